@@ -1,0 +1,65 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Floors (Documentation/Design.md): a target imports only from floors below its own. Scripts/check enforces it.
+let package = Package(
+  name: "swift-hgnet",
+  products: [
+    .library(
+      name: "HGNet", targets: ["HGNet", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision"]),
+    .executable(name: "hgnet", targets: ["hgnet"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    // Floor 0: C.
+    .target(name: "CHGNetKernels"),
+    .target(
+      name: "CHGNetSystem",
+      linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png"), .linkedLibrary("webp"), .linkedLibrary("z")]),
+    // Floor 1.
+    .target(name: "HGNetCore"),
+    // Floor 2.
+    .target(name: "HGNetModels", dependencies: ["HGNetCore"]),
+    .target(name: "HGNetEngine", dependencies: ["HGNetCore", "CHGNetKernels"]),
+    .target(
+      name: "HGNetFormats",
+      dependencies: ["HGNetCore", "CHGNetSystem", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
+    .target(name: "HGNetVision", dependencies: ["HGNetCore", "CHGNetKernels", "CHGNetSystem"]),
+    // Floor 3.
+    .target(name: "HGNet", dependencies: ["HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision"]),
+    // Floor 4.
+    .target(
+      name: "HGNetConfiguration",
+      dependencies: ["HGNetCore", "HGNetModels", "HGNetVision", "HGNet", .product(name: "Yams", package: "Yams")]),
+    .target(name: "HGNetDownload", dependencies: ["HGNetCore", "HGNetModels", "HGNetFormats", "HGNet"]),
+    // Floor 5: HGNetTraining comes here. Floor 6: the tool.
+    .executableTarget(
+      name: "hgnet",
+      dependencies: [
+        "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration",
+        "HGNetDownload", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    // Tests mirror Sources.
+    .testTarget(name: "HGNetCoreTests", dependencies: ["HGNetCore"]),
+    .testTarget(name: "HGNetModelsTests", dependencies: ["HGNetModels", "HGNetCore"]),
+    .testTarget(
+      name: "HGNetEngineTests",
+      dependencies: ["HGNetEngine", "HGNetModels", "HGNetCore", "CHGNetKernels", "CAllocationCounter"]),
+    .testTarget(name: "HGNetFormatsTests", dependencies: ["HGNetFormats", "HGNetCore"]),
+    .testTarget(name: "HGNetVisionTests", dependencies: ["HGNetVision", "HGNetCore"]),
+    .testTarget(
+      name: "HGNetTests", dependencies: ["HGNet", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNetCore"]),
+    .testTarget(
+      name: "HGNetConfigurationTests", dependencies: ["HGNetConfiguration", "HGNet", "HGNetVision", "HGNetCore"]),
+    .testTarget(
+      name: "HGNetDownloadTests", dependencies: ["HGNetDownload", "HGNet", "HGNetModels", "HGNetFormats", "HGNetCore"]),
+    .testTarget(name: "ToolTests", dependencies: ["HGNetCore", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNet"]),
+    .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .c17
+)

@@ -1,0 +1,107 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// A file that appears under its name only once it is complete.
+///
+/// Bytes go to a temporary file in the same folder; `commit` flushes it to the disk and renames it. A value that goes
+/// away without `commit` removes the temporary file, so that a crash or an error leaves the old file or the new one.
+///
+/// Threads: one task.
+public struct FileOutput: ~Copyable {
+  private let path: String
+  private let temporaryPath: String
+  private var descriptor: Int32
+  private var buffer: [UInt8] = []
+  /// The number of bytes written so far.
+  public private(set) var count = 0
+
+  /// Opens a temporary file beside `path`.
+  ///
+  /// - Throws: `HGNetError.Code.unwritableFile` when the folder is missing or closed to us.
+  public init(path: String) throws(HGNetError) {
+    self.path = path
+    temporaryPath = "\(path).\(getpid()).partial"
+    descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else {
+      throw HGNetError(
+        .unwritableFile, "cannot create the file; does the folder exist and may we write there?", path: path,
+        cause: String(cString: strerror(errno)))
+    }
+    buffer.reserveCapacity(1 << 16)
+  }
+
+  deinit {
+    if descriptor >= 0 {
+      close(descriptor)
+      unlink(temporaryPath)
+    }
+  }
+
+  /// Appends bytes.
+  ///
+  /// - Throws: `HGNetError.Code.unwritableFile`, for example when the disk is full.
+  public mutating func write(_ bytes: some Collection<UInt8>) throws(HGNetError) {
+    buffer.append(contentsOf: bytes)
+    if buffer.count >= 1 << 16 { try flush() }
+  }
+
+  /// Appends bytes from memory.
+  ///
+  /// - Throws: as the other form.
+  public mutating func write(_ bytes: UnsafeRawBufferPointer) throws(HGNetError) {
+    try flush()
+    try put(bytes)
+  }
+
+  /// Appends text as UTF-8.
+  ///
+  /// - Throws: as the other form.
+  public mutating func write(_ text: String) throws(HGNetError) { try write(Array(text.utf8)) }
+
+  /// Flushes everything to the disk and gives the file its name.
+  ///
+  /// - Throws: `HGNetError.Code.unwritableFile`; the temporary file is then removed.
+  public consuming func commit() throws(HGNetError) {
+    try flush()
+    guard fsync(descriptor) == 0 || errno == EINVAL, rename(temporaryPath, path) == 0 else { throw failure() }
+    close(descriptor)
+    descriptor = -1
+  }
+
+  private mutating func flush() throws(HGNetError) {
+    guard !buffer.isEmpty else { return }
+    let pending = buffer
+    buffer.removeAll(keepingCapacity: true)
+    try pending.span.withUnsafeBytes { (bytes) throws(HGNetError) in try put(bytes) }
+  }
+
+  private mutating func put(_ bytes: UnsafeRawBufferPointer) throws(HGNetError) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      #if canImport(Darwin)
+        let written = Darwin.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+      #elseif canImport(Musl)
+        let written = Musl.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+      #else
+        let written = Glibc.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+      #endif
+      if written < 0 {
+        if errno == EINTR { continue }
+        throw failure()
+      }
+      count += written
+      rest = rest[(rest.startIndex + written)...]
+    }
+  }
+
+  private func failure() -> HGNetError {
+    HGNetError(
+      .unwritableFile, "cannot write the file completely; nothing was replaced", path: path,
+      cause: String(cString: strerror(errno)))
+  }
+}

@@ -1,0 +1,278 @@
+/// The extents of one picture's activation, `[H, W, C]`; the batch is not part of a graph.
+public struct ActivationShape: Hashable, Sendable, CustomStringConvertible {
+  /// Channels, rows and columns.
+  public var channels, height, width: Int
+
+  /// Makes a shape.
+  public init(channels: Int, height: Int, width: Int) {
+    self.channels = channels
+    self.height = height
+    self.width = width
+  }
+
+  /// The number of values of one picture.
+  public var count: Int { channels * height * width }
+
+  /// `C×H×W`, as PaddlePaddle users read it.
+  public var description: String { "\(channels)×\(height)×\(width)" }
+}
+
+/// What a parameter is, which decides how training treats it.
+public enum ParameterRole: Hashable, Sendable {
+  case convolutionWeight, convolutionBias, normalizationWeight, normalizationBias, runningMean, runningVariance
+  case affineScale, affineBias, linearWeight, linearBias
+
+  /// Whether the optimiser changes it; running statistics are only tracked.
+  public var isLearned: Bool { self != .runningMean && self != .runningVariance }
+}
+
+/// A leaf of a graph: a parameter's name, shape and role.
+public struct ParameterDeclaration: Hashable, Sendable {
+  /// The name in PaddlePaddle's state dictionary.
+  public var name: String
+  /// The extents in PaddlePaddle's layout.
+  public var shape: Shape
+  /// What it is.
+  public var role: ParameterRole
+  /// The factor on the learning rate (`lr_mult_list`, and 0.01 for affine blocks).
+  public var learningRateMultiplier: Float
+
+  /// Makes a declaration.
+  public init(name: String, shape: Shape, role: ParameterRole, learningRateMultiplier: Float = 1) {
+    self.name = name
+    self.shape = shape
+    self.role = role
+    self.learningRateMultiplier = learningRateMultiplier
+  }
+}
+
+/// A network as an immutable value: nodes in topological order whose leaves are named parameters.
+///
+/// The single source of truth: inference, training, export, counts and drawings are all readers of it. It knows
+/// nothing of speed, files or devices. Make one with `GraphBuilder`.
+///
+/// Threads: a value, safe to share.
+public struct Graph: Sendable {
+  /// The position of a node in `nodes`.
+  public struct NodeID: Hashable, Sendable, Comparable {
+    /// The index into `nodes`.
+    public let index: Int
+
+    /// Makes an identifier from an index.
+    public init(_ index: Int) { self.index = index }
+
+    /// Earlier nodes are less.
+    public static func < (left: NodeID, right: NodeID) -> Bool { left.index < right.index }
+  }
+
+  /// An operator applied to the results of earlier nodes.
+  public struct Node: Sendable {
+    /// The dotted path of the layer, such as `stages.0.blocks.0.layers.1.conv`.
+    public let name: String
+    /// What is computed.
+    public let operation: Operator
+    /// Where the arguments come from, in order.
+    public let inputs: [NodeID]
+    /// The extents of the result for the graph's input size.
+    public let shape: ActivationShape
+  }
+
+  /// A node whose result leaves the network, with its public name.
+  public struct Output: Sendable, Hashable {
+    /// The name, such as `logits` or `stages.2`.
+    public let name: String
+    /// The node.
+    public let node: NodeID
+
+    /// Makes an output.
+    public init(name: String, node: NodeID) {
+      self.name = name
+      self.node = node
+    }
+  }
+
+  /// All nodes; every input of a node comes before it.
+  public let nodes: [Node]
+  /// All parameters, in the order of PaddlePaddle's state dictionary.
+  public let parameters: [ParameterDeclaration]
+  /// The results that are asked for.
+  public let outputs: [Output]
+  /// Results that may be asked for with `selecting(outputs:)`: `logits`, and the stages of a backbone.
+  public let selectableOutputs: [Output]
+  /// Height and width of the input pictures.
+  public let inputSize: Size
+
+  /// Checks the nodes and infers every shape.
+  ///
+  /// - Throws: `HGNetError.Code.shapeMismatch` naming the layer whose inputs do not fit.
+  init(
+    unshaped: [(name: String, operation: Operator, inputs: [NodeID])], parameters: [ParameterDeclaration],
+    outputs: [Output], selectableOutputs: [Output], inputSize: Size
+  ) throws(HGNetError) {
+    var nodes: [Node] = []
+    nodes.reserveCapacity(unshaped.count)
+    for (index, node) in unshaped.enumerated() {
+      for input in node.inputs where input.index < 0 || input.index >= index {
+        throw HGNetError(.internalInconsistency, "an input does not come before the node", layer: node.name)
+      }
+      let shapes = node.inputs.map { nodes[$0.index].shape }
+      let shape = try node.operation.outputShape(of: shapes, inputSize: inputSize, layer: node.name)
+      nodes.append(Node(name: node.name, operation: node.operation, inputs: node.inputs, shape: shape))
+    }
+    for output in outputs + selectableOutputs where output.node.index >= nodes.count {
+      throw HGNetError(.internalInconsistency, "an output names no node", layer: output.name)
+    }
+    self.nodes = nodes
+    self.parameters = parameters
+    self.outputs = outputs
+    self.selectableOutputs = selectableOutputs
+    self.inputSize = inputSize
+  }
+
+  /// The node of an identifier.
+  public subscript(id: NodeID) -> Node { nodes[id.index] }
+
+  /// The same network for another input size.
+  ///
+  /// - Throws: `HGNetError.Code.shapeMismatch` naming the layer that the size does not fit.
+  public func resized(to inputSize: Size) throws(HGNetError) -> Graph {
+    try Graph(
+      unshaped: nodes.map { ($0.name, $0.operation, $0.inputs) }, parameters: parameters, outputs: outputs,
+      selectableOutputs: selectableOutputs, inputSize: inputSize)
+  }
+
+  /// The part of the network that the named outputs need, with only the parameters used there.
+  ///
+  /// - Throws: `HGNetError.Code.invalidArgument` listing the names that exist.
+  public func selecting(outputs names: [String]) throws(HGNetError) -> Graph {
+    var chosen: [Output] = []
+    for name in names {
+      guard let output = selectableOutputs.first(where: { $0.name == name }) else {
+        let known = selectableOutputs.map(\.name).joined(separator: ", ")
+        throw HGNetError(.invalidArgument, "no output is named \(name); there are: \(known)")
+      }
+      chosen.append(output)
+    }
+    var isNeeded = [Bool](repeating: false, count: nodes.count)
+    for output in chosen { isNeeded[output.node.index] = true }
+    for index in nodes.indices.reversed() where isNeeded[index] {
+      for input in nodes[index].inputs { isNeeded[input.index] = true }
+    }
+    var newIndex: [Int: Int] = [:]
+    var kept: [(name: String, operation: Operator, inputs: [NodeID])] = []
+    var used: Set<String> = []
+    for (index, node) in nodes.enumerated() where isNeeded[index] {
+      newIndex[index] = kept.count
+      kept.append((node.name, node.operation, node.inputs.map { NodeID(newIndex[$0.index] ?? 0) }))
+      used.formUnion(node.operation.parameterNames)
+    }
+    let moved = selectableOutputs.compactMap { output in
+      newIndex[output.node.index].map { Output(name: output.name, node: NodeID($0)) }
+    }
+    return try Graph(
+      unshaped: kept, parameters: parameters.filter { used.contains($0.name) },
+      outputs: chosen.map { Output(name: $0.name, node: NodeID(newIndex[$0.node.index] ?? 0)) },
+      selectableOutputs: moved, inputSize: inputSize)
+  }
+
+  /// The number of multiply-accumulates of one node for one picture; convolutions and linear layers only.
+  public func multiplyAdds(of node: Node) -> Int {
+    switch node.operation {
+    case .convolution(let convolution):
+      return node.shape.count * convolution.inputChannels / convolution.groups * convolution.kernel.height
+        * convolution.kernel.width
+    case .linear(_, _, let inputFeatures, let outputFeatures): return inputFeatures * outputFeatures
+    default: return 0
+    }
+  }
+
+  /// The number of multiply-accumulates of the whole network for one picture.
+  public var multiplyAdds: Int { nodes.reduce(0) { $0 + multiplyAdds(of: $1) } }
+
+  /// The number of values that an optimiser changes.
+  public var learnedParameterCount: Int {
+    parameters.reduce(0) { $0 + ($1.role.isLearned ? $1.shape.count : 0) }
+  }
+}
+
+extension Operator {
+  /// The parameters that the operator reads.
+  public var parameterNames: [String] {
+    switch self {
+    case .convolution(let convolution): [convolution.weight] + (convolution.bias.map { [$0] } ?? [])
+    case .batchNormalization(let norm): [norm.weight, norm.bias, norm.mean, norm.variance]
+    case .affine(let scale, let bias): [scale, bias]
+    case .linear(let weight, let bias, _, _): [weight] + (bias.map { [$0] } ?? [])
+    default: []
+    }
+  }
+
+  /// The extents of the result from those of the inputs.
+  ///
+  /// - Throws: `HGNetError.Code.shapeMismatch` naming the layer.
+  func outputShape(of inputs: [ActivationShape], inputSize: Size, layer: String) throws(HGNetError) -> ActivationShape {
+    func mismatch(_ message: String) -> HGNetError { HGNetError(.shapeMismatch, message, layer: layer) }
+    let arity: ClosedRange<Int>
+    switch self {
+    case .input: arity = 0...0
+    case .concatenate: arity = 1...Int.max
+    case .add, .multiplyPerChannel: arity = 2...2
+    default: arity = 1...1
+    }
+    guard arity.contains(inputs.count) else { throw mismatch("wrong number of inputs: \(inputs.count)") }
+    guard let first = inputs.first else {
+      guard case .input(let channels) = self else { throw mismatch("a node without inputs") }
+      return ActivationShape(channels: channels, height: inputSize.height, width: inputSize.width)
+    }
+    func window(_ kernel: Size, _ stride: Size, _ padding: Padding, channels: Int) throws(HGNetError) -> ActivationShape
+    {
+      let height = first.height + padding.top + padding.bottom - kernel.height
+      let width = first.width + padding.left + padding.right - kernel.width
+      guard height >= 0, width >= 0, stride.height > 0, stride.width > 0 else {
+        throw mismatch("a \(kernel) window does not fit an input of \(first); use larger pictures")
+      }
+      return ActivationShape(channels: channels, height: height / stride.height + 1, width: width / stride.width + 1)
+    }
+    switch self {
+    case .input: throw mismatch("an input node cannot have inputs")
+    case .convolution(let convolution):
+      guard first.channels == convolution.inputChannels else {
+        throw mismatch("expected \(convolution.inputChannels) channels, found \(first.channels)")
+      }
+      guard convolution.groups > 0, convolution.inputChannels % convolution.groups == 0,
+        convolution.outputChannels % convolution.groups == 0
+      else { throw mismatch("\(convolution.groups) groups do not divide the channels") }
+      return try window(
+        convolution.kernel, convolution.stride, convolution.padding, channels: convolution.outputChannels)
+    case .maxPool(let kernel, let stride, let padding):
+      return try window(kernel, stride, padding, channels: first.channels)
+    case .globalAveragePool: return ActivationShape(channels: first.channels, height: 1, width: 1)
+    case .concatenate:
+      var channels = 0
+      for input in inputs {
+        guard input.height == first.height, input.width == first.width else {
+          throw mismatch("cannot concatenate \(first) and \(input)")
+        }
+        channels += input.channels
+      }
+      return ActivationShape(channels: channels, height: first.height, width: first.width)
+    case .add:
+      guard inputs[1] == first else { throw mismatch("cannot add \(first) and \(inputs[1])") }
+      return first
+    case .multiplyPerChannel:
+      guard inputs[1] == ActivationShape(channels: first.channels, height: 1, width: 1) else {
+        throw mismatch("cannot multiply \(first) by \(inputs[1]) per channel")
+      }
+      return first
+    case .flatten:
+      guard first.height == 1, first.width == 1 else { throw mismatch("cannot flatten \(first): expected 1×1 pixels") }
+      return first
+    case .linear(_, _, let inputFeatures, let outputFeatures):
+      guard first == ActivationShape(channels: inputFeatures, height: 1, width: 1) else {
+        throw mismatch("expected \(inputFeatures) features, found \(first)")
+      }
+      return ActivationShape(channels: outputFeatures, height: 1, width: 1)
+    case .batchNormalization, .relu, .sigmoid, .softmax, .affine, .dropout: return first
+    }
+  }
+}

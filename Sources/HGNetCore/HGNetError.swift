@@ -1,0 +1,108 @@
+/// The one public error of the package: what went wrong, where, and how to mend it.
+///
+/// Every throwing function of the targets `HGNetCore` … `HGNetVision` throws this type. The message carries the two
+/// facts that disagree (what was expected and what was found); the context names the file, key, layer or line.
+///
+/// Threads: an immutable value, safe to share.
+public struct HGNetError: Error, Sendable, CustomStringConvertible {
+  /// The kind of failure, which the tool maps to an exit code and a server to a status.
+  public struct Code: Hashable, Sendable, CustomStringConvertible {
+    /// The stable name of the code, in lower camel case.
+    public let description: String
+
+    private init(_ description: String) { self.description = description }
+
+    /// A file or folder does not exist.
+    public static let fileNotFound = Code("fileNotFound")
+    /// A file exists but cannot be opened, read or mapped.
+    public static let unreadableFile = Code("unreadableFile")
+    /// A file cannot be written completely.
+    public static let unwritableFile = Code("unwritableFile")
+    /// The bytes of a file or message do not follow its format.
+    public static let malformedData = Code("malformedData")
+    /// The bytes are well formed but ask for something that this package does not do.
+    public static let unsupported = Code("unsupported")
+    /// A pickle names a global that would run code.
+    public static let unsafeContent = Code("unsafeContent")
+    /// A size is beyond what can be handled or what the file can hold.
+    public static let limitExceeded = Code("limitExceeded")
+    /// Parameters are missing, unused or misshapen.
+    public static let parameterMismatch = Code("parameterMismatch")
+    /// A shape or size does not fit the operation.
+    public static let shapeMismatch = Code("shapeMismatch")
+    /// An argument or option has a value outside its range.
+    public static let invalidArgument = Code("invalidArgument")
+    /// A configuration has an unknown key, a wrong type or a missing value.
+    public static let invalidConfiguration = Code("invalidConfiguration")
+    /// Nothing to work on was found.
+    public static let noInput = Code("noInput")
+    /// A download failed.
+    public static let networkFailure = Code("networkFailure")
+    /// Something that must hold inside the package does not.
+    public static let internalInconsistency = Code("internalInconsistency")
+  }
+
+  /// Where the failure was noticed; every part is optional.
+  public struct Context: Hashable, Sendable {
+    /// The file or folder concerned.
+    public var path: String?
+    /// The configuration key, tensor name or option concerned.
+    public var key: String?
+    /// The layer of the network concerned.
+    public var layer: String?
+    /// The 1-based line of a text file.
+    public var line: Int?
+
+    /// Makes a context from the parts that are known.
+    public init(path: String? = nil, key: String? = nil, layer: String? = nil, line: Int? = nil) {
+      self.path = path
+      self.key = key
+      self.layer = layer
+      self.line = line
+    }
+  }
+
+  /// The kind of failure.
+  public var code: Code
+  /// What was expected, what was found and how to mend it: one sentence or two, without the path.
+  public var message: String
+  /// Where it happened.
+  public var context: Context
+  /// The error underneath, as text.
+  public var cause: String?
+
+  /// Makes an error; the parts of the context may be given directly.
+  public init(
+    _ code: Code, _ message: String, path: String? = nil, key: String? = nil, layer: String? = nil, line: Int? = nil,
+    cause: String? = nil
+  ) {
+    self.code = code
+    self.message = message
+    self.context = Context(path: path, key: key, layer: layer, line: line)
+    self.cause = cause
+  }
+
+  /// The same error with the path filled in where none is known yet.
+  public func at(path: String) -> HGNetError {
+    var copy = self
+    if copy.context.path == nil { copy.context.path = path }
+    return copy
+  }
+
+  /// One line for people: `path:line: key: message (cause)`.
+  public var description: String {
+    var text = ""
+    if let path = context.path {
+      text += path
+      if let line = context.line { text += ":\(line)" }
+      text += ": "
+    } else if let line = context.line {
+      text += "line \(line): "
+    }
+    if let key = context.key { text += "\(key): " }
+    if let layer = context.layer { text += "\(layer): " }
+    text += message
+    if let cause { text += " (\(cause))" }
+    return text
+  }
+}

@@ -1,0 +1,139 @@
+/// How the elements of a stored array are encoded, little endian.
+public enum ElementType: String, Hashable, Sendable {
+  case float64, float32, float16, bfloat16, int64, int32, int16, int8, uint16, uint8, bool
+
+  /// The number of bytes of one element.
+  public var byteCount: Int {
+    switch self {
+    case .float64, .int64: 8
+    case .float32, .int32: 4
+    case .float16, .bfloat16, .int16, .uint16: 2
+    case .int8, .uint8, .bool: 1
+    }
+  }
+}
+
+/// One named array of a weights file: its shape, its encoding and where its bytes are.
+///
+/// Nothing is converted until it is asked for. Threads: safe to share.
+public struct Parameter: Sendable {
+  /// The extents, in the layout of PaddlePaddle: convolution weights `[out, in/groups, kernel height, kernel width]`,
+  /// linear weights `[in, out]`.
+  public let shape: Shape
+  /// How the elements are encoded.
+  public let elementType: ElementType
+  private let bytes: BlobSlice
+
+  /// Makes a parameter from encoded elements in C order.
+  ///
+  /// - Throws: `HGNetError.Code.malformedData` when the number of bytes does not fit shape and type.
+  public init(shape: Shape, elementType: ElementType, bytes: BlobSlice) throws(HGNetError) {
+    let expected = shape.count * elementType.byteCount
+    guard bytes.count == expected else {
+      throw HGNetError(
+        .malformedData, "expected \(expected) bytes for \(elementType) \(shape), found \(bytes.count)",
+        path: bytes.blob.path)
+    }
+    self.shape = shape
+    self.elementType = elementType
+    self.bytes = bytes
+  }
+
+  /// Makes a float32 parameter from a tensor, copying it.
+  public init(_ tensor: Tensor) {
+    shape = tensor.shape
+    elementType = .float32
+    bytes = BlobSlice(
+      Blob(count: tensor.count * 4) { memory in
+        tensor.withUnsafeBufferPointer { memory.copyMemory(from: UnsafeRawBufferPointer($0)) }
+      })
+  }
+
+  /// Calls `body` with the encoded bytes, little endian, C order; the pointer must not escape and may be unaligned.
+  public func withUnsafeBytes<Result, Failure: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result { try bytes.withUnsafeBytes(body) }
+
+  /// The elements as float32, rounded where the encoding is wider.
+  ///
+  /// Cost: one allocation, O(elements).
+  public func tensor() -> Tensor {
+    Tensor(shape: shape) { target in
+      bytes.withUnsafeBytes { source in decode(source, into: target) }
+    }
+  }
+
+  /// Hands the pages of a mapped file back to the system once they have been read.
+  public func discardPages() { bytes.blob.discard(bytes.range) }
+
+  private func decode(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableBufferPointer<Float>) {
+    func each<Element: BitwiseCopyable>(_ type: Element.Type, _ convert: (Element) -> Float) {
+      for index in 0..<target.count {
+        let element = source.loadUnaligned(fromByteOffset: index * MemoryLayout<Element>.stride, as: type)
+        target[index] = convert(element)
+      }
+    }
+    switch elementType {
+    case .float32: UnsafeMutableRawBufferPointer(target).copyMemory(from: source)
+    case .float64: each(Double.self) { Float($0) }
+    case .float16: each(UInt16.self) { Float(halfBits: $0) }
+    case .bfloat16: each(UInt16.self) { Float(bitPattern: UInt32($0) << 16) }
+    case .int64: each(Int64.self) { Float($0) }
+    case .int32: each(Int32.self) { Float($0) }
+    case .int16: each(Int16.self) { Float($0) }
+    case .uint16: each(UInt16.self) { Float($0) }
+    case .int8: each(Int8.self) { Float($0) }
+    case .uint8, .bool: each(UInt8.self) { Float($0) }
+    }
+  }
+}
+
+extension Float {
+  /// The value of an IEEE 754 binary16 bit pattern, exact.
+  public init(halfBits bits: UInt16) {
+    let sign: UInt32 = UInt32(bits & 0x8000) << 16
+    let exponent = Int(bits >> 10 & 0x1F)
+    let fraction = UInt32(bits & 0x3FF)
+    switch exponent {
+    case 0:
+      let magnitude = Float(fraction) * 0x1p-24
+      self = sign == 0 ? magnitude : -magnitude
+    case 31:
+      self = Float(bitPattern: sign | 0x7F80_0000 | fraction << 13)
+    default:
+      self = Float(bitPattern: sign | UInt32(exponent + 112) << 23 | fraction << 13)
+    }
+  }
+}
+
+/// Named parameters in the order of their file or model.
+///
+/// Names, shapes and layouts are PaddlePaddle's (`stages.2.blocks.0.layers.3.conv1.bn._mean`); readers of other
+/// formats translate. Threads: a value, safe to share.
+public struct ParameterStore: Sendable {
+  /// The names in order.
+  public private(set) var names: [String] = []
+  private var parameters: [String: Parameter] = [:]
+
+  /// Makes an empty store.
+  public init() {}
+
+  /// The parameter of a name; assigning adds it at the end, replaces it in place, or removes it with nil.
+  public subscript(name: String) -> Parameter? {
+    get { parameters[name] }
+    set {
+      if newValue != nil, parameters[name] == nil { names.append(name) }
+      if newValue == nil, parameters[name] != nil { names.removeAll { $0 == name } }
+      parameters[name] = newValue
+    }
+  }
+
+  /// The number of parameters.
+  public var count: Int { names.count }
+
+  /// Whether there is none.
+  public var isEmpty: Bool { names.isEmpty }
+
+  /// The number of elements of all parameters together.
+  public var elementCount: Int { parameters.values.reduce(0) { $0 + $1.shape.count } }
+}
