@@ -21,7 +21,7 @@ let package = Package(
       name: "CHGNetSystem",
       linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png"), .linkedLibrary("webp"), .linkedLibrary("z")]),
     // Floor 1.
-    .target(name: "HGNetCore"),
+    .target(name: "HGNetCore", dependencies: ["CHGNetKernels"]),
     // Floor 2.
     .target(name: "HGNetModels", dependencies: ["HGNetCore"]),
     .target(name: "HGNetEngine", dependencies: ["HGNetCore", "CHGNetKernels"]),

@@ -1,0 +1,88 @@
+// Weights into the layouts that the kernels stream, once per model.
+#include "CHGNetKernels.h"
+
+int64_t hg_winograd_scratch(int32_t channels, int32_t columns, int32_t tiles_per_task) {
+  const int64_t padded = ((int64_t)columns + HG_PANEL - 1) / HG_PANEL * HG_PANEL;
+  return 36 * (int64_t)tiles_per_task * (channels + padded);
+}
+
+void hg_pack_dense(const float *weight, const float *factors, int32_t columns, int32_t channels, int32_t taps,
+                   float *packed) {
+  for (int32_t first = 0; first < columns; first += HG_PANEL) {
+    for (int32_t lane = 0; lane < HG_PANEL; lane++) {
+      const int32_t column = first + lane;
+      const int is_valid = column < columns;
+      const float factor = is_valid && factors ? factors[column] : 1;
+      for (int32_t tap = 0; tap < taps; tap++) {
+        const float *from = weight + (int64_t)column * channels * taps + tap;
+        float *to = packed + (int64_t)tap * channels * HG_PANEL + lane;
+        if (is_valid)
+          for (int64_t c = 0; c < channels; c++) to[c * HG_PANEL] = from[c * taps] * factor;
+        else
+          for (int64_t c = 0; c < channels; c++) to[c * HG_PANEL] = 0;
+      }
+    }
+    packed += (int64_t)taps * channels * HG_PANEL;
+  }
+}
+
+void hg_pack_linear(const float *weight, int32_t columns, int32_t channels, float *packed) {
+  for (int32_t first = 0; first < columns; first += HG_PANEL) {
+    const int32_t count = columns - first < HG_PANEL ? columns - first : HG_PANEL;
+    for (int64_t c = 0; c < channels; c++, packed += HG_PANEL) {
+      const float *from = weight + c * columns + first;
+      for (int32_t lane = 0; lane < HG_PANEL; lane++) packed[lane] = lane < count ? from[lane] : 0;
+    }
+  }
+}
+
+// U = G g Gᵀ for one 3×3 kernel, in double so that folding costs no accuracy.
+static void transform(const float *g, double factor, double *u) {
+  static const double G[6][3] = {{1 / 4., 0, 0},           {-1 / 6., -1 / 6., -1 / 6.}, {-1 / 6., 1 / 6., -1 / 6.},
+                                 {1 / 24., 1 / 12., 1 / 6.}, {1 / 24., -1 / 12., 1 / 6.}, {0, 0, 1}};
+  double half[6][3];
+  for (int i = 0; i < 6; i++)
+    for (int j = 0; j < 3; j++) half[i][j] = (G[i][0] * g[j] + G[i][1] * g[3 + j] + G[i][2] * g[6 + j]) * factor;
+  for (int i = 0; i < 6; i++)
+    for (int j = 0; j < 6; j++) u[i * 6 + j] = half[i][0] * G[j][0] + half[i][1] * G[j][1] + half[i][2] * G[j][2];
+}
+
+void hg_pack_winograd(const float *weight, const float *factors, int32_t columns, int32_t channels,
+                      int32_t first_panel, int32_t end_panel, float *packed) {
+  const int64_t panels = (columns + HG_PANEL - 1) / HG_PANEL, point_distance = panels * channels * HG_PANEL;
+  for (int32_t panel = first_panel; panel < end_panel; panel++)
+    for (int32_t c = 0; c < channels; c++) {
+      float *to = packed + ((int64_t)panel * channels + c) * HG_PANEL;
+      for (int32_t lane = 0; lane < HG_PANEL; lane++) {
+        const int32_t column = panel * HG_PANEL + lane;
+        double u[36] = {0};
+        if (column < columns)
+          transform(weight + ((int64_t)column * channels + c) * 9, factors ? factors[column] : 1, u);
+        for (int point = 0; point < 36; point++) to[point * point_distance + lane] = (float)u[point];
+      }
+    }
+}
+
+void hg_pack_depthwise(const float *weight, const float *factors, int32_t channels, int32_t taps, float *packed) {
+  const int32_t padded = (channels + HG_PANEL - 1) / HG_PANEL * HG_PANEL;
+  for (int32_t tap = 0; tap < taps; tap++)
+    for (int32_t c = 0; c < padded; c++)
+      packed[(int64_t)tap * padded + c] =
+          c < channels ? weight[(int64_t)c * taps + tap] * (factors ? factors[c] : 1) : 0;
+}
+
+void hg_planes_to_pixels(const float *planes, int32_t channels, int64_t pixels, float *output, ptrdiff_t stride) {
+  for (int64_t first = 0; first < pixels; first += 64) {
+    const int64_t end = first + 64 < pixels ? first + 64 : pixels;
+    for (int32_t c = 0; c < channels; c++)
+      for (int64_t pixel = first; pixel < end; pixel++) output[pixel * stride + c] = planes[c * pixels + pixel];
+  }
+}
+
+void hg_pixels_to_planes(const float *input, ptrdiff_t stride, int32_t channels, int64_t pixels, float *planes) {
+  for (int64_t first = 0; first < pixels; first += 64) {
+    const int64_t end = first + 64 < pixels ? first + 64 : pixels;
+    for (int32_t c = 0; c < channels; c++)
+      for (int64_t pixel = first; pixel < end; pixel++) planes[c * pixels + pixel] = input[pixel * stride + c];
+  }
+}

@@ -1,0 +1,227 @@
+// Register-blocked products: rows of pixels times panels of 16 output channels. Included once per instruction set.
+// Every sum runs over taps and channels in ascending order, whatever the blocking: the same bits for any cut.
+
+typedef struct {
+  const float *const *rows;    // [taps][row count] pointers
+  int taps;
+  int64_t first, channels;     // the block of channels
+  const float *weights;        // of the first panel, at tap 0, channel `first`
+  int64_t tap_distance;        // floats between the taps of a panel
+  int64_t panel_distance;      // floats between panels
+  const float *bias;           // NULL: continue from what is in the output
+  float *output;
+  ptrdiff_t output_stride;
+  const float *residual;
+  const hg_epilogue *epilogue; // NULL: store as it is
+  int columns;                 // valid columns of these panels
+} hg_block;
+
+HG_INLINE void hg_block_run(const hg_block *b, const int R, const int P) {
+  hg_vector sum[HG_BLOCK_ROWS][HG_BLOCK_PANELS * HG_VECTORS];
+  const int V = P * HG_VECTORS;
+  const int full = b->columns >= P * HG_PANEL;
+  if (b->bias) {
+    HG_UNROLL for (int v = 0; v < V; v++) {
+      const hg_vector x = hg_load(b->bias + v * HG_LANES);
+      HG_UNROLL for (int r = 0; r < R; r++) sum[r][v] = x;
+    }
+  } else {
+    HG_UNROLL for (int r = 0; r < R; r++) {
+      const float *c = b->output + r * b->output_stride;
+      HG_UNROLL for (int v = 0; v < V; v++)
+        sum[r][v] = full ? hg_load(c + v * HG_LANES) : hg_load_some(c + v * HG_LANES, b->columns - v * HG_LANES);
+    }
+  }
+  const int64_t count = b->channels;
+  for (int tap = 0; tap < b->taps; tap++) {
+    const float *a[HG_BLOCK_ROWS];
+    HG_UNROLL for (int r = 0; r < R; r++) a[r] = b->rows[tap * R + r] + b->first;
+    const float *w = b->weights + tap * b->tap_distance;
+    for (int64_t k = 0; k < count; k++) {
+      hg_vector y[HG_BLOCK_PANELS * HG_VECTORS];
+      HG_UNROLL for (int p = 0; p < P; p++)
+        HG_UNROLL for (int v = 0; v < HG_VECTORS; v++)
+          y[p * HG_VECTORS + v] = hg_load(w + p * b->panel_distance + v * HG_LANES);
+      HG_UNROLL for (int r = 0; r < R; r++) {
+        const hg_vector x = hg_splat(a[r][k]);
+        HG_UNROLL for (int v = 0; v < V; v++) sum[r][v] += x * y[v];
+      }
+      w += HG_PANEL;
+    }
+  }
+  const hg_epilogue *e = b->epilogue;
+  if (e) {
+    const hg_vector lower = hg_splat(e->lower), scale = hg_splat(e->scale), shift = hg_splat(e->shift);
+    HG_UNROLL for (int r = 0; r < R; r++) {
+      HG_UNROLL for (int v = 0; v < V; v++) sum[r][v] = hg_max(sum[r][v], lower) * scale + shift;
+    }
+  }
+  if (full) {
+    HG_UNROLL for (int r = 0; r < R; r++) {
+      float *c = b->output + r * b->output_stride;
+      if (b->residual) {
+        const float *residual = b->residual + r * e->residual_stride;
+        HG_UNROLL for (int v = 0; v < V; v++) sum[r][v] += hg_load(residual + v * HG_LANES);
+      }
+      HG_UNROLL for (int v = 0; v < V; v++) hg_store(c + v * HG_LANES, sum[r][v]);
+    }
+    return;
+  }
+  float spill[HG_BLOCK_ROWS][HG_BLOCK_PANELS * HG_PANEL];
+  HG_UNROLL for (int r = 0; r < R; r++)
+    HG_UNROLL for (int v = 0; v < V; v++) hg_store(spill[r] + v * HG_LANES, sum[r][v]);
+  for (int r = 0; r < R; r++) {
+    float *c = b->output + r * b->output_stride;
+    const float *residual = b->residual ? b->residual + r * e->residual_stride : NULL;
+    for (int n = 0; n < b->columns; n++) c[n] = residual ? spill[r][n] + residual[n] : spill[r][n];
+  }
+}
+
+#define HG_ROWS_CASE(R, P) \
+  case R: hg_block_run(b, R, P); return;
+
+static __attribute__((noinline)) void HG_NAME(hg_block_1)(const hg_block *b, int rows) {
+  switch (rows) {
+    HG_ROWS_CASE(1, 1) HG_ROWS_CASE(2, 1)
+#if HG_BLOCK_ROWS >= 4
+    HG_ROWS_CASE(3, 1) HG_ROWS_CASE(4, 1)
+#endif
+#if HG_BLOCK_ROWS >= 6
+    HG_ROWS_CASE(5, 1) HG_ROWS_CASE(6, 1)
+#endif
+#if HG_BLOCK_ROWS >= 8
+    HG_ROWS_CASE(7, 1) HG_ROWS_CASE(8, 1)
+#endif
+  }
+}
+#if HG_BLOCK_PANELS >= 2
+static __attribute__((noinline)) void HG_NAME(hg_block_2)(const hg_block *b, int rows) {
+  switch (rows) {
+    HG_ROWS_CASE(1, 2) HG_ROWS_CASE(2, 2) HG_ROWS_CASE(3, 2) HG_ROWS_CASE(4, 2)
+    HG_ROWS_CASE(5, 2) HG_ROWS_CASE(6, 2) HG_ROWS_CASE(7, 2) HG_ROWS_CASE(8, 2)
+  }
+}
+#endif
+#if HG_BLOCK_PANELS >= 3
+static __attribute__((noinline)) void HG_NAME(hg_block_3)(const hg_block *b, int rows) {
+  switch (rows) {
+    HG_ROWS_CASE(1, 3) HG_ROWS_CASE(2, 3) HG_ROWS_CASE(3, 3) HG_ROWS_CASE(4, 3)
+    HG_ROWS_CASE(5, 3) HG_ROWS_CASE(6, 3) HG_ROWS_CASE(7, 3) HG_ROWS_CASE(8, 3)
+  }
+}
+#endif
+
+HG_INLINE void hg_block_dispatch(const hg_block *b, int rows, int panels) {
+#if HG_BLOCK_PANELS >= 3
+  if (panels == 3) { HG_NAME(hg_block_3)(b, rows); return; }
+#endif
+#if HG_BLOCK_PANELS >= 2
+  if (panels == 2) { HG_NAME(hg_block_2)(b, rows); return; }
+#endif
+  (void)panels;
+  HG_NAME(hg_block_1)(b, rows);
+}
+
+// How many panels to take next of those left: full blocks, and no lone panel where two pairs will do.
+HG_INLINE int hg_next_panels(int left) {
+  if (HG_BLOCK_PANELS == 3 && left == 4) return 2;
+  return left < HG_BLOCK_PANELS ? left : HG_BLOCK_PANELS;
+}
+// How many rows to take next: blocks of nearly equal height.
+HG_INLINE int hg_next_rows(int64_t left) {
+  const int64_t blocks = (left + HG_BLOCK_ROWS - 1) / HG_BLOCK_ROWS;
+  return (int)((left + blocks - 1) / blocks);
+}
+HG_INLINE int hg_min(int64_t a, int64_t b) { return (int)(a < b ? a : b); }
+
+static void HG_NAME(hg_product)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_product *d = descriptor;
+  const int panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
+  const int64_t row0 = (int64_t)(task / d->column_tasks) * d->rows_per_task;
+  const int64_t row1 = hg_min(row0 + d->rows_per_task, d->rows);
+  const int panel0 = (task % d->column_tasks) * d->panels_per_task;
+  const int panel1 = hg_min(panel0 + d->panels_per_task, panels);
+  const int64_t K = d->channels;
+  for (int64_t k0 = 0; k0 < K; k0 += d->channels_per_block) {
+    const int64_t k1 = k0 + d->channels_per_block < K ? k0 + d->channels_per_block : K;
+    for (int p = panel0; p < panel1;) {
+      const int P = hg_next_panels(panel1 - p);
+      for (int64_t row = row0; row < row1;) {
+        const int R = hg_next_rows(row1 - row);
+        const float *rows[HG_BLOCK_ROWS];
+        for (int r = 0; r < R; r++) rows[r] = d->input + (row + r) * d->input_stride;
+        hg_block b = {
+            .rows = rows, .taps = 1, .first = k0, .channels = k1 - k0,
+            .weights = d->weights + ((int64_t)p * K + k0) * HG_PANEL, .tap_distance = 0,
+            .panel_distance = K * HG_PANEL, .bias = k0 ? NULL : d->bias + p * HG_PANEL,
+            .output = d->output + row * d->output_stride + p * HG_PANEL, .output_stride = d->output_stride,
+            .residual = d->epilogue.residual
+                ? d->epilogue.residual + row * d->epilogue.residual_stride + p * HG_PANEL : NULL,
+            .epilogue = k1 == K ? &d->epilogue : NULL, .columns = d->columns - p * HG_PANEL};
+        hg_block_dispatch(&b, R, P);
+        row += R;
+      }
+      p += P;
+    }
+  }
+}
+
+#define HG_MAXIMUM_TAPS 64
+
+static void HG_NAME(hg_convolution)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_convolution *d = descriptor;
+  const hg_window *g = &d->window;
+  const int panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
+  const int64_t image_pixels = (int64_t)g->output_height * g->output_width;
+  const int64_t pixel0 = (int64_t)task * d->pixels_per_task;
+  const int64_t pixel1 = hg_min(pixel0 + d->pixels_per_task, image_pixels * g->batch);
+  const int taps = g->kernel_height * g->kernel_width;
+  const ptrdiff_t stride = g->input_stride, row_stride = stride * g->width;
+  // A row of the window is one run of memory where pixels are dense and the window is inside.
+  const int is_dense = stride == g->channels;
+  for (int64_t pixel = pixel0; pixel < pixel1;) {
+    const int R = hg_next_rows(pixel1 - pixel);
+    const float *rows[HG_MAXIMUM_TAPS * HG_BLOCK_ROWS];
+    int is_inside = is_dense;
+    int64_t image = pixel / image_pixels;
+    int y = (int)(pixel % image_pixels / g->output_width), x = (int)(pixel % g->output_width);
+    int xs[HG_BLOCK_ROWS], ys[HG_BLOCK_ROWS];
+    const float *images[HG_BLOCK_ROWS];
+    for (int r = 0; r < R; r++) {
+      ys[r] = y * g->stride_height - g->padding_top;
+      xs[r] = x * g->stride_width - g->padding_left;
+      images[r] = d->window.input + image * g->height * row_stride;
+      if (xs[r] < 0 || xs[r] + g->kernel_width > g->width) is_inside = 0;
+      if (++x == g->output_width) {
+        x = 0;
+        if (++y == g->output_height) y = 0, image++;
+      }
+    }
+    const int columns_of_taps = is_inside ? 1 : g->kernel_width;
+    for (int i = 0; i < g->kernel_height; i++)
+      for (int j = 0; j < columns_of_taps; j++)
+        for (int r = 0; r < R; r++) {
+          const int yy = ys[r] + i, xx = xs[r] + j;
+          const int outside = yy < 0 || yy >= g->height || xx < 0 || xx >= g->width;
+          rows[(i * columns_of_taps + j) * R + r] = outside ? d->zeros : images[r] + yy * row_stride + xx * stride;
+        }
+    for (int p = 0; p < panels;) {
+      const int P = hg_next_panels(panels - p);
+      hg_block b = {
+          .rows = rows, .taps = g->kernel_height * columns_of_taps, .first = 0,
+          .channels = is_inside ? (int64_t)g->channels * g->kernel_width : g->channels,
+          .weights = d->weights + (int64_t)p * taps * g->channels * HG_PANEL,
+          .tap_distance = (is_inside ? (int64_t)g->channels * g->kernel_width : g->channels) * HG_PANEL,
+          .panel_distance = (int64_t)taps * g->channels * HG_PANEL, .bias = d->bias + p * HG_PANEL,
+          .output = g->output + pixel * g->output_stride + p * HG_PANEL, .output_stride = g->output_stride,
+          .residual = d->epilogue.residual
+              ? d->epilogue.residual + pixel * d->epilogue.residual_stride + p * HG_PANEL : NULL,
+          .epilogue = &d->epilogue, .columns = d->columns - p * HG_PANEL};
+      hg_block_dispatch(&b, R, P);
+      p += P;
+    }
+    pixel += R;
+  }
+}

@@ -1,0 +1,194 @@
+// The definition of every kernel in plain scalar C with sums in double: what the fast forms are compared with.
+#include <math.h>
+
+#include "CHGNetKernels.h"
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static void finish(const hg_epilogue *e, double x, int64_t row, int32_t column, float *output) {
+  if (x < e->lower) x = e->lower;
+  x = x * e->scale + e->shift;
+  if (e->residual) x += e->residual[row * e->residual_stride + column];
+  *output = (float)x;
+}
+
+static void product(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_product *d = descriptor;
+  const int64_t row0 = (int64_t)(task / d->column_tasks) * d->rows_per_task;
+  const int64_t row1 = least(row0 + d->rows_per_task, d->rows);
+  const int32_t n0 = (task % d->column_tasks) * d->panels_per_task * HG_PANEL;
+  const int32_t n1 = (int32_t)least((int64_t)n0 + d->panels_per_task * HG_PANEL, d->columns);
+  for (int64_t row = row0; row < row1; row++)
+    for (int32_t n = n0; n < n1; n++) {
+      double sum = d->bias[n];
+      for (int64_t k = 0; k < d->channels; k++)
+        sum += (double)d->input[row * d->input_stride + k] *
+               d->weights[(n / HG_PANEL * (int64_t)d->channels + k) * HG_PANEL + n % HG_PANEL];
+      finish(&d->epilogue, sum, row, n, &d->output[row * d->output_stride + n]);
+    }
+}
+
+// The input value at a place of an image; outside it is `border`.
+static float at(const hg_window *g, int64_t image, int64_t y, int64_t x, int64_t c, float border) {
+  if (y < 0 || y >= g->height || x < 0 || x >= g->width) return border;
+  return g->input[((image * g->height + y) * g->width + x) * g->input_stride + c];
+}
+
+// The convolution of one output pixel with weight(tap, c, n).
+static void convolve(const hg_window *g, int64_t pixel, int32_t columns, const float *bias, const hg_epilogue *e,
+                     double (*weight)(const void *, int32_t, int32_t, int32_t), const void *context) {
+  const int64_t image = pixel / ((int64_t)g->output_height * g->output_width);
+  const int64_t y = pixel / g->output_width % g->output_height, x = pixel % g->output_width;
+  for (int32_t n = 0; n < columns; n++) {
+    double sum = bias[n];
+    for (int32_t i = 0; i < g->kernel_height; i++)
+      for (int32_t j = 0; j < g->kernel_width; j++)
+        for (int32_t c = 0; c < g->channels; c++)
+          sum += at(g, image, y * g->stride_height - g->padding_top + i, x * g->stride_width - g->padding_left + j, c, 0) *
+                 weight(context, i * g->kernel_width + j, c, n);
+    finish(e, sum, pixel, n, &g->output[pixel * g->output_stride + n]);
+  }
+}
+
+static double dense_weight(const void *context, int32_t tap, int32_t c, int32_t n) {
+  const hg_convolution *d = context;
+  const int64_t taps = d->window.kernel_height * d->window.kernel_width;
+  return d->weights[((n / HG_PANEL * taps + tap) * d->window.channels + c) * HG_PANEL + n % HG_PANEL];
+}
+
+static void convolution(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_convolution *d = descriptor;
+  const int64_t first = (int64_t)task * d->pixels_per_task;
+  const int64_t pixels = (int64_t)d->window.batch * d->window.output_height * d->window.output_width;
+  for (int64_t pixel = first; pixel < least(first + d->pixels_per_task, pixels); pixel++)
+    convolve(&d->window, pixel, d->columns, d->bias, &d->epilogue, dense_weight, d);
+}
+
+// Winograd from its definition: Y = Aᵀ [ (Bᵀ d B) ∘ U summed over channels ] A.
+static void winograd(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  static const double B[6][6] = {{4, 0, -5, 0, 1, 0},  {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0},
+                                 {0, -2, -1, 2, 1, 0}, {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}};
+  static const double A[4][6] = {{1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}};
+  const hg_winograd *d = descriptor;
+  const hg_window *g = &d->window;
+  const int64_t across = (g->output_width + 3) / 4, down = (g->output_height + 3) / 4;
+  const int64_t tile0 = (int64_t)(task / d->column_tasks) * d->tiles_per_task;
+  const int64_t tile1 = least(tile0 + d->tiles_per_task, across * down * g->batch);
+  const int64_t panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
+  const int32_t n0 = (task % d->column_tasks) * d->panels_per_task * HG_PANEL;
+  const int32_t n1 = (int32_t)least((int64_t)n0 + d->panels_per_task * HG_PANEL, d->columns);
+  for (int64_t tile = tile0; tile < tile1; tile++) {
+    const int64_t image = tile / (across * down), y0 = tile / across % down * 4, x0 = tile % across * 4;
+    for (int32_t n = n0; n < n1; n++) {
+      double m[6][6] = {{0}};
+      for (int32_t c = 0; c < g->channels; c++)
+        for (int i = 0; i < 6; i++)
+          for (int j = 0; j < 6; j++) {
+            double v = 0;
+            for (int a = 0; a < 6; a++)
+              for (int b = 0; b < 6; b++)
+                if (B[i][a] != 0 && B[j][b] != 0)
+                  v += B[i][a] * B[j][b] * at(g, image, y0 - g->padding_top + a, x0 - g->padding_left + b, c, 0);
+            m[i][j] += v * d->weights[(((i * 6 + j) * panels + n / HG_PANEL) * g->channels + c) * HG_PANEL + n % HG_PANEL];
+          }
+      for (int i = 0; i < 4 && y0 + i < g->output_height; i++)
+        for (int j = 0; j < 4 && x0 + j < g->output_width; j++) {
+          double sum = d->bias[n];
+          for (int a = 0; a < 6; a++)
+            for (int b = 0; b < 6; b++) sum += A[i][a] * A[j][b] * m[a][b];
+          const int64_t pixel = (image * g->output_height + y0 + i) * g->output_width + x0 + j;
+          finish(&d->epilogue, sum, pixel, n, &g->output[pixel * g->output_stride + n]);
+        }
+    }
+  }
+}
+
+static void depthwise(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_depthwise *d = descriptor;
+  const hg_window *g = &d->window;
+  const int64_t padded = (g->channels + HG_PANEL - 1) / HG_PANEL * HG_PANEL;
+  const int32_t channel_tasks = (g->channels + d->channels_per_task - 1) / d->channels_per_task;
+  const int32_t row_tasks = (g->output_height + d->rows_per_task - 1) / d->rows_per_task;
+  const int32_t c0 = task % channel_tasks * d->channels_per_task;
+  const int32_t y0 = task / channel_tasks % row_tasks * d->rows_per_task;
+  const int64_t image = task / channel_tasks / row_tasks;
+  for (int64_t y = y0; y < least((int64_t)y0 + d->rows_per_task, g->output_height); y++)
+    for (int64_t x = 0; x < g->output_width; x++)
+      for (int32_t c = c0; c < least((int64_t)c0 + d->channels_per_task, g->channels); c++) {
+        double sum = d->bias[c];
+        for (int32_t i = 0; i < g->kernel_height; i++)
+          for (int32_t j = 0; j < g->kernel_width; j++)
+            sum += (double)at(g, image, y * g->stride_height - g->padding_top + i,
+                              x * g->stride_width - g->padding_left + j, c, 0) *
+                   d->weights[(i * g->kernel_width + j) * padded + c];
+        const int64_t pixel = (image * g->output_height + y) * g->output_width + x;
+        finish(&d->epilogue, sum, pixel, c, &g->output[pixel * g->output_stride + c]);
+      }
+}
+
+static void maximum_pool(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_maximum_pool *d = descriptor;
+  const hg_window *g = &d->window;
+  const int32_t row_tasks = (g->output_height + d->rows_per_task - 1) / d->rows_per_task;
+  const int64_t image = task / row_tasks, y0 = (int64_t)(task % row_tasks) * d->rows_per_task;
+  for (int64_t y = y0; y < least(y0 + d->rows_per_task, g->output_height); y++)
+    for (int64_t x = 0; x < g->output_width; x++)
+      for (int32_t c = 0; c < g->channels; c++) {
+        float best = -INFINITY;
+        for (int32_t i = 0; i < g->kernel_height; i++)
+          for (int32_t j = 0; j < g->kernel_width; j++) {
+            const float value = at(g, image, y * g->stride_height - g->padding_top + i,
+                                   x * g->stride_width - g->padding_left + j, c, -INFINITY);
+            if (!(value <= best)) best = value;
+          }
+        g->output[((image * g->output_height + y) * g->output_width + x) * g->output_stride + c] = best;
+      }
+}
+
+static void average_pool(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_average_pool *d = descriptor;
+  const int32_t channel_tasks = (d->channels + d->channels_per_task - 1) / d->channels_per_task;
+  const int32_t c0 = task % channel_tasks * d->channels_per_task;
+  const int64_t image = task / channel_tasks;
+  for (int32_t c = c0; c < least((int64_t)c0 + d->channels_per_task, d->channels); c++) {
+    double sum = 0;
+    for (int64_t pixel = 0; pixel < d->pixels; pixel++)
+      sum += d->input[(image * d->pixels + pixel) * d->input_stride + c];
+    d->output[image * d->output_stride + c] = (float)(sum / d->pixels);
+  }
+}
+
+static void elementwise(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_elementwise *d = descriptor;
+  const int64_t row0 = (int64_t)task * d->rows_per_task;
+  for (int64_t row = row0; row < least(row0 + d->rows_per_task, d->rows); row++) {
+    const float *a = d->input + row * d->input_stride;
+    float *out = d->output + row * d->output_stride;
+    double sum = 0, largest = -INFINITY;
+    for (int32_t c = 0; c < d->channels; c++) largest = a[c] > largest ? a[c] : largest;
+    for (int32_t c = 0; c < d->channels; c++) sum += exp(a[c] - largest);
+    for (int32_t c = 0; c < d->channels; c++) {
+      double x = a[c];
+      switch (d->kind) {
+        case HG_SIGMOID: out[c] = (float)(1 / (1 + exp(-x))); continue;
+        case HG_SOFTMAX: out[c] = (float)(exp(x - largest) / sum); continue;
+        case HG_ADD: x += d->other[row * d->other_stride + c]; break;
+        case HG_GATE: x *= d->other[row / d->rows_per_image * d->other_stride + c]; break;
+        default: break;
+      }
+      finish(&d->epilogue, x, row, c, &out[c]);
+    }
+  }
+}
+
+const hg_kernels hg_kernels_reference = {
+    .name = "reference", .block_rows = 4, .block_panels = 1, .product = product, .convolution = convolution,
+    .winograd = winograd, .depthwise = depthwise, .maximum_pool = maximum_pool, .average_pool = average_pool,
+    .elementwise = elementwise};

@@ -1,0 +1,41 @@
+// Vector types for one instruction set; included after HG_LANES is defined and inside the target attribute.
+typedef float hg_vector __attribute__((vector_size(4 * HG_LANES)));
+typedef float hg_unaligned __attribute__((vector_size(4 * HG_LANES), aligned(4)));
+typedef int32_t hg_mask __attribute__((vector_size(4 * HG_LANES)));
+
+#define HG_INLINE static inline __attribute__((always_inline))
+#define HG_UNROLL _Pragma("clang loop unroll(full)")
+#define HG_VECTORS (HG_PANEL / HG_LANES)
+
+HG_INLINE hg_vector hg_load(const float *p) { return *(const hg_unaligned *)p; }
+HG_INLINE void hg_store(float *p, hg_vector v) { *(hg_unaligned *)p = v; }
+HG_INLINE hg_vector hg_splat(float x) { return x - (hg_vector){0}; }
+// lower > x ? lower : x, one instruction; NaN in x stays NaN.
+HG_INLINE hg_vector hg_max(hg_vector x, hg_vector lower) {
+  const hg_mask take = lower > x;
+  return (hg_vector)((take & (hg_mask)lower) | (~take & (hg_mask)x));
+}
+
+HG_INLINE hg_vector hg_load_some(const float *p, int count) {
+  if (count >= HG_LANES) return hg_load(p);
+  float lanes[HG_LANES] = {0};
+  _Pragma("clang loop vectorize(disable) unroll(disable)") for (int i = 0; i < count; i++) lanes[i] = p[i];
+  return hg_load(lanes);
+}
+HG_INLINE void hg_store_some(float *p, hg_vector v, int count) {
+  if (count >= HG_LANES) {
+    hg_store(p, v);
+    return;
+  }
+  float lanes[HG_LANES];
+  hg_store(lanes, v);
+  _Pragma("clang loop vectorize(disable) unroll(disable)") for (int i = 0; i < count; i++) p[i] = lanes[i];
+}
+
+// The epilogue of one vector; residual is NULL or points at its first value.
+HG_INLINE void hg_finish(const hg_epilogue *e, hg_vector x, const float *residual, float *output, int count) {
+  x = hg_max(x, hg_splat(e->lower));
+  x = x * hg_splat(e->scale) + hg_splat(e->shift);
+  if (residual) x = x + hg_load_some(residual, count);
+  hg_store_some(output, x, count);
+}

@@ -1,0 +1,116 @@
+// Winograd F(4×4, 3×3) for stride 1 (Lavin and Gray, 2015, with interpolation points 0, ±1, ±2). Included once per
+// instruction set. A tile is 6×6 input pixels and 4×4 output pixels; each is computed in the same way wherever it is.
+
+// One dimension of the input transform, six values at distance s, in place.
+HG_INLINE void hg_winograd_input(hg_vector *d, const int s) {
+  const hg_vector d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s], d4 = d[4 * s], d5 = d[5 * s];
+  const hg_vector four = hg_splat(4), five = hg_splat(5), two = hg_splat(2);
+  const hg_vector a = d4 - four * d2, b = d3 - four * d1, c = d4 - d2, e = d3 - d1;
+  d[0] = four * d0 + (d4 - five * d2);
+  d[s] = a + b;
+  d[2 * s] = a - b;
+  d[3 * s] = two * e + c;
+  d[4 * s] = c - two * e;
+  d[5 * s] = four * d1 + (d5 - five * d3);
+}
+
+// One dimension of the output transform: six values at distance s to four at distance t.
+HG_INLINE void hg_winograd_output(const hg_vector *m, const int s, hg_vector *o, const int t) {
+  const hg_vector s12 = m[s] + m[2 * s], d12 = m[s] - m[2 * s], s34 = m[3 * s] + m[4 * s], d34 = m[3 * s] - m[4 * s];
+  o[0] = (m[0] + s12) + s34;
+  o[t] = d12 + hg_splat(2) * d34;
+  o[2 * t] = s12 + hg_splat(4) * s34;
+  o[3 * t] = (d12 + hg_splat(8) * d34) + m[5 * s];
+}
+
+static void HG_NAME(hg_winograd)(const void *descriptor, int32_t task, float *scratch) {
+  const hg_winograd *d = descriptor;
+  const hg_window *g = &d->window;
+  const int C = g->channels, all_panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
+  const int panel0 = (task % d->column_tasks) * d->panels_per_task;
+  const int panel1 = hg_min(panel0 + d->panels_per_task, all_panels), N = (panel1 - panel0) * HG_PANEL;
+  const int across = (g->output_width + 3) / 4, down = (g->output_height + 3) / 4;
+  const int64_t tile0 = (int64_t)(task / d->column_tasks) * d->tiles_per_task;
+  const int T = hg_min(d->tiles_per_task, (int64_t)across * down * g->batch - tile0);
+  float *input = scratch, *product = scratch + 36 * (int64_t)d->tiles_per_task * C;
+  const ptrdiff_t stride = g->input_stride, row_stride = stride * g->width;
+
+  for (int t = 0; t < T; t++) {
+    const int64_t tile = tile0 + t, image = tile / ((int64_t)across * down);
+    const int y0 = (int)(tile / across % down) * 4 - g->padding_top, x0 = (int)(tile % across) * 4 - g->padding_left;
+    const float *pixels[36];
+    const float *base = g->input + image * g->height * row_stride;
+    for (int i = 0; i < 6; i++)
+      for (int j = 0; j < 6; j++) {
+        const int y = y0 + i, x = x0 + j, outside = y < 0 || y >= g->height || x < 0 || x >= g->width;
+        pixels[i * 6 + j] = outside ? d->zeros : base + y * row_stride + x * stride;
+      }
+    float *to = input + (int64_t)t * C;
+    const int64_t distance = (int64_t)d->tiles_per_task * C;
+    for (int c = 0; c < C; c += HG_LANES) {
+      hg_vector v[36];
+      HG_UNROLL for (int i = 0; i < 6; i++) {
+        HG_UNROLL for (int j = 0; j < 6; j++) v[i * 6 + j] = hg_load(pixels[i * 6 + j] + c);
+        hg_winograd_input(v + i * 6, 1);
+      }
+      HG_UNROLL for (int j = 0; j < 6; j++) {
+        hg_winograd_input(v + j, 6);
+        HG_UNROLL for (int i = 0; i < 6; i++) hg_store(to + (i * 6 + j) * distance + c, v[i * 6 + j]);
+      }
+    }
+  }
+
+  static const float none[HG_PANEL * 4];
+  for (int point = 0; point < 36; point++) {
+    const float *from = input + (int64_t)point * d->tiles_per_task * C;
+    const float *weights = d->weights + ((int64_t)point * all_panels + panel0) * C * HG_PANEL;
+    float *to = product + (int64_t)point * d->tiles_per_task * N;
+    for (int p = 0; p < panel1 - panel0;) {
+      const int P = hg_next_panels(panel1 - panel0 - p);
+      for (int t = 0; t < T;) {
+        const int R = hg_next_rows(T - t);
+        const float *rows[HG_BLOCK_ROWS];
+        for (int r = 0; r < R; r++) rows[r] = from + (int64_t)(t + r) * C;
+        hg_block b = {.rows = rows, .taps = 1, .first = 0, .channels = C,
+                      .weights = weights + (int64_t)p * C * HG_PANEL, .tap_distance = 0,
+                      .panel_distance = (int64_t)C * HG_PANEL, .bias = none,
+                      .output = to + (int64_t)t * N + p * HG_PANEL, .output_stride = N, .residual = NULL,
+                      .epilogue = NULL, .columns = P * HG_PANEL};
+        hg_block_dispatch(&b, R, P);
+        t += R;
+      }
+      p += P;
+    }
+  }
+
+  for (int t = 0; t < T; t++) {
+    const int64_t tile = tile0 + t, image = tile / ((int64_t)across * down);
+    const int y0 = (int)(tile / across % down) * 4, x0 = (int)(tile % across) * 4;
+    const int rows = hg_min(4, g->output_height - y0), columns = hg_min(4, g->output_width - x0);
+    const int64_t pixel0 = (image * g->output_height + y0) * g->output_width + x0;
+    const float *from = product + (int64_t)t * N;
+    const int64_t distance = (int64_t)d->tiles_per_task * N;
+    for (int n = 0; n < N; n += HG_LANES) {
+      const int column = panel0 * HG_PANEL + n, left = d->columns - column;
+      if (left <= 0) break;
+      hg_vector half[24];
+      HG_UNROLL for (int j = 0; j < 6; j++) {
+        hg_vector m[6];
+        HG_UNROLL for (int i = 0; i < 6; i++) m[i] = hg_load(from + (i * 6 + j) * distance + n);
+        hg_winograd_output(m, 1, half + j, 6);
+      }
+      const hg_vector bias = hg_load(d->bias + column);
+      HG_UNROLL for (int i = 0; i < 4; i++) {
+        hg_vector y[4];
+        hg_winograd_output(half + i * 6, 1, y, 1);
+        if (i >= rows) break;
+        for (int j = 0; j < columns; j++) {
+          const int64_t pixel = pixel0 + (int64_t)i * g->output_width + j;
+          const float *residual =
+              d->epilogue.residual ? d->epilogue.residual + pixel * d->epilogue.residual_stride + column : NULL;
+          hg_finish(&d->epilogue, y[j] + bias, residual, g->output + pixel * g->output_stride + column, left);
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,88 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// How many threads this process should use, and why.
+///
+/// The least of: the processors that the affinity mask allows, the quota of the control group (version 1 and 2; a
+/// part of a processor is not counted), and the environment variable `HGNET_NUM_THREADS`. At least 1.
+public struct ProcessorCount: Hashable, Sendable {
+  /// The number of threads, at least 1.
+  public let count: Int
+  /// The limit that decided, for a log line.
+  public let reason: String
+
+  /// Reads the limits of this process.
+  ///
+  /// - Parameters:
+  ///   - root: where `/proc` and `/sys` are looked for; for tests.
+  ///   - requested: the value of `HGNET_NUM_THREADS`; nil reads the environment.
+  public static func current(root: String = "", requested: String? = nil) -> ProcessorCount {
+    var result = ProcessorCount(count: affinityCount(root: root), reason: "processors of the affinity mask")
+    if let quota = controlGroupQuota(root: root), quota < Double(result.count) {
+      result = ProcessorCount(count: max(1, Int(quota)), reason: "quota of the control group")
+    }
+    let wish = requested ?? getenv("HGNET_NUM_THREADS").map { String(cString: $0) }
+    if let wish, let number = Int(wish), number >= 1, number < result.count {
+      result = ProcessorCount(count: number, reason: "HGNET_NUM_THREADS")
+    }
+    return result
+  }
+
+  /// The processors of the affinity mask, which Linux shows as hexadecimal digits with commas.
+  private static func affinityCount(root: String) -> Int {
+    for line in (text(root + "/proc/self/status") ?? "").split(separator: "\n") where line.hasPrefix("Cpus_allowed:") {
+      let bits = line.dropFirst("Cpus_allowed:".count).reduce(0) { $0 + ($1.hexDigitValue?.nonzeroBitCount ?? 0) }
+      if bits > 0 { return bits }
+    }
+    return max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+  }
+
+  /// Processors per wall-clock time that the control group grants, or nil without a limit.
+  private static func controlGroupQuota(root: String) -> Double? {
+    var least: Double?
+    func consider(_ quota: Double?) {
+      if let quota, quota > 0 { least = min(least ?? quota, quota) }
+    }
+    for line in (text(root + "/proc/self/cgroup") ?? "").split(separator: "\n") {
+      let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+      guard fields.count == 3 else { continue }
+      let isVersion2 = fields[0] == "0" && fields[1].isEmpty
+      guard isVersion2 || fields[1].split(separator: ",").contains("cpu") else { continue }
+      // A limit may stand on any group above ours; inside a container the path may be that of the host.
+      var path = String(fields[2])
+      while true {
+        let folder = path == "/" ? "" : path
+        if isVersion2 {
+          consider(quota(text(root + "/sys/fs/cgroup" + folder + "/cpu.max")))
+        } else {
+          let base = root + "/sys/fs/cgroup/cpu" + folder
+          let parts = [text(base + "/cpu.cfs_quota_us"), text(base + "/cpu.cfs_period_us")].compactMap { $0 }
+          consider(parts.count == 2 ? quota(parts.joined(separator: " ")) : nil)
+        }
+        guard let slash = path.lastIndex(of: "/"), path != "/" else { break }
+        path = slash == path.startIndex ? "/" : String(path[..<slash])
+      }
+    }
+    return least
+  }
+
+  private static func quota(_ text: String?) -> Double? {
+    let numbers = (text ?? "").split { $0 == " " || $0 == "\n" }.map { Double($0) }
+    guard numbers.count >= 2, let quota = numbers[0], let period = numbers[1], quota > 0, period > 0 else { return nil }
+    return quota / period
+  }
+
+  private static func text(_ path: String) -> String? {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    let count = read(descriptor, &bytes, bytes.count)
+    return count > 0 ? String(decoding: bytes[..<count], as: UTF8.self) : nil
+  }
+}
