@@ -1,0 +1,140 @@
+import CHGNetKernels
+import HGNetCore
+
+/// The steps of a network for one batch and picture size, over a planned arena.
+///
+/// Immutable and shareable; a `Session` runs it. Threads: safe to share.
+public final class Plan: Sendable {
+  /// One kernel call with everything but addresses.
+  struct Step: Sendable {
+    enum Work: Hashable, Sendable {
+      case product(rows: Int, inputFeatures: Int, columns: Int, rowsPerTask: Int, panelsPerTask: Int, channelsPerBlock: Int)
+      case convolution(Window, columns: Int, pixelsPerTask: Int)
+      case winograd(Window, columns: Int, tilesPerTask: Int)
+      case depthwise(Window, rowsPerTask: Int, channelsPerTask: Int)
+      case maximumPool(Window, rowsPerTask: Int)
+      case averagePool(channelsPerTask: Int)
+      case elementwise(kind: Int, rowsPerTask: Int)
+    }
+
+    /// The window of a convolution or pool.
+    struct Window: Hashable, Sendable {
+      var kernel: Size
+      var stride: Size
+      var padding: Padding
+    }
+
+    var name: String
+    var work: Work
+    var input: Location
+    var other: Location?
+    var residual: Location?
+    var output: Location
+    var weights: PackedWeights?
+    var epilogue: EpilogueValues
+    var taskCount: Int
+    var multiplyAdds: Int
+    var scratchCount: Int
+  }
+
+  /// The number of pictures of a run.
+  public let batch: Int
+  /// Height and width of the pictures.
+  public let inputSize: Size
+  /// The results, in the order of the graph's outputs, with their names.
+  public let outputNames: [String]
+  /// The extents of each result for one picture.
+  public let outputShapes: [ActivationShape]
+  /// Bytes of activations that a session holds.
+  public var arenaByteCount: Int { arenaCount * 4 }
+
+  let steps: [Step]
+  let input: Location
+  let outputs: [Location]
+  let arenaCount: Int
+  let scratchCount: Int
+  let zeroCount: Int
+  let threads: Int
+  let instructionSet: InstructionSet
+
+  init(
+    _ fused: FusedGraph, graph: Graph, weights: [PackedWeights?], epilogues: [EpilogueValues], batch: Int, threads: Int,
+    instructionSet: InstructionSet
+  ) throws(HGNetError) {
+    guard batch >= 1, batch <= 1 << 16 else {
+      throw HGNetError(.invalidArgument, "expected a batch of 1 to 65536, found \(batch)")
+    }
+    self.batch = batch
+    self.threads = threads
+    self.instructionSet = instructionSet
+    inputSize = graph.inputSize
+    let shapes = graph.nodes.map(\.shape)
+    // The result of a fused node has the shape of the last node that it swallowed; none of them changes extents.
+    var placement = Placement(fused, shapes: shapes, batch: batch)
+    let cutter = TaskCutter(batch: batch, threads: threads, kernels: instructionSet.kernels.pointee)
+
+    var order: [(node: Int, copy: Int?)] = []
+    for index in fused.nodes.indices {
+      guard let node = fused.nodes[index] else { continue }
+      switch node.kind {
+      case .input: continue
+      case .concatenate:
+        for (copy, entry) in placement.copies.enumerated() where entry.target == index { order.append((index, copy)) }
+      default: order.append((index, nil))
+      }
+    }
+    var inputIndex = 0
+    for index in fused.nodes.indices where fused.nodes[index]?.kind == .input { inputIndex = index }
+    placement.touch(inputIndex, step: -1)
+    for (step, entry) in order.enumerated() {
+      placement.touch(entry.node, step: step)
+      if let copy = entry.copy {
+        placement.touch(placement.copies[copy].source, step: step)
+      } else if let node = fused.nodes[entry.node] {
+        for input in node.inputs { placement.touch(input, step: step) }
+        if let residual = node.residual { placement.touch(residual, step: step) }
+      }
+    }
+    for output in fused.outputs { placement.touch(output.node.index, step: order.count) }
+    let memory = MemoryPlan(placement.buffers)
+    guard memory.count <= 1 << 38 else {
+      throw HGNetError(
+        .limitExceeded,
+        "a batch of \(batch) pictures of \(graph.inputSize) needs \(memory.count / 250_000_000) GB of activations")
+    }
+    placement.place(memory)
+
+    var steps: [Step] = []
+    for entry in order {
+      guard let node = fused.nodes[entry.node], var output = placement.locations[entry.node] else { continue }
+      if let copy = entry.copy.map({ placement.copies[$0] }) {
+        guard let source = placement.locations[copy.source] else { continue }
+        output.offset += copy.channel
+        output.shape = source.shape
+        let nothing = EpilogueValues(lower: -.infinity, scale: 1, shift: 0)
+        steps.append(
+          cutter.elementwise(HG_COPY, node: node, input: source, other: nil, residual: nil, output: output, epilogue: nothing))
+        continue
+      }
+      guard let input = node.inputs.first.flatMap({ placement.locations[$0] }) else {
+        throw HGNetError(.internalInconsistency, "a step without input", layer: node.name)
+      }
+      steps.append(
+        try cutter.step(
+          node, input: input, other: node.inputs.dropFirst().first.flatMap { placement.locations[$0] },
+          residual: node.residual.flatMap { placement.locations[$0] }, output: output, weights: weights[entry.node],
+          epilogue: epilogues[entry.node], multiplyAdds: graph.multiplyAdds(of: graph.nodes[entry.node]) * batch))
+    }
+    self.steps = steps
+    guard let inputLocation = placement.locations[inputIndex] else {
+      throw HGNetError(.internalInconsistency, "a network without input")
+    }
+    input = inputLocation
+    outputs = fused.outputs.compactMap { placement.locations[$0.node.index] }
+    outputNames = fused.outputs.map(\.name)
+    outputShapes = outputs.map(\.shape)
+    arenaCount = memory.count
+    scratchCount = steps.map(\.scratchCount).max() ?? 0
+    zeroCount = steps.map { $0.input.shape.channels * 8 }.max() ?? 16
+  }
+}

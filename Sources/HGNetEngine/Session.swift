@@ -1,0 +1,176 @@
+import CHGNetKernels
+import HGNetCore
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Runs a plan: owns the arena of activations, which is allocated once.
+///
+/// After it has been made a session allocates nothing in `execute`. Threads: one task at a time; make one per task.
+public struct Session: ~Copyable {
+  /// What is run.
+  public let plan: Plan
+  private let pool: ThreadPool
+  private let memory: UnsafeMutablePointer<Float>
+  private let descriptors: UnsafeMutableRawPointer
+  private let run: UnsafeMutablePointer<SessionRun>
+
+  /// Allocates the arena and writes the addresses into the steps.
+  ///
+  /// - Throws: `HGNetError.Code.limitExceeded` when there is not enough memory.
+  init(plan: Plan, pool: ThreadPool) throws(HGNetError) {
+    self.plan = plan
+    self.pool = pool
+    let scratchDistance = (plan.scratchCount + 31) / 16 * 16
+    let zeroCount = (plan.zeroCount + 15) / 16 * 16
+    let count = plan.arenaCount + zeroCount + scratchDistance * pool.count
+    var raw: UnsafeMutableRawPointer?
+    guard posix_memalign(&raw, 64, max(count, 16) * 4) == 0, let raw else {
+      throw HGNetError(
+        .limitExceeded, "not enough memory for \(count * 4 / 1_000_000) MB of activations; use a smaller batch or picture")
+    }
+    memory = raw.bindMemory(to: Float.self, capacity: count)
+    let zeros = memory + plan.arenaCount
+    zeros.update(repeating: 0, count: zeroCount)
+
+    let slot = 256
+    descriptors = UnsafeMutableRawPointer.allocate(byteCount: max(plan.steps.count, 1) * slot, alignment: 64)
+    let steps = UnsafeMutablePointer<ResolvedStep>.allocate(capacity: max(plan.steps.count, 1))
+    for (index, step) in plan.steps.enumerated() {
+      let descriptor = descriptors + index * slot
+      let kernels = plan.instructionSet.kernels.pointee
+      let task = step.resolve(into: descriptor, memory: memory, zeros: zeros, batch: plan.batch, kernels: kernels)
+      (steps + index).initialize(
+        to: ResolvedStep(task: task, descriptor: UnsafeRawPointer(descriptor), taskCount: step.taskCount))
+    }
+    run = .allocate(capacity: 1)
+    run.initialize(
+      to: SessionRun(
+        steps: steps, count: plan.steps.count, scratch: zeros + zeroCount, scratchDistance: scratchDistance,
+        threads: pool.count,
+        times: StepReport.isWanted ? .allocate(capacity: plan.steps.count + 1) : nil))
+  }
+
+  deinit {
+    run.pointee.steps.deallocate()
+    run.pointee.times?.deallocate()
+    run.deinitialize(count: 1)
+    run.deallocate()
+    descriptors.deallocate()
+    free(memory)
+  }
+
+  /// Calls `body` with the input, `[N, H, W, C]` in C order, to be filled before `execute`.
+  public mutating func withInput<Result, Failure: Error>(
+    _ body: (UnsafeMutableBufferPointer<Float>) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    let count = plan.batch * plan.input.shape.count
+    return try body(UnsafeMutableBufferPointer(start: memory + plan.input.offset, count: count))
+  }
+
+  /// Runs all steps on the input that is in place.
+  ///
+  /// Allocates nothing. The bits of the results do not depend on the number of threads or the place in the batch.
+  public mutating func execute() {
+    run.pointee.times?[0] = StepReport.nanoseconds()
+    pool.run(context: UnsafeMutableRawPointer(run)) { context, worker in
+      let run = context.assumingMemoryBound(to: SessionRun.self)
+      run.pointee.work(as: worker)
+    }
+    StepReport.print(plan: plan, times: run.pointee.times)
+  }
+
+  /// Copies a result of the last run, `[N, H, W, C]` in C order, into `target`, which must have room for it.
+  ///
+  /// Traps on an unknown index or too small a target.
+  public func copyOutput(_ index: Int, into target: UnsafeMutableBufferPointer<Float>) {
+    let location = plan.outputs[index]
+    let pixels = plan.batch * location.shape.height * location.shape.width
+    let channels = location.shape.channels
+    precondition(target.count >= pixels * channels, "the target is too small for the result")
+    guard let base = target.baseAddress else { return }
+    for pixel in 0..<pixels {
+      (base + pixel * channels).update(from: memory + location.offset + pixel * location.stride, count: channels)
+    }
+  }
+
+  /// Runs the network on pictures and returns the results in the order of the graph's outputs.
+  ///
+  /// - Parameter input: `[N, H, W, C]` with the batch and size of the plan.
+  /// - Returns: `[N, K]` for a result of one pixel (logits), else `[N, H, W, C]`.
+  /// - Throws: `HGNetError.Code.shapeMismatch` for another shape.
+  public mutating func run(_ input: Tensor) throws(HGNetError) -> [Tensor] {
+    let size = plan.inputSize
+    let expected: Shape = [plan.batch, size.height, size.width, plan.input.shape.channels]
+    guard input.shape == expected else {
+      throw HGNetError(.shapeMismatch, "expected an input of shape \(expected), found \(input.shape)")
+    }
+    withInput { target in
+      input.withUnsafeBufferPointer { source in _ = target.update(fromContentsOf: source) }
+    }
+    execute()
+    var results: [Tensor] = []
+    for (index, shape) in plan.outputShapes.enumerated() {
+      let isPixel = shape.height == 1 && shape.width == 1 && !plan.outputNames[index].hasPrefix("stages.")
+      let extents: Shape =
+        isPixel ? [plan.batch, shape.channels] : [plan.batch, shape.height, shape.width, shape.channels]
+      results.append(Tensor(shape: extents) { target in copyOutput(index, into: target) })
+    }
+    return results
+  }
+}
+
+/// A kernel call with its addresses.
+struct ResolvedStep {
+  let task: hg_task
+  let descriptor: UnsafeRawPointer
+  let taskCount: Int
+}
+
+/// What the threads of one run share.
+struct SessionRun: ~Copyable {
+  let steps: UnsafeMutablePointer<ResolvedStep>
+  let count: Int
+  let scratch: UnsafeMutablePointer<Float>
+  let scratchDistance: Int
+  let threads: Int
+  /// Nanoseconds at the start of the run and at the end of each step; nil unless wanted.
+  let times: UnsafeMutablePointer<UInt64>?
+  let barrier = StepBarrier()
+
+  init(
+    steps: UnsafeMutablePointer<ResolvedStep>, count: Int, scratch: UnsafeMutablePointer<Float>, scratchDistance: Int,
+    threads: Int, times: UnsafeMutablePointer<UInt64>?
+  ) {
+    self.steps = steps
+    self.count = count
+    self.scratch = scratch
+    self.scratchDistance = scratchDistance
+    self.threads = threads
+    self.times = times
+  }
+
+  /// One thread's part of the run: all threads walk through the steps together and share the tasks of each.
+  borrowing func work(as worker: Int) {
+    let own = scratch + worker * scratchDistance
+    for index in 0..<count {
+      let step = steps[index]
+      if threads == 1 {
+        for task in 0..<step.taskCount { step.task(step.descriptor, Int32(truncatingIfNeeded: task), own) }
+      } else {
+        while true {
+          let task = barrier.nextTask()
+          guard task < step.taskCount else { break }
+          step.task(step.descriptor, Int32(truncatingIfNeeded: task), own)
+        }
+        barrier.wait(count: threads)
+      }
+      if let times, worker == 0 { times[index + 1] = StepReport.nanoseconds() }
+    }
+  }
+}

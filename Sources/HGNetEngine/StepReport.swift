@@ -1,0 +1,60 @@
+import HGNetCore
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// The lines that `HGNET_VERBOSE=1` asks for: one per step of each run, on standard error.
+enum StepReport {
+  /// Whether the environment asks for the lines.
+  static var isWanted: Bool { getenv("HGNET_VERBOSE").map { String(cString: $0) } == "1" }
+
+  static func nanoseconds() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+  }
+
+  static func print(plan: Plan, times: UnsafeMutablePointer<UInt64>?) {
+    guard let times else { return }
+    var text = ""
+    for (index, step) in plan.steps.enumerated() {
+      let milliseconds = Double(times[index + 1] - times[index]) / 1e6
+      let rate = step.multiplyAdds == 0 ? "" : rounded(Double(step.multiplyAdds) * 2 / milliseconds / 1e6, 1) + " GFLOP/s"
+      text += "\(step.name)\t\(step.algorithmName)\t\(step.input.shape) -> \(step.output.shape)\t"
+      text += "\(rounded(milliseconds, 3)) ms\t\(rate)\n"
+    }
+    let bytes = Array(text.utf8)
+    _ = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+  }
+
+  private static func rounded(_ value: Double, _ digits: Int) -> String {
+    var factor = 1.0
+    for _ in 0..<digits { factor *= 10 }
+    let scaled = (value * factor).rounded()
+    guard scaled.isFinite, abs(scaled) < 1e15 else { return "\(value)" }
+    let whole = Int(scaled) / Int(factor)
+    let rest = abs(Int(scaled) % Int(factor))
+    let padded = String(rest)
+    return "\(whole)." + String(repeating: "0", count: max(0, digits - padded.count)) + padded
+  }
+}
+
+extension Plan.Step {
+  /// The algorithm in one word.
+  var algorithmName: String {
+    switch work {
+    case .product: "product"
+    case .convolution: "direct"
+    case .winograd: "winograd-f4"
+    case .depthwise: "depthwise"
+    case .maximumPool: "maximum-pool"
+    case .averagePool: "average-pool"
+    case .elementwise: "elementwise"
+    }
+  }
+}

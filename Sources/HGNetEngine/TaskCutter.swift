@@ -1,0 +1,131 @@
+import CHGNetKernels
+import HGNetCore
+
+/// Makes the step of a fused node and cuts it into tasks that fill the threads and fit the caches.
+///
+/// How a step is cut never changes its bits: every sum has its fixed order inside one task.
+struct TaskCutter {
+  let batch: Int
+  let threads: Int
+  let kernels: hg_kernels
+
+  /// The share of the second cache that a block of activations may take, in floats.
+  private let cachedFloats = 96 * 1024
+  private var blockRows: Int { Int(kernels.block_rows) }
+
+  private func divided(_ count: Int, by size: Int) -> Int { (count + size - 1) / size }
+
+  /// Cuts `count` into equal parts of at most `most`, in multiples of `unit`, whose number suits the threads.
+  private func part(of count: Int, most: Int, unit: Int) -> Int {
+    var parts = max(divided(count, by: max(most, unit)), 1)
+    if threads > 1 { parts = divided(parts, by: threads) * threads }
+    return max(divided(divided(count, by: parts), by: unit) * unit, unit)
+  }
+
+  func step(
+    _ node: FusedGraph.Node, input: Location, other: Location?, residual: Location?, output: Location,
+    weights: PackedWeights?, epilogue: EpilogueValues, multiplyAdds: Int
+  ) throws(HGNetError) -> Plan.Step {
+    var step = Plan.Step(
+      name: node.name, work: .averagePool(channelsPerTask: 64), input: input, other: other, residual: residual,
+      output: output, weights: weights, epilogue: epilogue, taskCount: 1, multiplyAdds: multiplyAdds, scratchCount: 0)
+    let pixels = batch * output.shape.height * output.shape.width
+    switch node.kind {
+    case .input, .concatenate:
+      throw HGNetError(.internalInconsistency, "this node is not a step", layer: node.name)
+    case .linear(_, _, let inputFeatures, let outputFeatures):
+      cutProduct(&step, rows: batch, inputFeatures: inputFeatures, columns: outputFeatures)
+    case .convolution(let convolution, _):
+      let window = Plan.Step.Window(
+        kernel: convolution.kernel, stride: convolution.stride, padding: convolution.padding)
+      let columns = convolution.outputChannels
+      switch weights?.algorithm {
+      case .product: cutProduct(&step, rows: pixels, inputFeatures: convolution.inputChannels, columns: columns)
+      case .direct:
+        let pixelsPerTask = part(of: pixels, most: 512, unit: blockRows)
+        step.work = .convolution(window, columns: columns, pixelsPerTask: pixelsPerTask)
+        step.taskCount = divided(pixels, by: pixelsPerTask)
+      case .winograd: cutWinograd(&step, window, convolution)
+      case .depthwise:
+        let channelsPerTask = min(convolution.outputChannels, 64)
+        let channelTasks = divided(convolution.outputChannels, by: channelsPerTask)
+        let rowsPerTask = part(
+          of: output.shape.height, most: threads == 1 ? output.shape.height : max(8, output.shape.height / 2), unit: 1)
+        step.work = .depthwise(window, rowsPerTask: rowsPerTask, channelsPerTask: channelsPerTask)
+        step.taskCount = batch * divided(output.shape.height, by: rowsPerTask) * channelTasks
+      case nil: throw HGNetError(.internalInconsistency, "a convolution without weights", layer: node.name)
+      }
+    case .maxPool(let kernel, let stride, let padding):
+      let rowsPerTask = part(of: output.shape.height, most: 16, unit: 1)
+      step.work = .maximumPool(
+        Plan.Step.Window(kernel: kernel, stride: stride, padding: padding), rowsPerTask: rowsPerTask)
+      step.taskCount = batch * divided(output.shape.height, by: rowsPerTask)
+    case .globalAveragePool:
+      let channels = input.shape.channels
+      let channelsPerTask = threads == 1 ? channels : divided(divided(channels, by: threads), by: 16) * 16
+      step.work = .averagePool(channelsPerTask: channelsPerTask)
+      step.taskCount = batch * divided(channels, by: channelsPerTask)
+    case .copy, .add, .gate, .sigmoid, .softmax:
+      let kind =
+        switch node.kind {
+        case .add: HG_ADD
+        case .gate: HG_GATE
+        case .sigmoid: HG_SIGMOID
+        case .softmax: HG_SOFTMAX
+        default: HG_COPY
+        }
+      return elementwise(
+        kind, node: node, input: input, other: other, residual: residual, output: output, epilogue: epilogue)
+    }
+    return step
+  }
+
+  func elementwise(
+    _ kind: Int, node: FusedGraph.Node, input: Location, other: Location?, residual: Location?, output: Location,
+    epilogue: EpilogueValues
+  ) -> Plan.Step {
+    let rows = batch * output.shape.height * output.shape.width
+    let rowsPerTask = part(of: rows, most: max(1, 64 * 1024 / max(output.shape.channels, 1)), unit: 1)
+    return Plan.Step(
+      name: node.name, work: .elementwise(kind: kind, rowsPerTask: rowsPerTask), input: input, other: other,
+      residual: residual, output: output, weights: nil, epilogue: epilogue, taskCount: divided(rows, by: rowsPerTask),
+      multiplyAdds: 0, scratchCount: 0)
+  }
+
+  private func cutProduct(_ step: inout Plan.Step, rows: Int, inputFeatures: Int, columns: Int) {
+    let panels = divided(columns, by: 16)
+    // A block of weights stays in the first cache while the rows of a task pass by.
+    let most = kernels.block_panels > 1 ? 128 : 256
+    let channelsPerBlock = divided(inputFeatures, by: divided(inputFeatures, by: most))
+    var rowsPerTask = rows
+    var panelsPerTask = panels
+    let mostRows = max(cachedFloats / channelsPerBlock, blockRows)
+    if columns > rows {
+      // Few pixels: every thread streams its own share of the weights.
+      rowsPerTask = part(of: rows, most: mostRows, unit: blockRows)
+      if divided(rows, by: rowsPerTask) < threads || rows <= mostRows {
+        rowsPerTask = min(rows, divided(divided(rows, by: divided(rows, by: mostRows)), by: blockRows) * blockRows)
+        panelsPerTask = part(of: panels, most: threads == 1 ? panels : divided(panels, by: threads * 2), unit: 1)
+      }
+    } else {
+      rowsPerTask = part(of: rows, most: mostRows, unit: blockRows)
+    }
+    step.work = .product(
+      rows: rows, inputFeatures: inputFeatures, columns: columns, rowsPerTask: rowsPerTask, panelsPerTask: panelsPerTask,
+      channelsPerBlock: channelsPerBlock)
+    step.taskCount = divided(rows, by: rowsPerTask) * divided(panels, by: panelsPerTask)
+  }
+
+  private func cutWinograd(_ step: inout Plan.Step, _ window: Plan.Step.Window, _ convolution: Convolution) {
+    let tiles = batch * divided(step.output.shape.height, by: 4) * divided(step.output.shape.width, by: 4)
+    let columns = divided(convolution.outputChannels, by: 16) * 16
+    let floatsPerTile = 36 * (convolution.inputChannels + columns)
+    let most = min(max(192 * 1024 / floatsPerTile, blockRows * 2), 64)
+    let tilesPerTask = part(of: tiles, most: most, unit: 1)
+    step.work = .winograd(window, columns: convolution.outputChannels, tilesPerTask: tilesPerTask)
+    step.taskCount = divided(tiles, by: tilesPerTask)
+    step.scratchCount = Int(
+      hg_winograd_scratch(
+        Int32(convolution.inputChannels), Int32(convolution.outputChannels), Int32(tilesPerTask)))
+  }
+}
