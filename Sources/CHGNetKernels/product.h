@@ -11,7 +11,7 @@ typedef struct {
   const float *bias;           // NULL: continue from what is in the output
   float *output;
   ptrdiff_t output_stride;
-  const float *residual;
+  const float *residual;       // NULL without an epilogue
   const hg_epilogue *epilogue; // NULL: store as it is
   int columns;                 // valid columns of these panels
 } hg_block;
@@ -156,7 +156,7 @@ static void HG_NAME(hg_product)(const void *descriptor, int32_t task, float *scr
             .weights = d->weights + ((int64_t)p * K + k0) * HG_PANEL, .tap_distance = 0,
             .panel_distance = K * HG_PANEL, .bias = k0 ? NULL : d->bias + p * HG_PANEL,
             .output = d->output + row * d->output_stride + p * HG_PANEL, .output_stride = d->output_stride,
-            .residual = d->epilogue.residual
+            .residual = k1 == K && d->epilogue.residual
                 ? d->epilogue.residual + row * d->epilogue.residual_stride + p * HG_PANEL : NULL,
             .epilogue = k1 == K ? &d->epilogue : NULL, .columns = d->columns - p * HG_PANEL};
         hg_block_dispatch(&b, R, P);
