@@ -36,15 +36,19 @@ void hg_pack_linear(const float *weight, int32_t columns, int32_t channels, floa
   }
 }
 
-// U = G g Gᵀ for one 3×3 kernel, in double so that folding costs no accuracy.
-static void transform(const float *g, double factor, double *u) {
-  static const double G[6][3] = {{1 / 4., 0, 0},           {-1 / 6., -1 / 6., -1 / 6.}, {-1 / 6., 1 / 6., -1 / 6.},
-                                 {1 / 24., 1 / 12., 1 / 6.}, {1 / 24., -1 / 12., 1 / 6.}, {0, 0, 1}};
-  double half[6][3];
-  for (int i = 0; i < 6; i++)
-    for (int j = 0; j < 3; j++) half[i][j] = (G[i][0] * g[j] + G[i][1] * g[3 + j] + G[i][2] * g[6 + j]) * factor;
-  for (int i = 0; i < 6; i++)
-    for (int j = 0; j < 6; j++) u[i * 6 + j] = half[i][0] * G[j][0] + half[i][1] * G[j][1] + half[i][2] * G[j][2];
+// 16 output channels side by side, in double so that folding costs no accuracy.
+typedef double lanes __attribute__((vector_size(8 * HG_PANEL)));
+typedef float lanes_f32 __attribute__((vector_size(4 * HG_PANEL), aligned(4)));
+
+// One dimension of U = G g Gᵀ: three values at distance s to six at distance t.
+static inline void transform(const lanes *g, int s, lanes *u, int t) {
+  const lanes sum = g[0] + g[2 * s], even = sum / -6, odd = g[s] / 6, low = g[0] / 24 + g[2 * s] / 6, half = g[s] / 12;
+  u[0] = g[0] / 4;
+  u[t] = even - odd;
+  u[2 * t] = even + odd;
+  u[3 * t] = low + half;
+  u[4 * t] = low - half;
+  u[5 * t] = g[2 * s];
 }
 
 void hg_pack_winograd(const float *weight, const float *factors, int32_t columns, int32_t channels,
@@ -52,14 +56,18 @@ void hg_pack_winograd(const float *weight, const float *factors, int32_t columns
   const int64_t panels = (columns + HG_PANEL - 1) / HG_PANEL, point_distance = panels * channels * HG_PANEL;
   for (int32_t panel = first_panel; panel < end_panel; panel++)
     for (int32_t c = 0; c < channels; c++) {
-      float *to = packed + ((int64_t)panel * channels + c) * HG_PANEL;
+      lanes g[9], half[18], u[36];
       for (int32_t lane = 0; lane < HG_PANEL; lane++) {
         const int32_t column = panel * HG_PANEL + lane;
-        double u[36] = {0};
-        if (column < columns)
-          transform(weight + ((int64_t)column * channels + c) * 9, factors ? factors[column] : 1, u);
-        for (int point = 0; point < 36; point++) to[point * point_distance + lane] = (float)u[point];
+        const float *from = weight + ((int64_t)column * channels + c) * 9;
+        const double factor = factors && column < columns ? factors[column] : 1;
+        for (int tap = 0; tap < 9; tap++) g[tap][lane] = column < columns ? from[tap] * factor : 0;
       }
+      for (int j = 0; j < 3; j++) transform(g + j, 3, half + j, 3);
+      for (int i = 0; i < 6; i++) transform(half + i * 3, 1, u + i * 6, 1);
+      float *to = packed + ((int64_t)panel * channels + c) * HG_PANEL;
+      for (int point = 0; point < 36; point++)
+        *(lanes_f32 *)(to + point * point_distance) = __builtin_convertvector(u[point], lanes_f32);
     }
 }
 

@@ -138,7 +138,9 @@ struct FusedGraph {
       let source = producer(of: node.inputs[0])
       guard let before = nodes[source] else { continue }
       let doesNothing = node.affine.allSatisfy { $0 == .factor(1) }
-      guard doesNothing || (readerCounts()[source] == 1 && before.hasEpilogue && before.residual == nil) else { continue }
+      guard doesNothing || (readerCounts()[source] == 1 && before.hasEpilogue && before.residual == nil) else {
+        continue
+      }
       if !doesNothing { nodes[source]?.affine += node.affine }
       absorb(index, into: source)
     }

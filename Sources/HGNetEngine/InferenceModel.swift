@@ -1,4 +1,5 @@
 import HGNetCore
+import Synchronization
 
 /// A network compiled for inference: passes run, weights folded and packed.
 ///
@@ -10,6 +11,7 @@ public final class InferenceModel: Sendable {
   public let graph: Graph
   /// The kernels in use.
   public let instructionSet: InstructionSet
+  private let arena: WeightArena
   private let weights: [PackedWeights?]
   private let epilogues: [EpilogueValues]
 
@@ -17,34 +19,57 @@ public final class InferenceModel: Sendable {
   ///
   /// Pages of a mapped weights file are handed back as they are packed, so that the peak is one copy of the weights.
   ///
+  /// - Parameters:
+  ///   - graph: the network, with the outputs that are wanted.
+  ///   - parameters: at least the parameters that the graph declares.
+  ///   - instructionSet: the kernels to use.
+  ///   - pool: the threads that pack; nil packs on the caller's.
   /// - Throws: `HGNetError.Code.parameterMismatch` for a missing or misshapen parameter, `unsupported` for an operator
   ///   outside the family, both naming the layer.
   public init(
-    graph: Graph, parameters: ParameterStore, instructionSet: InstructionSet = .best
+    graph: Graph, parameters: ParameterStore, instructionSet: InstructionSet = .best, pool: ThreadPool? = nil
   ) throws(HGNetError) {
     self.graph = graph
     self.instructionSet = instructionSet
     let fused = try FusedGraph.compiled(graph)
     let reader = ParameterReader(store: parameters)
-    var weights: [PackedWeights?] = []
+    var extents: [PackedExtent?] = []
+    for node in fused.nodes { extents.append(try node?.packedExtent()) }
+    arena = try WeightArena(count: extents.reduce(0) { $0 + ($1?.count ?? 0) })
+    var next = arena.base
+    weights = extents.map { extent in
+      guard let extent else { return nil }
+      defer { next += extent.count }
+      return PackedWeights(
+        algorithm: extent.algorithm, weightCount: extent.weightCount, paddedColumns: extent.paddedColumns,
+        weights: next, bias: next + (extent.count - extent.paddedColumns))
+    }
     var epilogues: [EpilogueValues] = []
     for node in fused.nodes {
-      guard let node else {
-        weights.append(nil)
-        epilogues.append(EpilogueValues(lower: -.infinity, scale: 1, shift: 0))
-        continue
-      }
-      weights.append(try reader.packed(node))
-      epilogues.append(try reader.epilogue(of: node))
+      epilogues.append(try node.map { (node) throws(HGNetError) in try reader.epilogue(of: node) } ?? .none)
     }
-    self.weights = weights
     self.epilogues = epilogues
+
+    let places = weights
+    let failure = Mutex<HGNetError?>(nil)
+    let packOne = { (index: Int) in
+      guard let node = fused.nodes[index], let place = places[index] else { return }
+      do throws(HGNetError) {
+        try reader.pack(node, into: place)
+      } catch {
+        failure.withLock { if $0 == nil { $0 = error } }
+      }
+    }
+    if let pool {
+      pool.forEach(fused.nodes.count, packOne)
+    } else {
+      fused.nodes.indices.forEach(packOne)
+    }
+    if let error = failure.withLock({ $0 }) { throw error }
   }
 
   /// Bytes of packed weights.
-  public var weightByteCount: Int {
-    weights.reduce(0) { $0 + ($1.map { ($0.weightCount + $0.paddedColumns) * 4 } ?? 0) }
-  }
+  public var weightByteCount: Int { arena.count * 4 }
 
   /// Plans the steps for a batch and picture size.
   ///
@@ -64,7 +89,7 @@ public final class InferenceModel: Sendable {
     }
     return try Plan(
       FusedGraph.compiled(graph), graph: graph, weights: weights, epilogues: epilogues, batch: batch, threads: threads,
-      instructionSet: instructionSet)
+      instructionSet: instructionSet, arena: arena)
   }
 
   /// Makes a session for a batch and picture size.

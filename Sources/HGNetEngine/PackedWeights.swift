@@ -1,39 +1,68 @@
 import CHGNetKernels
 import HGNetCore
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// How a step computes its result, as shown by `HGNET_VERBOSE=1`.
 enum Algorithm: String, Sendable {
   case product, direct, winograd, depthwise
 }
 
-/// The weights of one step in the layout that its kernel streams; made once, shared by all plans.
-final class PackedWeights: Sendable {
+/// The weights of one step in the layout that its kernel streams, and its bias.
+struct PackedWeights: Sendable {
   let algorithm: Algorithm
-  nonisolated(unsafe) let weights: UnsafeMutablePointer<Float>
-  nonisolated(unsafe) let bias: UnsafeMutablePointer<Float>
   let weightCount: Int
   let paddedColumns: Int
+  nonisolated(unsafe) let weights: UnsafeMutablePointer<Float>
+  nonisolated(unsafe) let bias: UnsafeMutablePointer<Float>
+}
 
-  init(algorithm: Algorithm, weightCount: Int, columns: Int) {
-    self.algorithm = algorithm
-    self.weightCount = weightCount
-    paddedColumns = (columns + 15) / 16 * 16
-    weights = UnsafeMutablePointer.alignedFloats(weightCount)
-    bias = UnsafeMutablePointer.alignedFloats(paddedColumns)
-    bias.update(repeating: 0, count: paddedColumns)
+/// What `PackedWeights` will need, known before any parameter is read.
+struct PackedExtent {
+  let algorithm: Algorithm
+  let weightCount: Int
+  let columns: Int
+
+  var paddedColumns: Int { (columns + 15) / 16 * 16 }
+  /// Floats in the arena, each part on a cache line of its own.
+  var count: Int { (weightCount + 15) / 16 * 16 + paddedColumns }
+}
+
+/// All packed weights of a model in one block, so that the system can back it with large pages.
+final class WeightArena: Sendable {
+  nonisolated(unsafe) let base: UnsafeMutablePointer<Float>
+  let count: Int
+
+  /// - Throws: `HGNetError.Code.limitExceeded` when there is not enough memory.
+  init(count: Int) throws(HGNetError) {
+    self.count = count
+    base = try UnsafeMutablePointer.pages(count: count)
   }
 
-  deinit {
-    UnsafeMutableRawPointer(weights).deallocate()
-    UnsafeMutableRawPointer(bias).deallocate()
-  }
+  deinit { free(base) }
 }
 
 extension UnsafeMutablePointer where Pointee == Float {
-  /// An allocation of at least one value on a cache line of its own.
-  static func alignedFloats(_ count: Int) -> UnsafeMutablePointer<Float> {
-    UnsafeMutableRawPointer.allocate(byteCount: Swift.max(count, 1) * 4, alignment: 64)
-      .bindMemory(to: Float.self, capacity: Swift.max(count, 1))
+  /// Uninitialised memory for large data, in large pages where the system has them; give it back with `free`.
+  ///
+  /// Streaming through 4 KiB pages costs a table walk every few hundred cycles.
+  static func pages(count: Int) throws(HGNetError) -> UnsafeMutablePointer<Float> {
+    let large = 1 << 21
+    let byteCount = Swift.max(count, 16) * 4
+    var raw: UnsafeMutableRawPointer?
+    guard posix_memalign(&raw, byteCount >= large ? large : 64, byteCount) == 0, let raw else {
+      throw HGNetError(.limitExceeded, "not enough memory for \(byteCount / 1_000_000) MB")
+    }
+    #if os(Linux)
+      if byteCount >= large { madvise(raw, byteCount, MADV_HUGEPAGE) }
+    #endif
+    return raw.bindMemory(to: Float.self, capacity: Swift.max(count, 16))
   }
 }
 
@@ -42,6 +71,9 @@ struct EpilogueValues: Hashable, Sendable {
   var lower: Float
   var scale: Float
   var shift: Float
+
+  /// Leaves a result as it is.
+  static let none = EpilogueValues(lower: -.infinity, scale: 1, shift: 0)
 }
 
 /// Reads parameters by name with their shapes checked.
@@ -86,13 +118,13 @@ struct ParameterReader {
     return EpilogueValues(lower: node.isRectified ? 0 : -.infinity, scale: scale, shift: shift)
   }
 
-  func packed(_ node: FusedGraph.Node) throws(HGNetError) -> PackedWeights? {
+  /// Reads the parameters of a node into its place in the arena.
+  func pack(_ node: FusedGraph.Node, into packed: PackedWeights) throws(HGNetError) {
+    packed.bias.update(repeating: 0, count: packed.paddedColumns)
     switch node.kind {
     case .convolution(let convolution, let normalization):
-      return try packed(convolution, normalization, layer: node.name)
+      try pack(convolution, normalization, layer: node.name, into: packed)
     case .linear(let weight, let bias, let inputFeatures, let outputFeatures):
-      let packed = PackedWeights(
-        algorithm: .product, weightCount: (outputFeatures + 15) / 16 * 16 * inputFeatures, columns: outputFeatures)
       try tensor(weight, shape: [inputFeatures, outputFeatures], layer: node.name).withUnsafeBufferPointer {
         guard let base = $0.baseAddress else { return }
         hg_pack_linear(base, Int32(outputFeatures), Int32(inputFeatures), packed.weights)
@@ -101,14 +133,13 @@ struct ParameterReader {
         let values = try tensor(bias, shape: [outputFeatures], layer: node.name)
         for column in 0..<outputFeatures { packed.bias[column] = values[column] }
       }
-      return packed
-    default: return nil
+    default: return
     }
   }
 
-  private func packed(
-    _ convolution: Convolution, _ normalization: BatchNormalization?, layer: String
-  ) throws(HGNetError) -> PackedWeights {
+  private func pack(
+    _ convolution: Convolution, _ normalization: BatchNormalization?, layer: String, into packed: PackedWeights
+  ) throws(HGNetError) {
     let columns = convolution.outputChannels
     let channels = convolution.inputChannels / convolution.groups
     let taps = convolution.kernel.height * convolution.kernel.width
@@ -129,6 +160,7 @@ struct ParameterReader {
         biases[column] = Float((Double(biases[column]) - Double(mean[column])) * factor + Double(beta[column]))
       }
     }
+    packed.bias.update(from: biases, count: columns)
     let weight: Tensor
     if convolution.isIdentity {
       weight = Tensor(shape: [columns, 1, 1, 1], repeating: 1)
@@ -137,27 +169,44 @@ struct ParameterReader {
         convolution.weight, shape: [columns, channels, convolution.kernel.height, convolution.kernel.width],
         layer: layer)
     }
-    let algorithm = try convolution.algorithm(layer: layer)
-    let padded = (columns + 15) / 16 * 16
-    let count =
-      switch algorithm {
-      case .product, .direct: padded * channels * taps
-      case .winograd: padded * channels * 36
-      case .depthwise: padded * taps
-      }
-    let packed = PackedWeights(algorithm: algorithm, weightCount: count, columns: columns)
-    packed.bias.update(from: biases, count: columns)
     weight.withUnsafeBufferPointer {
       guard let base = $0.baseAddress else { return }
-      switch algorithm {
+      switch packed.algorithm {
       case .product, .direct:
         hg_pack_dense(base, factors, Int32(columns), Int32(channels), Int32(taps), packed.weights)
       case .winograd:
-        hg_pack_winograd(base, factors, Int32(columns), Int32(channels), 0, Int32(padded / 16), packed.weights)
+        let panels = Int32(packed.paddedColumns / 16)
+        hg_pack_winograd(base, factors, Int32(columns), Int32(channels), 0, panels, packed.weights)
       case .depthwise: hg_pack_depthwise(base, factors, Int32(columns), Int32(taps), packed.weights)
       }
     }
-    return packed
+  }
+}
+
+extension FusedGraph.Node {
+  /// The room that the packed weights take; nil for a node without weights.
+  ///
+  /// - Throws: as `Convolution.algorithm`.
+  func packedExtent() throws(HGNetError) -> PackedExtent? {
+    switch kind {
+    case .convolution(let convolution, _):
+      let algorithm = try convolution.algorithm(layer: name)
+      let columns = convolution.outputChannels
+      let padded = (columns + 15) / 16 * 16
+      let channels = convolution.inputChannels / convolution.groups
+      let taps = convolution.kernel.height * convolution.kernel.width
+      let count =
+        switch algorithm {
+        case .product, .direct: padded * channels * taps
+        case .winograd: padded * channels * 36
+        case .depthwise: padded * taps
+        }
+      return PackedExtent(algorithm: algorithm, weightCount: count, columns: columns)
+    case .linear(_, _, let inputFeatures, let outputFeatures):
+      let padded = (outputFeatures + 15) / 16 * 16
+      return PackedExtent(algorithm: .product, weightCount: padded * inputFeatures, columns: outputFeatures)
+    default: return nil
+    }
   }
 }
 

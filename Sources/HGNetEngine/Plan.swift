@@ -8,7 +8,8 @@ public final class Plan: Sendable {
   /// One kernel call with everything but addresses.
   struct Step: Sendable {
     enum Work: Hashable, Sendable {
-      case product(rows: Int, inputFeatures: Int, columns: Int, rowsPerTask: Int, panelsPerTask: Int, channelsPerBlock: Int)
+      case product(
+        rows: Int, inputFeatures: Int, columns: Int, rowsPerTask: Int, panelsPerTask: Int, channelsPerBlock: Int)
       case convolution(Window, columns: Int, pixelsPerTask: Int)
       case winograd(Window, columns: Int, tilesPerTask: Int)
       case depthwise(Window, rowsPerTask: Int, channelsPerTask: Int)
@@ -56,16 +57,19 @@ public final class Plan: Sendable {
   let zeroCount: Int
   let threads: Int
   let instructionSet: InstructionSet
+  /// Keeps the packed weights alive that the steps point into.
+  private let arena: WeightArena
 
   init(
     _ fused: FusedGraph, graph: Graph, weights: [PackedWeights?], epilogues: [EpilogueValues], batch: Int, threads: Int,
-    instructionSet: InstructionSet
+    instructionSet: InstructionSet, arena: WeightArena
   ) throws(HGNetError) {
     guard batch >= 1, batch <= 1 << 16 else {
       throw HGNetError(.invalidArgument, "expected a batch of 1 to 65536, found \(batch)")
     }
     self.batch = batch
     self.threads = threads
+    self.arena = arena
     self.instructionSet = instructionSet
     inputSize = graph.inputSize
     let shapes = graph.nodes.map(\.shape)
@@ -111,9 +115,9 @@ public final class Plan: Sendable {
         guard let source = placement.locations[copy.source] else { continue }
         output.offset += copy.channel
         output.shape = source.shape
-        let nothing = EpilogueValues(lower: -.infinity, scale: 1, shift: 0)
         steps.append(
-          cutter.elementwise(HG_COPY, node: node, input: source, other: nil, residual: nil, output: output, epilogue: nothing))
+          cutter.elementwise(
+            HG_COPY, node: node, input: source, other: nil, residual: nil, output: output, epilogue: .none))
         continue
       }
       guard let input = node.inputs.first.flatMap({ placement.locations[$0] }) else {

@@ -29,12 +29,7 @@ public struct Session: ~Copyable {
     let scratchDistance = (plan.scratchCount + 31) / 16 * 16
     let zeroCount = (plan.zeroCount + 15) / 16 * 16
     let count = plan.arenaCount + zeroCount + scratchDistance * pool.count
-    var raw: UnsafeMutableRawPointer?
-    guard posix_memalign(&raw, 64, max(count, 16) * 4) == 0, let raw else {
-      throw HGNetError(
-        .limitExceeded, "not enough memory for \(count * 4 / 1_000_000) MB of activations; use a smaller batch or picture")
-    }
-    memory = raw.bindMemory(to: Float.self, capacity: count)
+    memory = try UnsafeMutablePointer.pages(count: count)
     let zeros = memory + plan.arenaCount
     zeros.update(repeating: 0, count: zeroCount)
 

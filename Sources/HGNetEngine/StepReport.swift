@@ -24,7 +24,8 @@ enum StepReport {
     var text = ""
     for (index, step) in plan.steps.enumerated() {
       let milliseconds = Double(times[index + 1] - times[index]) / 1e6
-      let rate = step.multiplyAdds == 0 ? "" : rounded(Double(step.multiplyAdds) * 2 / milliseconds / 1e6, 1) + " GFLOP/s"
+      let rate =
+        step.multiplyAdds == 0 ? "" : rounded(Double(step.multiplyAdds) * 2 / milliseconds / 1e6, 1) + " GFLOP/s"
       text += "\(step.name)\t\(step.algorithmName)\t\(step.input.shape) -> \(step.output.shape)\t"
       text += "\(rounded(milliseconds, 3)) ms\t\(rate)\n"
     }

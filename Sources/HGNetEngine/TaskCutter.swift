@@ -111,7 +111,8 @@ struct TaskCutter {
       rowsPerTask = part(of: rows, most: mostRows, unit: blockRows)
     }
     step.work = .product(
-      rows: rows, inputFeatures: inputFeatures, columns: columns, rowsPerTask: rowsPerTask, panelsPerTask: panelsPerTask,
+      rows: rows, inputFeatures: inputFeatures, columns: columns, rowsPerTask: rowsPerTask,
+      panelsPerTask: panelsPerTask,
       channelsPerBlock: channelsPerBlock)
     step.taskCount = divided(rows, by: rowsPerTask) * divided(panels, by: panelsPerTask)
   }
