@@ -11,9 +11,6 @@ import os
 import subprocess
 import sys
 
-PROGRAM_DESC = "FLAGS_enable_pir_api=0"
-
-
 def append(operator, x, y=None):
     """An operator appended by hand, for those that the tracer of the older encoding cannot follow."""
     from paddle.base.layer_helper import LayerHelper
@@ -237,20 +234,37 @@ def export(folder, table):
         info = os.path.join(target, "inference.pdiparams.info")
         if os.path.exists(info):
             os.remove(info)
-        # What a reader must find: the state dictionary by its own names, and the result for a given input.
-        state = {key: value for key, value in model.base_model.state_dict().items()}
+        forget_call_stacks(os.path.join(target, "inference.pdmodel"))
+        # What a reader must find: the parameters by their names in the program, and the result for a given input.
         expected = {
             "parameters": [
-                {"name": value.name, "key": key, "shape": list(value.shape),
-                 "first": float(value.numpy().ravel()[0]), "sum": float(value.numpy().astype("float64").sum())}
-                for key, value in state.items()],
+                {"name": value.name, "shape": list(value.shape), "first": float(value.numpy().ravel()[0]),
+                 "sum": float(value.numpy().astype("float64").sum())}
+                for value in model.base_model.state_dict().values()],
             "multiplyAdds": multiply_adds(network, height, width),
         }
-        with open(os.path.join(folder, f"{name}-{encoding}.expected.json"), "w") as file:
+        with open(os.path.join(folder, f"{name}.expected.json"), "w") as file:
             json.dump(expected, file, separators=(",", ":"))
-        np.save(os.path.join(target, "x.npy"), x)
-        np.save(os.path.join(target, "y.npy"), y)
-        print(name, encoding, sum(os.path.getsize(os.path.join(target, f)) for f in os.listdir(target)))
+        np.save(os.path.join(folder, f"{name}.x.npy"), x)
+        np.save(os.path.join(folder, f"{name}.y.npy"), y)
+
+
+def forget_call_stacks(path):
+    """Removes the attribute that holds the paths of the exporting machine."""
+    from paddle.base.proto import framework_pb2
+
+    if not os.path.exists(path):
+        return
+    program = framework_pb2.ProgramDesc()
+    with open(path, "rb") as file:
+        program.ParseFromString(file.read())
+    for block in program.blocks:
+        for operator in block.ops:
+            kept = [attribute for attribute in operator.attrs if attribute.name != "op_callstack"]
+            del operator.attrs[:]
+            operator.attrs.extend(kept)
+    with open(path, "wb") as file:
+        file.write(program.SerializeToString())
 
 
 def multiply_adds(network, height, width):
@@ -273,6 +287,58 @@ def multiply_adds(network, height, width):
     return total
 
 
+def archives(folder):
+    """Small archives in every dialect, and one in the form of the published ones."""
+    import io
+    import tarfile
+
+    contents = {
+        "short.txt": b"short",
+        "folder/" + "a" * 90 + "/" + "b" * 60 + ".txt": b"a name that ustar splits",
+        "empty.bin": b"",
+        "block.bin": bytes(range(256)) * 2,
+    }
+    longest = {"c" * 150 + "/" + "d" * 150 + ".txt": b"a name that ustar cannot hold", "\u00e4\u4e2d.txt": b"not ASCII"}
+    for name, form in [("ustar", tarfile.USTAR_FORMAT), ("gnu", tarfile.GNU_FORMAT), ("pax", tarfile.PAX_FORMAT)]:
+        with tarfile.open(os.path.join(folder, f"{name}.tar"), "w", format=form) as archive:
+            member = tarfile.TarInfo("folder")
+            member.type = tarfile.DIRTYPE
+            archive.addfile(member)
+            member = tarfile.TarInfo("link")
+            member.type = tarfile.SYMTYPE
+            member.linkname = "short.txt"
+            archive.addfile(member)
+            for path, data in {**contents, **(longest if name != "ustar" else {})}.items():
+                member = tarfile.TarInfo(path)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    subprocess.run(
+        ["tar", "--owner=0", "--group=0", "--mtime=2020-01-01", "--sort=name", "-C", folder,
+         "--transform", "s/^v1-none-pdmodel/PPHGNet_infer/", "-cf", os.path.join(folder, "published.tar"),
+         "v1-none-pdmodel"], check=True)
+
+
+def safetensors_files(folder):
+    import numpy as np
+    import safetensors
+    import safetensors.numpy
+
+    random = np.random.RandomState(7)
+    arrays = {
+        "stem.stem1.conv.weight": random.normal(0, 1, [2, 3, 3, 3]).astype("float32"),
+        "half": np.array([0.5, -2, 65504, 6e-8], "float16"), "double": np.array([[1.25], [-3]], "float64"),
+        "steps": np.array(7, "int64"), "int32": np.array([-5, 5], "int32"), "int16": np.array([-300], "int16"),
+        "int8": np.array([-1, 2, 3], "int8"), "uint8": np.array([255], "uint8"), "flags": np.array([True, False]),
+        "nothing": np.zeros([0, 3], "float32"), 'quoted "\u00e4\\': np.array([1], "float32"),
+    }
+    safetensors.numpy.save_file(
+        arrays, os.path.join(folder, "types.safetensors"), metadata={"format": "np", "note": 'a "quoted"\nline'})
+    data = np.array([0x3F80, 0xC120, 0], "uint16")
+    spec = safetensors.TensorSpec(dtype="bfloat16", shape=[3], data_ptr=data.ctypes.data, data_len=data.nbytes)
+    with open(os.path.join(folder, "bfloat16.safetensors"), "wb") as file:
+        file.write(safetensors.serialize({"brain": spec}))
+
+
 if __name__ == "__main__":
     folder = sys.argv[1]
     if "--one-encoding" in sys.argv:
@@ -282,3 +348,6 @@ if __name__ == "__main__":
             subprocess.run(
                 [sys.executable, __file__, *sys.argv[1:], "--one-encoding"], check=True,
                 env={**os.environ, "FLAGS_enable_pir_api": value})
+        if "--full-size" not in sys.argv:
+            archives(folder)
+            safetensors_files(folder)
