@@ -1,0 +1,302 @@
+import HGNetCore
+
+/// What a program says once it is understood.
+struct PaddleTranslation: Sendable {
+  var graph: Graph
+  var activation: PaddleInferenceModel.HeadActivation
+  var inputName: String
+  var outputName: String
+}
+
+extension PaddleProgram {
+  /// Translates the operators into a graph whose parameters keep the names of the program.
+  ///
+  /// - Parameters:
+  ///   - parameters: the shapes that the file really has.
+  ///   - inputSize: height and width; nil for what the program was exported with, 224×224 where it leaves that open.
+  /// - Throws: `HGNetError.Code.unsupported` naming an operator that is not part of these networks, `malformedData`
+  ///   for values that nothing makes, `parameterMismatch` listing parameters that no operator reads.
+  func translate(parameters: ParameterStore, inputSize: Size?) throws(HGNetError) -> PaddleTranslation {
+    var translator = PaddleTranslator(program: self, parameters: parameters, inputSize: inputSize)
+    for operation in operations {
+      do throws(HGNetError) {
+        try translator.translate(operation)
+      } catch {
+        var located = error
+        if located.context.layer == nil { located.context.layer = operation.label }
+        throw located
+      }
+    }
+    return try translator.finish()
+  }
+}
+
+/// The state of a translation.
+///
+/// PaddlePaddle writes a convolution's bias, a linear layer's bias and both halves of the affine block as operators of
+/// their own. A convolution or product therefore waits (`Pending`) until its first reader shows whether a bias follows,
+/// and a multiplication by one value waits (`Value.scaled`) for its addition.
+struct PaddleTranslator {
+  /// A result that flows between operators.
+  struct Activation {
+    enum Source {
+      case node(Graph.NodeID)
+      case pending(Int)
+    }
+    var source: Source
+    var shape: ActivationShape
+    /// Whether the program sees `[N, C]` rather than `[N, C, 1, 1]`.
+    var isFlat = false
+    /// Input pixels per pixel, the same along both axes; nil once that has no meaning.
+    var stride: Int?
+  }
+
+  enum Value {
+    case parameter(name: String, shape: [Int])
+    case activation(Activation)
+    case scaled(Activation, by: String)
+  }
+
+  /// A convolution or product that may yet get a bias.
+  struct Pending {
+    var operation: Operator
+    var input: Graph.NodeID
+    var name: String
+    var node: Graph.NodeID?
+  }
+
+  private static let defaultInputSize = Size(224)
+  private static let maximumSide = 8192
+  private static let maximumChannels = 1 << 16
+  private static let maximumActivationCount = 1 << 30
+  private static let maximumMultiplyAdds = 1 << 56
+
+  let program: PaddleProgram
+  let parameters: ParameterStore
+  private let requestedInputSize: Size?
+  var builder = GraphBuilder()
+  var values: [String: Value] = [:]
+  var pending: [Pending] = []
+  private var declared: Set<String> = []
+  private var nodeNames: Set<String> = []
+  private var nameCounts: [String: Int] = [:]
+  private var strides: [Int?] = []
+  private var multiplyAdds = 0
+  private var input: (name: String, size: Size)?
+  private var output: (name: String, node: Graph.NodeID)?
+  /// The nodes that may be the activation of the head, with what they act on.
+  private var heads: [Graph.NodeID: (activation: PaddleInferenceModel.HeadActivation, logits: Graph.NodeID)] = [:]
+
+  init(program: PaddleProgram, parameters: ParameterStore, inputSize: Size?) {
+    self.program = program
+    self.parameters = parameters
+    requestedInputSize = inputSize
+    for name in parameters.names {
+      guard let parameter = parameters[name] else { continue }
+      values[name] = .parameter(name: name, shape: parameter.shape.dimensions)
+    }
+  }
+
+  // MARK: The ends
+
+  mutating func feed(_ operation: PaddleProgram.Operation) throws(HGNetError) {
+    guard input == nil else { throw HGNetError(.unsupported, "expected one input, found another") }
+    let result = try operation.output("Out")
+    let dimensions = program.inputDimensions[result] ?? []
+    guard dimensions.isEmpty || dimensions.count == 4 else {
+      throw HGNetError(.unsupported, "expected pictures [N, C, H, W] as input, found the extents \(dimensions)")
+    }
+    let channels = dimensions.isEmpty ? 3 : dimensions[1]
+    var size = PaddleTranslator.defaultInputSize
+    if dimensions.count == 4 {
+      if dimensions[2] != -1 { size.height = dimensions[2] }
+      if dimensions[3] != -1 { size.width = dimensions[3] }
+    }
+    size = requestedInputSize ?? size
+    let sides = 1...PaddleTranslator.maximumSide
+    guard (1...PaddleTranslator.maximumChannels).contains(channels), sides.contains(size.height),
+      sides.contains(size.width)
+    else {
+      throw HGNetError(
+        .limitExceeded,
+        "expected pictures of 1 to \(PaddleTranslator.maximumSide) pixels a side, found \(channels) channels of \(size)"
+      )
+    }
+    // The newer encoding gives the input's name beside the number of its value.
+    let name = operation.inputs["X"]?.first.flatMap { result.hasPrefix("%") ? $0 : nil } ?? result
+    input = (name, size)
+    let node = try append(
+      .input(channels: channels), name: "input", inputs: [],
+      shape: ActivationShape(channels: channels, height: size.height, width: size.width), stride: 1)
+    values[result] = .activation(node)
+  }
+
+  mutating func fetch(_ operation: PaddleProgram.Operation) throws(HGNetError) {
+    guard output == nil else { throw HGNetError(.unsupported, "expected one output, found another") }
+    let argument = try operation.input("X")
+    let activation = try self.activation(operation, "X")
+    guard activation.shape.height == 1, activation.shape.width == 1 else {
+      throw HGNetError(.unsupported, "expected one score per class as output, found \(activation.shape)")
+    }
+    var name = argument
+    if case .text(let given)? = operation.attributes["name"] { name = given }
+    output = (name, try node(of: activation))
+  }
+
+  /// Checks what only the whole program shows, names the outputs and builds the graph.
+  func finish() throws(HGNetError) -> PaddleTranslation {
+    guard let input else { throw HGNetError(.malformedData, "the program has no input (feed)") }
+    guard let output else { throw HGNetError(.malformedData, "the program has no output (fetch)") }
+    let unused = parameters.names.filter { !declared.contains($0) }
+    guard unused.isEmpty else {
+      throw HGNetError(
+        .parameterMismatch, "no operator of the program reads these parameters: \(PaddleTensors.listing(unused))")
+    }
+    var builder = builder
+    let head = heads[output.node]
+    builder.nameOutput("logits", head?.logits ?? output.node)
+    if head != nil { builder.nameOutput("probabilities", output.node) }
+    let stages = [4, 8, 16, 32].map { stride in strides.lastIndex { $0 == stride } }
+    let found = stages.compactMap { $0 }
+    if found.count == stages.count, zip(found, found.dropFirst()).allSatisfy({ $0 < $1 }) {
+      for (number, index) in found.enumerated() { builder.nameOutput("stages.\(number)", Graph.NodeID(index)) }
+    }
+    return PaddleTranslation(
+      graph: try builder.graph(outputs: ["logits"], inputSize: input.size), activation: head?.activation ?? .none,
+      inputName: input.name, outputName: output.name)
+  }
+
+  /// Remembers that a node may be the activation of the head.
+  mutating func noteHead(
+    _ activation: PaddleInferenceModel.HeadActivation, _ result: Activation, logits: Graph.NodeID
+  ) {
+    guard case .node(let node) = result.source else { return }
+    heads[node] = (activation, logits)
+  }
+
+  // MARK: Values
+
+  /// The value that a slot reads.
+  func value(_ operation: PaddleProgram.Operation, _ slot: String) throws(HGNetError) -> Value {
+    try value(named: operation.input(slot))
+  }
+
+  /// The value of a name.
+  func value(named name: String) throws(HGNetError) -> Value {
+    guard let value = values[name] else {
+      throw HGNetError(
+        .malformedData, "it reads the value \(name), which no earlier operator makes and no parameter is", key: name)
+    }
+    return value
+  }
+
+  /// The result of an earlier operator that a slot reads.
+  func activation(_ operation: PaddleProgram.Operation, _ slot: String) throws(HGNetError) -> Activation {
+    try activation(named: operation.input(slot))
+  }
+
+  /// The result of an earlier operator by name.
+  func activation(named name: String) throws(HGNetError) -> Activation {
+    switch try value(named: name) {
+    case .activation(let activation): return activation
+    case .parameter(let name, _):
+      throw HGNetError(.unsupported, "expected a computed value, found the parameter \(name)", key: name)
+    case .scaled(_, let scale):
+      throw HGNetError(
+        .unsupported, "a multiplication by one value must be followed by the addition of one value", key: scale)
+    }
+  }
+
+  /// The parameter that a slot reads, as it was declared.
+  func parameter(_ operation: PaddleProgram.Operation, _ slot: String) throws(HGNetError) -> (
+    name: String, shape: [Int]
+  ) {
+    guard case .parameter(let name, let shape) = try value(operation, slot) else {
+      throw HGNetError(.unsupported, "expected a parameter for \(slot), found a computed value")
+    }
+    return (name, shape)
+  }
+
+  /// The node of a result, made now if it was waiting.
+  mutating func node(of activation: Activation) throws(HGNetError) -> Graph.NodeID {
+    switch activation.source {
+    case .node(let node): return node
+    case .pending(let index):
+      if let node = pending[index].node { return node }
+      let waiting = pending[index]
+      let result = try append(
+        waiting.operation, name: waiting.name, inputs: [waiting.input], shape: activation.shape,
+        stride: activation.stride)
+      guard case .node(let node) = result.source else { return waiting.input }
+      pending[index].node = node
+      return node
+    }
+  }
+
+  // MARK: Nodes
+
+  /// Appends a node and gives its result.
+  mutating func append(
+    _ operation: Operator, name: String, inputs: [Graph.NodeID], shape: ActivationShape, stride: Int?,
+    isFlat: Bool = false
+  ) throws(HGNetError) -> Activation {
+    // Three factors below 2^17 cannot overflow.
+    guard shape.channels <= PaddleTranslator.maximumChannels, shape.height <= 2 * PaddleTranslator.maximumSide,
+      shape.width <= 2 * PaddleTranslator.maximumSide, shape.count <= PaddleTranslator.maximumActivationCount
+    else { throw HGNetError(.limitExceeded, "a result of \(shape) is larger than any network of this family makes") }
+    try count(operation, shape: shape)
+    var unique = name
+    var number = 1
+    while !nodeNames.insert(unique).inserted {
+      number = (nameCounts[name] ?? 1) + 1
+      nameCounts[name] = number
+      unique = "\(name)_\(number)"
+    }
+    strides.append(stride)
+    return Activation(
+      source: .node(builder.append(operation, name: unique, inputs: inputs)), shape: shape, isFlat: isFlat,
+      stride: stride)
+  }
+
+  /// The name of a node that has no parameter: its kind and a running number.
+  mutating func numbered(_ kind: String) -> String {
+    let number = nameCounts["#\(kind)"] ?? 0
+    nameCounts["#\(kind)"] = number + 1
+    return "\(kind)_\(number)"
+  }
+
+  /// The name of a layer from that of its first parameter: `conv2d_3` from `conv2d_3.w_0_deepcopy_17`.
+  static func layerName(of parameter: String) -> String {
+    guard let dot = parameter.firstIndex(of: "."), dot != parameter.startIndex else { return parameter }
+    return String(parameter[..<dot])
+  }
+
+  /// Declares a parameter at its first use.
+  mutating func declare(_ name: String, _ role: ParameterRole) {
+    guard declared.insert(name).inserted, let shape = parameters[name]?.shape else { return }
+    builder.declare(ParameterDeclaration(name: name, shape: shape, role: role))
+  }
+
+  /// Keeps the number of multiply-adds of the whole network far from overflow.
+  private mutating func count(_ operation: Operator, shape: ActivationShape) throws(HGNetError) {
+    var factors = [shape.count]
+    switch operation {
+    case .convolution(let convolution):
+      factors += [convolution.inputChannels, convolution.kernel.height, convolution.kernel.width]
+    case .linear(_, _, let inputFeatures, _): factors.append(inputFeatures)
+    default: return
+    }
+    var product = 1
+    for factor in factors {
+      let (next, overflow) = product.multipliedReportingOverflow(by: factor)
+      guard !overflow, next <= PaddleTranslator.maximumMultiplyAdds else {
+        throw HGNetError(.limitExceeded, "the layer needs more arithmetic than any network of this family")
+      }
+      product = next
+    }
+    multiplyAdds += product
+    guard multiplyAdds <= PaddleTranslator.maximumMultiplyAdds else {
+      throw HGNetError(.limitExceeded, "the network needs more arithmetic than any of this family")
+    }
+  }
+}
