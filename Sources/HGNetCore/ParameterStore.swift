@@ -22,7 +22,8 @@ public struct Parameter: Sendable {
   public let shape: Shape
   /// How the elements are encoded.
   public let elementType: ElementType
-  private let bytes: BlobSlice
+  /// The encoded elements, little endian, in C order.
+  public let bytes: BlobSlice
 
   /// Makes a parameter from encoded elements in C order.
   ///
