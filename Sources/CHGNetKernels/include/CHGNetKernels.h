@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CHGNetResample.h"
+
 #define HG_PANEL 16
 
 // What happens to a result on its way to memory, in this order:

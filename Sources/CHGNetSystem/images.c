@@ -1,1 +1,0 @@
-#include "CHGNetSystem.h"
