@@ -54,8 +54,10 @@ struct Download: Sendable {
     }
   }
 
-  /// Where to continue: after the bytes that are there if it is known that they belong to the same file, else at the
-  /// beginning. They are kept until the server really sends something.
+  /// Where to continue.
+  ///
+  /// After the bytes that are there if it is known that they belong to the same file, else at the beginning. They are
+  /// kept until the server really sends something.
   private var resumption: (offset: Int, validator: String?) {
     guard file.count > 0, let source = file.source, source.url == url.absoluteString else { return (0, nil) }
     guard source.validator != nil || source.total != nil, file.count < source.total ?? .max else { return (0, nil) }

@@ -35,8 +35,9 @@ public struct PublishedWeightsCache: Sendable {
     folder: String? = nil, mirror: String? = nil, isOffline: Bool = false,
     environment: [String: String] = ProcessInfo.processInfo.environment
   ) throws(HGNetError) {
-    self.folder = try folder ?? Self.standardFolder(environment)
-    self.mirror = try Self.validated(mirror: mirror ?? environment["HGNET_WEIGHTS_URL"].flatMap { $0.isEmpty ? nil : $0 })
+    if let folder { self.folder = folder } else { self.folder = try Self.standardFolder(environment) }
+    let address = mirror ?? environment["HGNET_WEIGHTS_URL"]
+    self.mirror = if let address, !address.isEmpty { try Self.validated(mirror: address) } else { nil }
     self.isOffline = isOffline
   }
 
@@ -115,8 +116,8 @@ extension PublishedWeightsCache {
     )
   }
 
-  private static func validated(mirror: String?) throws(HGNetError) -> String? {
-    guard var mirror else { return nil }
+  private static func validated(mirror: String) throws(HGNetError) -> String {
+    var mirror = mirror
     while mirror.count > 1, mirror.hasSuffix("/") { mirror.removeLast() }
     if mirror.hasPrefix("/") { return URL(fileURLWithPath: mirror).absoluteString }
     guard let url = URL(string: mirror), let scheme = url.scheme?.lowercased(),

@@ -133,7 +133,8 @@ final class Transfer: NSObject, URLSessionDataDelegate, Sendable {
     // After a refusal some data may still be on its way.
     guard state.withLock({ $0.failure == nil }) else { return }
     if file.count == 0, Self.isMarkup(data) {
-      fail(.wrongContent, "expected weights, found a web page; does something between here and the server answer for it?")
+      fail(
+        .wrongContent, "expected weights, found a web page; does something between here and the server answer for it?")
       return dataTask.cancel()
     }
     guard data.count <= maximumByteCount - file.count else {
@@ -177,7 +178,8 @@ final class Transfer: NSObject, URLSessionDataDelegate, Sendable {
       ]
       if let code, never.contains(code) {
         return .failure(
-          TransferFailure(kind: .unreachable, message: "the server cannot be reached", cause: "\(error.localizedDescription)"))
+          TransferFailure(
+            kind: .unreachable, message: "the server cannot be reached", cause: "\(error.localizedDescription)"))
       }
       let expected = total.map { " of \($0)" } ?? ""
       return .failure(
@@ -195,13 +197,15 @@ final class Transfer: NSObject, URLSessionDataDelegate, Sendable {
 }
 
 extension Transfer {
-  /// Reads the head of an answer: what is coming, and is it what was asked for?
+  /// Reads the head of an answer, which tells what is coming and whether it is what was asked for.
   private func accept(_ response: HTTPURLResponse) throws(HGNetError) {
     let status = response.statusCode
     switch status {
     case 200:
       if let type = response.value(forHTTPHeaderField: "Content-Type")?.lowercased(), type.hasPrefix("text/html") {
-        return fail(.wrongContent, "expected weights, found a web page; does something between here and the server answer for it?")
+        return fail(
+          .wrongContent, "expected weights, found a web page; does something between here and the server answer for it?"
+        )
       }
       if offset > 0 { report(.restarting(reason: "the server sends the whole file, not the missing part")) }
       try file.restart()
