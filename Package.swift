@@ -23,7 +23,7 @@ let package = Package(
     // Floor 1.
     .target(name: "HGNetCore", dependencies: ["CHGNetKernels"]),
     // Floor 2.
-    .target(name: "HGNetModels", dependencies: ["HGNetCore"]),
+    .target(name: "HGNetModels", dependencies: ["HGNetCore"], exclude: ["README.md"]),
     .target(name: "HGNetEngine", dependencies: ["HGNetCore", "CHGNetKernels"]),
     .target(
       name: "HGNetFormats",

@@ -32,6 +32,9 @@ public struct ModelOptions: Sendable, Hashable {
     self.learningRateMultipliers = learningRateMultipliers
   }
 
+  static let classCounts = 1...(1 << 24)
+  static let classExpansions = 1...(1 << 20)
+
   /// Checks every option's range.
   ///
   /// - Throws: `HGNetError.Code.invalidArgument` naming PaddleClas' key of the option.
@@ -39,8 +42,10 @@ public struct ModelOptions: Sendable, Hashable {
     func refuse(_ key: String, _ expected: String, _ found: Any) -> HGNetError {
       HGNetError(.invalidArgument, "expected \(expected), found \(found)", key: key)
     }
-    guard 1...(1 << 24) ~= classCount else { throw refuse("class_num", "1 to 16777216 classes", classCount) }
-    guard 1...(1 << 20) ~= classExpand else { throw refuse("class_expand", "1 to 1048576 channels", classExpand) }
+    guard ModelOptions.classCounts ~= classCount else { throw refuse("class_num", "1 to 16777216 classes", classCount) }
+    guard ModelOptions.classExpansions ~= classExpand else {
+      throw refuse("class_expand", "1 to 1048576 channels", classExpand)
+    }
     if let probability = dropoutProbability, !(0...1 ~= probability) {
       throw refuse("dropout_prob", "a probability between 0 and 1", probability)
     }

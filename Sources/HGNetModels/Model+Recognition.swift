@@ -1,0 +1,86 @@
+import HGNetCore
+
+extension Model {
+  /// The model and the options that a set of parameters belongs to.
+  public struct Recognition: Sendable, Hashable {
+    /// The model.
+    public let model: Model
+    /// The options whose traces were found: class count, width and presence of the last convolution, affine blocks.
+    public let options: ModelOptions
+
+    /// Makes a result.
+    public init(model: Model, options: ModelOptions = ModelOptions()) {
+      self.model = model
+      self.options = options
+    }
+  }
+
+  /// Finds the model that named shapes belong to.
+  ///
+  /// Names and layouts are PaddlePaddle's. A model is recognised by its stem and stages, which must all be there in the
+  /// right shapes; the head only tells the options, and whatever is missing or too much there is left to strict
+  /// loading, which lists it. A set without a head gets the default one.
+  ///
+  /// - Parameter shapes: names with shapes, in any order; names that no model knows do no harm.
+  /// - Throws: `HGNetError.Code.parameterMismatch` naming the nearest model and the first parameter that differs.
+  public static func recognize(_ shapes: [(name: String, shape: Shape)]) throws(HGNetError) -> Recognition {
+    let found = Dictionary(shapes.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
+    let head = headOptions(of: found)
+    let hasAffineBlocks = found.keys.contains { $0.hasSuffix(".lab.scale") }
+    var nearest: (model: Model, agreeing: Int, expected: Int, difference: String)?
+    for model in all {
+      var options = head
+      // PP-HGNet has no affine blocks to switch; PP-HGNetV2 may be built with or without.
+      if case .pphgnetV2 = model.architecture, hasAffineBlocks != model.hasAffineBlocks {
+        options.useLearnableAffineBlock = hasAffineBlocks
+      }
+      let expected = try model.graph(options: options).parameters.filter {
+        $0.name.hasPrefix("stem.") || $0.name.hasPrefix("stages.")
+      }
+      var agreeing = 0
+      var difference: String?
+      for parameter in expected {
+        if found[parameter.name] == parameter.shape {
+          agreeing += 1
+        } else if difference == nil {
+          let shape = found[parameter.name].map(\.description) ?? "nothing"
+          difference = "\(parameter.name): expected \(parameter.shape), found \(shape)"
+        }
+      }
+      guard let difference else { return Recognition(model: model, options: options) }
+      if agreeing > nearest?.agreeing ?? 0 { nearest = (model, agreeing, expected.count, difference) }
+    }
+    guard let nearest else {
+      let example = shapes.first.map { "found for example \"\($0.name.prefix(80))\"" } ?? "found none"
+      throw HGNetError(
+        .parameterMismatch,
+        "expected the parameters of a PP-HGNetV2 or PP-HGNet network, such as stem.stem1.conv.weight; \(example)")
+    }
+    throw HGNetError(
+      .parameterMismatch,
+      "the parameters fit no known model; the nearest is \(nearest.model), of whose \(nearest.expected) backbone "
+        + "parameters \(nearest.agreeing) fit; the first that does not is \(nearest.difference)")
+  }
+
+  /// Finds the model that a store's parameters belong to.
+  ///
+  /// - Throws: as the other form.
+  public static func recognize(_ store: ParameterStore) throws(HGNetError) -> Recognition {
+    try recognize(store.names.compactMap { name in store[name].map { (name, $0.shape) } })
+  }
+
+  /// The options that the head's parameters tell; an extent out of range leaves the default, for loading to refuse.
+  private static func headOptions(of found: [String: Shape]) -> ModelOptions {
+    var options = ModelOptions()
+    var classCount: Int?
+    if let bias = found["fc.bias"], bias.rank == 1 { classCount = bias[0] }
+    if let weight = found["fc.weight"], weight.rank == 2 { classCount = weight[1] }
+    if let classCount, ModelOptions.classCounts ~= classCount { options.classCount = classCount }
+    if let last = found["last_conv.weight"] {
+      if last.rank == 4, ModelOptions.classExpansions ~= last[0] { options.classExpand = last[0] }
+    } else if found["fc.weight"] != nil {
+      options.useLastConvolution = false
+    }
+    return options
+  }
+}

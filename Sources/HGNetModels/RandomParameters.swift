@@ -1,0 +1,110 @@
+import HGNetCore
+
+extension Model {
+  /// Parameters for tests and measurements: every kind of value differs from its neutral one, yet activations stay near
+  /// unit scale.
+  ///
+  /// Running statistics, normalisation weights and biases, affine blocks and biases are all random, so that leaving any
+  /// of them out shows in the logits. The running variances follow an estimate of the activations' mean square that is
+  /// carried through the graph for normalised pictures; so nothing explodes or vanishes on the way, even in the deepest
+  /// network. The network is otherwise meaningless. Each parameter is drawn from a stream of its own.
+  ///
+  /// - Parameters:
+  ///   - graph: the network.
+  ///   - seed: the same seed gives the same parameters.
+  /// - Returns: one float32 parameter per declaration of the graph, in its order.
+  public static func randomParameters(for graph: Graph, seed: UInt64) -> ParameterStore {
+    var drawing = RandomDrawing(graph: graph, seed: seed)
+    for node in graph.nodes { drawing.draw(node) }
+    var store = ParameterStore()
+    for declaration in graph.parameters {
+      store[declaration.name] = Parameter(
+        drawing.tensors[declaration.name] ?? Tensor(shape: declaration.shape, repeating: 0))
+    }
+    return store
+  }
+}
+
+/// One pass over a graph that draws parameters and estimates the mean square of every activation.
+private struct RandomDrawing {
+  let graph: Graph
+  let seed: UInt64
+  let declarations: [String: ParameterDeclaration]
+  var tensors: [String: Tensor] = [:]
+  /// The estimated mean square of each node's result so far.
+  var power: [Float] = []
+
+  init(graph: Graph, seed: UInt64) {
+    self.graph = graph
+    self.seed = seed
+    declarations = Dictionary(graph.parameters.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    power.reserveCapacity(graph.nodes.count)
+  }
+
+  /// The mean of a half-normal activation whose mean square is `power`, as after a ReLU.
+  private static func meanAfterReLU(_ power: Float) -> Float { 0.564 * power.squareRoot() }
+
+  mutating func draw(_ node: Graph.Node) {
+    let inputs = node.inputs.map { power[$0.index] }
+    let first = inputs.first ?? 1
+    switch node.operation {
+    case .input, .relu, .flatten, .dropout:
+      // Weights are drawn symmetrically, so that a ReLU halves the mean square.
+      power.append(node.operation == .relu ? first / 2 : first)
+    case .convolution(let convolution):
+      drawNormal(convolution.weight)
+      if let bias = convolution.bias { drawUniform(bias, from: -0.3, to: 0.3) }
+      power.append(first + (convolution.bias == nil ? 0 : 0.03))
+    case .batchNormalization(let normalization):
+      drawUniform(normalization.weight, from: 0.6, to: 1.2)
+      drawUniform(normalization.bias, from: -0.3, to: 0.3)
+      let deviation = first.squareRoot()
+      drawUniform(normalization.mean, from: -0.3 * deviation, to: 0.3 * deviation)
+      drawUniform(normalization.variance, from: 0.6 * first, to: 1.6 * first)
+      // E[weight²] E[1 / variance] (first + E[mean²]) + E[bias²] for the ranges above.
+      power.append(0.84 * 0.98 * 1.03 + 0.03)
+    case .affine(let scale, let bias):
+      let scaleValue = drawUniform(scale, from: 0.8, to: 1.2)
+      let biasValue = drawUniform(bias, from: -0.2, to: 0.2)
+      let cross = 2 * scaleValue * biasValue * RandomDrawing.meanAfterReLU(first)
+      power.append(scaleValue * scaleValue * first + cross + biasValue * biasValue)
+    case .linear(let weight, let bias, _, _):
+      drawNormal(weight)
+      if let bias { drawUniform(bias, from: -0.3, to: 0.3) }
+      power.append(first + (bias == nil ? 0 : 0.03))
+    case .maxPool: power.append(1.4 * first)
+    case .globalAveragePool: power.append(0.4 * first)
+    case .sigmoid: power.append(0.28)
+    case .softmax: power.append(first)
+    case .concatenate:
+      let channels = node.inputs.map { Float(graph[$0].shape.channels) }
+      let sum = zip(inputs, channels).reduce(0) { $0 + $1.0 * $1.1 }
+      power.append(sum / max(channels.reduce(0, +), 1))
+    case .add:
+      let product = inputs.reduce(1, *)
+      power.append(inputs.reduce(0, +) + 2 * 0.318 * product.squareRoot())
+    case .multiplyPerChannel: power.append(inputs.reduce(1, *))
+    }
+  }
+
+  private mutating func drawNormal(_ name: String) {
+    guard let declaration = declarations[name] else { return }
+    var generator = RandomGenerator(seed: seed, stream: name)
+    let deviation = (1 / Float(declaration.fanIn)).squareRoot()
+    tensors[name] = Tensor(shape: declaration.shape) { values in
+      for index in values.indices { values[index] = deviation * generator.normal() }
+    }
+  }
+
+  /// Draws a parameter and returns its first value.
+  @discardableResult
+  private mutating func drawUniform(_ name: String, from lower: Float, to upper: Float) -> Float {
+    guard let declaration = declarations[name] else { return 0 }
+    var generator = RandomGenerator(seed: seed, stream: name)
+    let tensor = Tensor(shape: declaration.shape) { values in
+      for index in values.indices { values[index] = generator.uniform(from: lower, to: upper) }
+    }
+    tensors[name] = tensor
+    return tensor.count > 0 ? tensor[0] : 0
+  }
+}
