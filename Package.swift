@@ -35,7 +35,9 @@ let package = Package(
     .target(
       name: "HGNetConfiguration",
       dependencies: ["HGNetCore", "HGNetModels", "HGNetVision", "HGNet", .product(name: "Yams", package: "Yams")]),
-    .target(name: "HGNetDownload", dependencies: ["HGNetCore", "HGNetModels", "HGNetFormats", "HGNet"]),
+    .target(
+      name: "HGNetDownload", dependencies: ["HGNetCore", "HGNetModels", "HGNetFormats", "HGNet"],
+      exclude: ["README.md"]),
     // Floor 5: HGNetTraining comes here. Floor 6: the tool.
     .executableTarget(
       name: "hgnet",

@@ -1,0 +1,39 @@
+# The two commands of a first visit are `make demo` and `make test`; `make help` lists the rest.
+#
+# Everything is built in release mode: the C kernels must be optimised, and one build then serves the tool and the
+# tests.
+
+SWIFT ?= swift
+
+.DEFAULT_GOAL := help
+.PHONY: help bootstrap build demo test check format bench parity clean
+
+help: ## Show this list.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+bootstrap: ## Install the system libraries that are missing.
+	@Scripts/bootstrap
+
+build: bootstrap ## Build the tool: .build/release/hgnet.
+	$(SWIFT) build -c release --product hgnet
+
+demo: build ## Draw pictures, write a model, classify; needs no network once it is built.
+	.build/release/hgnet demo
+
+test: bootstrap ## Run all tests.
+	$(SWIFT) test -c release
+
+check: ## Lint the sources and check the import floors.
+	Scripts/check
+
+format: ## Format the sources in place.
+	Scripts/format
+
+bench: build ## Measure beside ONNX Runtime in interleaved rounds (installs it into .build/benchmarks-venv).
+	Benchmarks/compare
+
+parity: bootstrap ## Compare with PaddlePaddle, Pillow and OpenCV (installs them into a virtual environment).
+	Scripts/parity
+
+clean: ## Remove everything that was built.
+	rm -rf .build

@@ -1,0 +1,204 @@
+import Foundation
+import HGNetCore
+import HGNetModels
+
+/// The folder that published weights are fetched into, once.
+///
+/// A file that lies here under its own name has been fetched completely and parsed. Fetching survives dropped
+/// connections (it continues where it stopped, also in a later process), and two processes that want the same file
+/// fetch it once.
+///
+/// Threads: an immutable value, safe to share.
+public struct PublishedWeightsCache: Sendable {
+  /// The folder of the files; it is made when the first one is fetched.
+  public let folder: String
+  /// The address or folder that stands in for `PublishedWeights.baseURL`.
+  public let mirror: String?
+  /// Whether the network is never touched.
+  public let isOffline: Bool
+  /// How often and how patiently a download is tried.
+  public var retryPolicy = RetryPolicy.standard
+  /// The largest file that is accepted, in bytes; the largest published one has 0.3 GB.
+  public var maximumByteCount = 4 << 30
+
+  /// Chooses the folder and the server.
+  ///
+  /// - Parameters:
+  ///   - folder: the folder; nil means `$XDG_CACHE_HOME/hgnet`, or `~/.cache/hgnet` where that variable is not set.
+  ///   - mirror: an `http`, `https` or `file` address, or a folder, with the layout of `PublishedWeights.path` or with
+  ///     all files side by side; nil means the variable `HGNET_WEIGHTS_URL`, or the publisher where it is not set.
+  ///   - isOffline: never touch the network; a file that is not in the folder is then an error.
+  ///   - environment: the variables.
+  /// - Throws: `HGNetError.Code.unwritableFile` when no folder is known, `invalidArgument` for a mirror that is neither
+  ///   an address nor a folder.
+  public init(
+    folder: String? = nil, mirror: String? = nil, isOffline: Bool = false,
+    environment: [String: String] = ProcessInfo.processInfo.environment
+  ) throws(HGNetError) {
+    if let folder { self.folder = folder } else { self.folder = try Self.standardFolder(environment) }
+    let address = mirror ?? environment["HGNET_WEIGHTS_URL"]
+    self.mirror = if let address, !address.isEmpty { try Self.validated(mirror: address) } else { nil }
+    self.isOffline = isOffline
+  }
+
+  /// The path of a file that has been fetched before, else nil; never touches the network.
+  public func cachedPath(for weights: PublishedWeights) -> String? {
+    let path = self.path(of: weights)
+    var status = stat()
+    guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+    return path
+  }
+
+  /// The path of a file, which is fetched if it is not there yet.
+  ///
+  /// Cancelling the task stops the download; a later one continues.
+  ///
+  /// - Parameters:
+  ///   - weights: the file.
+  ///   - check: parses all of the file at the path that it is given, which is not its final one; an error means that
+  ///     what was fetched is useless.
+  ///   - report: told what happens, from any thread.
+  /// - Throws: `HGNetError.Code.networkFailure` when the file cannot be fetched, `unwritableFile` when it cannot be
+  ///   kept, `fileNotFound` when it is not there and the cache is offline.
+  public func path(
+    for weights: PublishedWeights,
+    check: @escaping @Sendable (String) throws(HGNetError) -> Void,
+    report: @escaping @Sendable (DownloadEvent) -> Void = { _ in }
+  ) async throws(HGNetError) -> String {
+    if let path = cachedPath(for: weights) { return path }
+    if isOffline {
+      throw HGNetError(
+        .fileNotFound,
+        "these weights have not been fetched yet and the network is switched off (--offline). \(Self.waysOut)",
+        path: path(of: weights))
+    }
+    try makeFolder()
+    guard let file = try await lockedFile(for: weights, report: report) else { return path(of: weights) }
+    var hadEarlierBytes = file.count > 0
+    while true {
+      try await fetch(weights, into: file, report: report)
+      report(.checking)
+      do throws(HGNetError) {
+        try check(file.path)
+        break
+      } catch {
+        // Bytes of an earlier run may belong to a file that has changed on the server in the meantime.
+        guard hadEarlierBytes else {
+          file.remove()
+          throw HGNetError(
+            .networkFailure,
+            "what \(addresses(of: weights)[0]) sends is not a readable weights file; nothing was kept. \(Self.waysOut)",
+            path: path(of: weights), cause: error.description)
+        }
+        hadEarlierBytes = false
+        report(.restarting(reason: "the file is not readable: \(error.message)"))
+        try file.restart()
+      }
+    }
+    try file.commit()
+    return path(of: weights)
+  }
+
+  static let waysOut =
+    "Give a file of yours with --weights FILE, point HGNET_WEIGHTS_URL at a mirror, or try `make demo`, which needs neither weights nor network"
+
+  func path(of weights: PublishedWeights) -> String { "\(folder)/\(weights.fileName)" }
+}
+
+extension PublishedWeightsCache {
+  private static func standardFolder(_ environment: [String: String]) throws(HGNetError) -> String {
+    // The base directory specification says that a relative path is to be ignored.
+    if let cache = environment["XDG_CACHE_HOME"], cache.hasPrefix("/") { return "\(cache)/hgnet" }
+    if let home = environment["HOME"], home.hasPrefix("/") { return "\(home)/.cache/hgnet" }
+    throw HGNetError(
+      .unwritableFile,
+      "there is no folder for fetched weights: neither XDG_CACHE_HOME nor HOME is an absolute path. Set one of them, or give a file with --weights FILE"
+    )
+  }
+
+  private static func validated(mirror: String) throws(HGNetError) -> String {
+    var mirror = mirror
+    while mirror.count > 1, mirror.hasSuffix("/") { mirror.removeLast() }
+    if mirror.hasPrefix("/") { return URL(fileURLWithPath: mirror).absoluteString }
+    guard let url = URL(string: mirror), let scheme = url.scheme?.lowercased(),
+      ["http", "https"].contains(scheme) ? url.host?.isEmpty == false : scheme == "file"
+    else {
+      throw HGNetError(
+        .invalidArgument, "expected an http, https or file address or an absolute folder, found \"\(mirror)\"",
+        key: "HGNET_WEIGHTS_URL")
+    }
+    return mirror
+  }
+
+  private func makeFolder() throws(HGNetError) {
+    do {
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    } catch {
+      throw HGNetError(
+        .unwritableFile,
+        "cannot make the folder for fetched weights; set XDG_CACHE_HOME to a folder where you may write, or give a file with --weights FILE",
+        path: folder, cause: error.localizedDescription)
+    }
+  }
+
+  /// The partial file once it is ours, or nil when another process has finished the file meanwhile.
+  private func lockedFile(
+    for weights: PublishedWeights, report: @Sendable (DownloadEvent) -> Void
+  ) async throws(HGNetError) -> PartialFile? {
+    var hasReported = false
+    while true {
+      switch try PartialFile.open(finalPath: path(of: weights)) {
+      case .opened(let file):
+        // The other process may have renamed its file just before we made a new one.
+        guard cachedPath(for: weights) != nil else { return file }
+        file.remove()
+        return nil
+      case .replaced:
+        if cachedPath(for: weights) != nil { return nil }
+      case .busy:
+        if !hasReported { report(.waitingForOtherProcess) }
+        hasReported = true
+      }
+      guard (try? await Task.sleep(for: .milliseconds(100))) != nil else {
+        throw HGNetError(.networkFailure, "the download was cancelled", path: path(of: weights))
+      }
+    }
+  }
+
+  /// Where a file may be: a mirror may have the publisher's folders or none.
+  private func addresses(of weights: PublishedWeights) -> [String] {
+    guard let mirror else { return [weights.url()] }
+    return [weights.url(base: mirror), "\(mirror)/\(weights.fileName)"]
+  }
+
+  private func fetch(
+    _ weights: PublishedWeights, into file: PartialFile, report: @escaping @Sendable (DownloadEvent) -> Void
+  ) async throws(HGNetError) {
+    var failures: [String] = []
+    for address in addresses(of: weights) {
+      guard let url = URL(string: address) else {
+        throw HGNetError(.invalidArgument, "not an address: \(address)", key: "HGNET_WEIGHTS_URL")
+      }
+      do throws(TransferFailure) {
+        if url.isFileURL {
+          try FileCopy(source: url, file: file, maximumByteCount: maximumByteCount, report: report).run()
+        } else {
+          try await Download(
+            url: url, file: file, policy: retryPolicy, maximumByteCount: maximumByteCount, report: report
+          ).run()
+        }
+        return
+      } catch {
+        if case .local(let code) = error.kind {
+          throw HGNetError(code, error.message, path: file.path, cause: error.cause)
+        }
+        failures.append("\(address): \(error.message)\(error.cause.map { " (\($0))" } ?? "")")
+        // Only a missing file may lie elsewhere on the mirror.
+        guard error.kind == .status(404) else { break }
+      }
+    }
+    if file.count == 0 { file.remove() }
+    throw HGNetError(
+      .networkFailure, "cannot fetch \(weights.fileName) from \(failures.joined(separator: "; ")). \(Self.waysOut)")
+  }
+}
