@@ -16,15 +16,15 @@ let package = Package(
   ],
   targets: [
     // Floor 0: C.
-    .target(name: "CHGNetKernels"),
+    .target(name: "CHGNetKernels", exclude: ["README.md"]),
     .target(
       name: "CHGNetSystem",
       linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png"), .linkedLibrary("webp"), .linkedLibrary("z")]),
     // Floor 1.
-    .target(name: "HGNetCore", dependencies: ["CHGNetKernels"]),
+    .target(name: "HGNetCore", dependencies: ["CHGNetKernels"], exclude: ["README.md"]),
     // Floor 2.
     .target(name: "HGNetModels", dependencies: ["HGNetCore"], exclude: ["README.md"]),
-    .target(name: "HGNetEngine", dependencies: ["HGNetCore", "CHGNetKernels"]),
+    .target(name: "HGNetEngine", dependencies: ["HGNetCore", "CHGNetKernels"], exclude: ["README.md"]),
     .target(
       name: "HGNetFormats",
       dependencies: ["HGNetCore", "CHGNetSystem", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),

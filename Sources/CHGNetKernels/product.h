@@ -172,7 +172,7 @@ static void HG_NAME(hg_product)(const void *descriptor, int32_t task, float *scr
 static void HG_NAME(hg_convolution)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_convolution *d = descriptor;
-  const hg_window *g = &d->window;
+  const hg_geometry *g = &d->window;
   const int panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
   const int64_t image_pixels = (int64_t)g->output_height * g->output_width;
   const int64_t pixel0 = (int64_t)task * d->pixels_per_task;

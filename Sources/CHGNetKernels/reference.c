@@ -30,13 +30,13 @@ static void product(const void *descriptor, int32_t task, float *scratch) {
 }
 
 // The input value at a place of an image; outside it is `border`.
-static float at(const hg_window *g, int64_t image, int64_t y, int64_t x, int64_t c, float border) {
+static float at(const hg_geometry *g, int64_t image, int64_t y, int64_t x, int64_t c, float border) {
   if (y < 0 || y >= g->height || x < 0 || x >= g->width) return border;
   return g->input[((image * g->height + y) * g->width + x) * g->input_stride + c];
 }
 
 // The convolution of one output pixel with weight(tap, c, n).
-static void convolve(const hg_window *g, int64_t pixel, int32_t columns, const float *bias, const hg_epilogue *e,
+static void convolve(const hg_geometry *g, int64_t pixel, int32_t columns, const float *bias, const hg_epilogue *e,
                      double (*weight)(const void *, int32_t, int32_t, int32_t), const void *context) {
   const int64_t image = pixel / ((int64_t)g->output_height * g->output_width);
   const int64_t y = pixel / g->output_width % g->output_height, x = pixel % g->output_width;
@@ -73,7 +73,7 @@ static void winograd(const void *descriptor, int32_t task, float *scratch) {
                                  {0, -2, -1, 2, 1, 0}, {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}};
   static const double A[4][6] = {{1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}};
   const hg_winograd *d = descriptor;
-  const hg_window *g = &d->window;
+  const hg_geometry *g = &d->window;
   const int64_t across = (g->output_width + 3) / 4, down = (g->output_height + 3) / 4;
   const int64_t tile0 = (int64_t)(task / d->column_tasks) * d->tiles_per_task;
   const int64_t tile1 = least(tile0 + d->tiles_per_task, across * down * g->batch);
@@ -109,7 +109,7 @@ static void winograd(const void *descriptor, int32_t task, float *scratch) {
 static void depthwise(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_depthwise *d = descriptor;
-  const hg_window *g = &d->window;
+  const hg_geometry *g = &d->window;
   const int64_t padded = (g->channels + HG_PANEL - 1) / HG_PANEL * HG_PANEL;
   const int32_t channel_tasks = (g->channels + d->channels_per_task - 1) / d->channels_per_task;
   const int32_t row_tasks = (g->output_height + d->rows_per_task - 1) / d->rows_per_task;
@@ -133,7 +133,7 @@ static void depthwise(const void *descriptor, int32_t task, float *scratch) {
 static void maximum_pool(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_maximum_pool *d = descriptor;
-  const hg_window *g = &d->window;
+  const hg_geometry *g = &d->window;
   const int32_t row_tasks = (g->output_height + d->rows_per_task - 1) / d->rows_per_task;
   const int64_t image = task / row_tasks, y0 = (int64_t)(task % row_tasks) * d->rows_per_task;
   for (int64_t y = y0; y < least(y0 + d->rows_per_task, g->output_height); y++)

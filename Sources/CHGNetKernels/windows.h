@@ -3,7 +3,7 @@
 // One row of outputs from x0, `count` ≤ T of them, for one vector of channels; K, S and T are constants.
 HG_INLINE void hg_depthwise_run(const hg_depthwise *d, const float *image, int y, int x0, int count, int c, int lanes,
                                 const int K, const int S, const int T) {
-  const hg_window *g = &d->window;
+  const hg_geometry *g = &d->window;
   const ptrdiff_t stride = g->input_stride, row_stride = stride * g->width;
   const int padded = (g->channels + HG_PANEL - 1) / HG_PANEL * HG_PANEL;
   hg_vector sum[8];
@@ -39,7 +39,7 @@ HG_INLINE void hg_depthwise_run(const hg_depthwise *d, const float *image, int y
 
 // Any window, one output at a time.
 HG_INLINE void hg_depthwise_any(const hg_depthwise *d, const float *image, int y, int x, int c, int lanes) {
-  const hg_window *g = &d->window;
+  const hg_geometry *g = &d->window;
   const ptrdiff_t stride = g->input_stride, row_stride = stride * g->width;
   const int padded = (g->channels + HG_PANEL - 1) / HG_PANEL * HG_PANEL;
   hg_vector sum = hg_load(d->bias + c);
@@ -58,7 +58,7 @@ HG_INLINE void hg_depthwise_any(const hg_depthwise *d, const float *image, int y
 static void HG_NAME(hg_depthwise)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_depthwise *d = descriptor;
-  const hg_window *g = &d->window;
+  const hg_geometry *g = &d->window;
   const int channel_tasks = (g->channels + d->channels_per_task - 1) / d->channels_per_task;
   const int row_tasks = (g->output_height + d->rows_per_task - 1) / d->rows_per_task;
   const int c0 = task % channel_tasks * d->channels_per_task, c1 = hg_min(c0 + d->channels_per_task, g->channels);
@@ -88,7 +88,7 @@ static void HG_NAME(hg_depthwise)(const void *descriptor, int32_t task, float *s
 static void HG_NAME(hg_maximum_pool)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_maximum_pool *d = descriptor;
-  const hg_window *g = &d->window;
+  const hg_geometry *g = &d->window;
   const int row_tasks = (g->output_height + d->rows_per_task - 1) / d->rows_per_task;
   const int image = task / row_tasks;
   const int y0 = task % row_tasks * d->rows_per_task, y1 = hg_min(y0 + d->rows_per_task, g->output_height);

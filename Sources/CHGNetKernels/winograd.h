@@ -25,7 +25,7 @@ HG_INLINE void hg_winograd_output(const hg_vector *m, const int s, hg_vector *o,
 
 static void HG_NAME(hg_winograd)(const void *descriptor, int32_t task, float *scratch) {
   const hg_winograd *d = descriptor;
-  const hg_window *g = &d->window;
+  const hg_geometry *g = &d->window;
   const int C = g->channels, all_panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
   const int panel0 = (task % d->column_tasks) * d->panels_per_task;
   const int panel1 = hg_min(panel0 + d->panels_per_task, all_panels), N = (panel1 - panel0) * HG_PANEL;

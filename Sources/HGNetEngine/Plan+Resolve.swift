@@ -14,8 +14,8 @@ extension Plan.Step {
       residual: residual.map { UnsafePointer(memory + $0.offset) }, residual_stride: residual?.stride ?? 0)
     let packed = UnsafePointer(weights?.weights ?? zeros)
     let bias = UnsafePointer(weights?.bias ?? zeros)
-    func window(_ window: Window) -> hg_window {
-      hg_window(
+    func window(_ window: Window) -> hg_geometry {
+      hg_geometry(
         input: source, input_stride: input.stride, batch: Int32(batch), height: Int32(input.shape.height),
         width: Int32(input.shape.width), channels: Int32(input.shape.channels), output: target,
         output_stride: output.stride, output_height: Int32(output.shape.height),

@@ -122,8 +122,8 @@ final class TestMemory {
 
     func window(
       _ input: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>, outputStride: Int
-    ) -> hg_window {
-      hg_window(
+    ) -> hg_geometry {
+      hg_geometry(
         input: input, input_stride: channels + gap, batch: Int32(batch), height: Int32(height), width: Int32(width),
         channels: Int32(channels), output: output, output_stride: outputStride, output_height: Int32(outputHeight),
         output_width: Int32(outputWidth), kernel_height: Int32(kernel), kernel_width: Int32(kernel),

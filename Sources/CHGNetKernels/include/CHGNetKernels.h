@@ -54,12 +54,12 @@ typedef struct {
   ptrdiff_t output_stride;
   int32_t output_height, output_width;
   int32_t kernel_height, kernel_width, stride_height, stride_width, padding_top, padding_left;
-} hg_window;
+} hg_geometry;
 
 // Dense convolution by direct products. weights: [panels][kernel height][kernel width][channels][16].
 // zeros: at least kernel_width * channels zeros. Task t: output pixels from t * pixels_per_task, over the whole batch.
 typedef struct {
-  hg_window window;
+  hg_geometry window;
   int32_t columns;
   const float *_Nonnull weights;
   const float *_Nonnull bias;
@@ -73,7 +73,7 @@ typedef struct {
 // Task t: block of tiles t / column_tasks (tiles of 4×4 output pixels over the whole batch, row by row), block of
 // panels t % column_tasks. scratch: hg_winograd_scratch floats per thread.
 typedef struct {
-  hg_window window;
+  hg_geometry window;
   int32_t columns;
   const float *_Nonnull weights;
   const float *_Nonnull bias;
@@ -87,7 +87,7 @@ typedef struct {
 // Depthwise convolution. weights: [kernel height][kernel width][channels padded to 16], bias padded likewise.
 // Task t: (image, block of rows, block of channels), channels fastest.
 typedef struct {
-  hg_window window;
+  hg_geometry window;
   const float *_Nonnull weights;
   const float *_Nonnull bias;
   hg_epilogue epilogue;
@@ -97,7 +97,7 @@ typedef struct {
 
 // Maximum over a window; pixels outside never win. Task t: (image, block of rows).
 typedef struct {
-  hg_window window;
+  hg_geometry window;
   int32_t rows_per_task;
 } hg_maximum_pool;
 
