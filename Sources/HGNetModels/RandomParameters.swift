@@ -7,7 +7,8 @@ extension Model {
   /// Running statistics, normalisation weights and biases, affine blocks and biases are all random, so that leaving any
   /// of them out shows in the logits. The running variances follow an estimate of the activations' mean square that is
   /// carried through the graph for normalised pictures; so nothing explodes or vanishes on the way, even in the deepest
-  /// network. The network is otherwise meaningless. Each parameter is drawn from a stream of its own.
+  /// network. Biases keep most ReLUs open, as otherwise a random network of this depth amplifies the rounding of its
+  /// first layers a thousandfold, which trained ones do not. Each parameter is drawn from a stream of its own.
   ///
   /// - Parameters:
   ///   - graph: the network.
@@ -41,28 +42,29 @@ private struct RandomDrawing {
     power.reserveCapacity(graph.nodes.count)
   }
 
-  /// The mean of a half-normal activation whose mean square is `power`, as after a ReLU.
-  private static func meanAfterReLU(_ power: Float) -> Float { 0.564 * power.squareRoot() }
+  // The constants below follow from the ranges of the draws, taking the values before a ReLU as normal with mean 0.6.
+
+  /// The mean of an activation after a ReLU whose mean square is `power`.
+  private static func meanAfterReLU(_ power: Float) -> Float { 0.75 * power.squareRoot() }
 
   mutating func draw(_ node: Graph.Node) {
     let inputs = node.inputs.map { power[$0.index] }
     let first = inputs.first ?? 1
     switch node.operation {
     case .input, .relu, .flatten, .dropout:
-      // Weights are drawn symmetrically, so that a ReLU halves the mean square.
-      power.append(node.operation == .relu ? first / 2 : first)
+      power.append(node.operation == .relu ? 0.93 * first : first)
     case .convolution(let convolution):
       drawNormal(convolution.weight)
       if let bias = convolution.bias { drawUniform(bias, from: -0.3, to: 0.3) }
       power.append(first + (convolution.bias == nil ? 0 : 0.03))
     case .batchNormalization(let normalization):
-      drawUniform(normalization.weight, from: 0.6, to: 1.2)
-      drawUniform(normalization.bias, from: -0.3, to: 0.3)
+      drawUniform(normalization.weight, from: 0.5, to: 0.9)
+      drawUniform(normalization.bias, from: 0.2, to: 1)
       let deviation = first.squareRoot()
       drawUniform(normalization.mean, from: -0.3 * deviation, to: 0.3 * deviation)
       drawUniform(normalization.variance, from: 0.6 * first, to: 1.6 * first)
       // E[weight²] E[1 / variance] (first + E[mean²]) + E[bias²] for the ranges above.
-      power.append(0.84 * 0.98 * 1.03 + 0.03)
+      power.append(0.50 * 0.98 * 1.03 + 0.41)
     case .affine(let scale, let bias):
       let scaleValue = drawUniform(scale, from: 0.8, to: 1.2)
       let biasValue = drawUniform(bias, from: -0.2, to: 0.2)
@@ -72,8 +74,8 @@ private struct RandomDrawing {
       drawNormal(weight)
       if let bias { drawUniform(bias, from: -0.3, to: 0.3) }
       power.append(first + (bias == nil ? 0 : 0.03))
-    case .maxPool: power.append(1.4 * first)
-    case .globalAveragePool: power.append(0.4 * first)
+    case .maxPool: power.append(1.3 * first)
+    case .globalAveragePool: power.append(0.66 * first)
     case .sigmoid: power.append(0.28)
     case .softmax: power.append(first)
     case .concatenate:
@@ -82,7 +84,7 @@ private struct RandomDrawing {
       power.append(sum / max(channels.reduce(0, +), 1))
     case .add:
       let product = inputs.reduce(1, *)
-      power.append(inputs.reduce(0, +) + 2 * 0.318 * product.squareRoot())
+      power.append(inputs.reduce(0, +) + 2 * 0.56 * product.squareRoot())
     case .multiplyPerChannel: power.append(inputs.reduce(1, *))
     }
   }
