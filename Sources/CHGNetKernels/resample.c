@@ -39,7 +39,7 @@ ALWAYS_INLINE void store_pixel(uint8_t *target, lanes4 value) {
 // MARK: Weights of 22 bits
 
 void hg_resample_horizontal_u8_scalar(const uint8_t *source, int64_t source_stride, uint8_t *target,
-                                      int64_t target_width, int64_t rows, const hg_window *windows,
+                                      int64_t target_width, int64_t rows, const hg_resample_window *windows,
                                       const int32_t *weights, int64_t taps) {
   for (int64_t row = 0; row < rows; row++)
     for (int64_t column = 0; column < target_width; column++)
@@ -53,7 +53,7 @@ void hg_resample_horizontal_u8_scalar(const uint8_t *source, int64_t source_stri
 }
 
 ALWAYS_INLINE void horizontal(const uint8_t *source, int64_t source_stride, uint8_t *target, int64_t target_width,
-                              int64_t rows, const hg_window *windows, const int32_t *weights, int64_t taps) {
+                              int64_t rows, const hg_resample_window *windows, const int32_t *weights, int64_t taps) {
   const int32_t half = 1 << (weight_bits - 1);
   int64_t row = 0;
   // Two rows share the walk over the weights.
@@ -175,7 +175,7 @@ ALWAYS_INLINE void linear_blend(const int32_t *upper, const int32_t *lower, uint
 
 VARIANTS(hg_resample_horizontal_u8, horizontal,
          (const uint8_t *source, int64_t source_stride, uint8_t *target, int64_t target_width, int64_t rows,
-          const hg_window *windows, const int32_t *weights, int64_t taps),
+          const hg_resample_window *windows, const int32_t *weights, int64_t taps),
          (source, source_stride, target, target_width, rows, windows, weights, taps))
 VARIANTS(hg_resample_vertical_u8, vertical,
          (const uint8_t *source, int64_t source_stride, uint8_t *target, int64_t width, const int32_t *weights,
@@ -227,7 +227,7 @@ void hg_resample_cubic_sum_u8(const int32_t *const *rows, uint8_t *target, int64
 
 // MARK: Area
 
-void hg_resample_area_row_u8(const uint8_t *source, float *target, const hg_window *places, const float *weights,
+void hg_resample_area_row_u8(const uint8_t *source, float *target, const hg_resample_window *places, const float *weights,
                              int64_t count) {
   for (int64_t index = 0; index < count; index++) {
     float *sum = target + 3 * (int64_t)places[index].first;

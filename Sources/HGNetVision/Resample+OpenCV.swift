@@ -78,7 +78,7 @@ private struct OpenCVWeights {
       (1, 0), (-diagonal, -diagonal), (0, 1), (diagonal, -diagonal), (-1, 0), (diagonal, diagonal), (0, -1),
       (-diagonal, diagonal),
     ]
-    let start = -(Double(fraction) + 3) * .pi * 0.25
+    let start = -Double(fraction + 3) * .pi * 0.25
     let (sine, cosine) = (sin(start), cos(start))
     var sum: Float = 0
     var weights: [Float] = []
@@ -246,7 +246,7 @@ extension Image {
 /// For one axis: which input position adds to which output position (`first` is the output, `count` the input), and
 /// with what weight.
 private struct AreaTable {
-  private(set) var places: [hg_window] = []
+  private(set) var places: [hg_resample_window] = []
   private(set) var weights: [Float] = []
 
   init(from sourceCount: Int, to targetCount: Int) {
@@ -258,7 +258,7 @@ private struct AreaTable {
       let last = min(Int(end.rounded(.down)), sourceCount - 1)
       let first = min(Int(start.rounded(.up)), last)
       func add(_ source: Int, _ weight: Double) {
-        places.append(hg_window(first: Int32(target), count: Int32(source)))
+        places.append(hg_resample_window(first: Int32(target), count: Int32(source)))
         weights.append(Float(weight))
       }
       // A sliver of less than a thousandth of a pixel does not count.

@@ -35,7 +35,8 @@ private enum PillowFilter {
       if x == 0 { return 1 }
       if x >= 1 { return 0 }
       x *= .pi
-      return sin(x) / x * (0.54 + 0.46 * cos(x))
+      // The constants are single precision there.
+      return sin(x) / x * (Double(0.54 as Float) + Double(0.46 as Float) * cos(x))
     case .bicubic:
       let a = -0.5
       if x < 1 { return ((a + 2) * x - (a + 3)) * x * x + 1 }
@@ -52,7 +53,7 @@ private enum PillowFilter {
 
 /// For each output position of one axis: where it looks and the weights, with 22 fractional bits.
 private struct PillowWeights {
-  private(set) var windows: [hg_window] = []
+  private(set) var windows: [hg_resample_window] = []
   private(set) var weights: [Int32]
   let taps: Int
 
@@ -78,13 +79,13 @@ private struct PillowWeights {
         // Toward zero after half a unit is added: half away from zero.
         weights[target * taps + tap] = Int32(weight + (weight < 0 ? -0.5 : 0.5))
       }
-      windows.append(hg_window(first: Int32(first), count: Int32(count)))
+      windows.append(hg_resample_window(first: Int32(first), count: Int32(count)))
     }
   }
 }
 
 extension Image {
-  /// Pillow's resize: rows first, then columns, with bytes in between; a pass that changes nothing is left out.
+  /// Pillow's resize: along rows and along columns, with bytes in between; a pass that changes nothing is left out.
   func resizedLikePillow(to size: Size, interpolation: Interpolation) throws(HGNetError) -> Image {
     let filter: PillowFilter
     switch interpolation {
@@ -99,32 +100,37 @@ extension Image {
     case .lanczos: filter = .lanczos
     case .area: throw HGNetError(.invalidArgument, "the backend pil has no interpolation area; use box or cv2")
     }
-    var picture = self
-    if size.width != width {
-      let table = PillowWeights(filter, from: width, to: size.width)
-      let source = storage
-      let (rows, stride) = (height, width * 3)
-      picture = try Image(size: Size(height: height, width: size.width)) { (target) throws(HGNetError) in
-        hg_resample_horizontal_u8(
-          source.base, Int64(stride), target.baseAddress, Int64(size.width), Int64(rows), table.windows, table.weights,
-          Int64(table.taps))
-      }
+    // Since version 13 Pillow starts with the columns where they shrink by far more pixels than the rows do.
+    let startsWithColumns = size.height < height && height - size.height > 2 * (width - size.width)
+    return startsWithColumns
+      ? try filteredColumns(filter, height: size.height).filteredRows(filter, width: size.width)
+      : try filteredRows(filter, width: size.width).filteredColumns(filter, height: size.height)
+  }
+
+  private func filteredRows(_ filter: PillowFilter, width newWidth: Int) throws(HGNetError) -> Image {
+    if newWidth == width { return self }
+    let table = PillowWeights(filter, from: width, to: newWidth)
+    let (source, stride, rows) = (storage, width * 3, height)
+    return try Image(size: Size(height: height, width: newWidth)) { (target) throws(HGNetError) in
+      hg_resample_horizontal_u8(
+        source.base, Int64(stride), target.baseAddress, Int64(newWidth), Int64(rows), table.windows, table.weights,
+        Int64(table.taps))
     }
-    if size.height != height {
-      let table = PillowWeights(filter, from: height, to: size.height)
-      let source = picture.storage
-      let stride = size.width * 3
-      picture = try Image(size: size) { (target) throws(HGNetError) in
-        table.weights.withUnsafeBufferPointer { weights in
-          for (row, window) in table.windows.enumerated() {
-            hg_resample_vertical_u8(
-              source.base + Int(window.first) * stride, Int64(stride), target.baseAddress.map { $0 + row * stride },
-              Int64(stride), weights.baseAddress.map { $0 + row * table.taps }, Int64(window.count))
-          }
+  }
+
+  private func filteredColumns(_ filter: PillowFilter, height newHeight: Int) throws(HGNetError) -> Image {
+    if newHeight == height { return self }
+    let table = PillowWeights(filter, from: height, to: newHeight)
+    let (source, stride) = (storage, width * 3)
+    return try Image(size: Size(height: newHeight, width: width)) { (target) throws(HGNetError) in
+      table.weights.withUnsafeBufferPointer { weights in
+        for (row, window) in table.windows.enumerated() {
+          hg_resample_vertical_u8(
+            source.base + Int(window.first) * stride, Int64(stride), target.baseAddress.map { $0 + row * stride },
+            Int64(stride), weights.baseAddress.map { $0 + row * table.taps }, Int64(window.count))
         }
       }
     }
-    return picture
   }
 
   /// The input position of each output position; the running sum is part of the definition.

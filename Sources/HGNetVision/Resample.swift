@@ -38,7 +38,8 @@ extension Image {
   /// The picture at another size.
   ///
   /// Numeric promise: the same bytes as Pillow 13 for every interpolation that it has, and as OpenCV 5.0 for nearest,
-  /// bilinear, area and Lanczos. OpenCV's bicubic depends on how the library was built: reproduced is its own code with
+  /// bilinear, area and Lanczos. (Pillow before 13 went along the rows first in every case; for pictures whose height
+  /// shrinks by more than twice as many pixels as the width its last bit may differ.) OpenCV's bicubic depends on how the library was built: reproduced is its own code with
   /// 128-bit vectors; builds that hand the work to Intel's IPP differ by at most 1 in some pixels.
   ///
   /// Cost: one allocation for the result and small tables; Pillow's filters one more for the picture between passes.
@@ -60,7 +61,7 @@ extension Image {
     }
     if size == self.size { return self }
     // The tables below are as long as the sides, so the size is judged first.
-    for candidate in [size, Size(height: height, width: size.width)] {
+    for candidate in [size, Size(height: height, width: size.width), Size(height: size.height, width: width)] {
       let (pixels, overflow) = candidate.height.multipliedReportingOverflow(by: candidate.width)
       guard candidate.height >= 1, candidate.width >= 1 else {
         throw HGNetError(.invalidArgument, "expected a size of at least 1×1 pixel to resize to, found \(size)")

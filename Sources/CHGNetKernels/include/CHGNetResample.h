@@ -10,16 +10,16 @@
 typedef struct {
   int32_t first;
   int32_t count;
-} hg_window;
+} hg_resample_window;
 
 /// Weighted sums along rows with weights of 22 fractional bits, rounded and clipped to bytes.
 ///
 /// `weights` holds `taps` numbers for each of `target_width` outputs.
 void hg_resample_horizontal_u8(const uint8_t *source, int64_t source_stride, uint8_t *target, int64_t target_width,
-                               int64_t rows, const hg_window *windows, const int32_t *weights, int64_t taps);
+                               int64_t rows, const hg_resample_window *windows, const int32_t *weights, int64_t taps);
 /// The plain version of the same.
 void hg_resample_horizontal_u8_scalar(const uint8_t *source, int64_t source_stride, uint8_t *target,
-                                      int64_t target_width, int64_t rows, const hg_window *windows,
+                                      int64_t target_width, int64_t rows, const hg_resample_window *windows,
                                       const int32_t *weights, int64_t taps);
 
 /// One output row: the weighted sum of `count` rows of `width` bytes, weights of 22 fractional bits.
@@ -55,7 +55,7 @@ void hg_resample_taps_sum_u8(const int32_t *const *rows, uint8_t *target, int64_
 void hg_resample_cubic_sum_u8(const int32_t *const *rows, uint8_t *target, int64_t count, const int16_t *weights);
 
 /// Adds one input row into single-precision sums: `target[places[i].first] += source[places[i].count] * weights[i]`.
-void hg_resample_area_row_u8(const uint8_t *source, float *target, const hg_window *places, const float *weights,
+void hg_resample_area_row_u8(const uint8_t *source, float *target, const hg_resample_window *places, const float *weights,
                              int64_t count);
 /// `target = target + weight * source` in single precision.
 void hg_resample_area_add(const float *source, float *target, int64_t count, float weight);

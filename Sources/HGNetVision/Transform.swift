@@ -1,0 +1,158 @@
+import CHGNetKernels
+import HGNetCore
+
+/// One step between a decoded picture and what the network sees; a list of them is applied in order.
+///
+/// The steps reproduce PaddleClas' single-image operators of evaluation and prediction. Threads: a value, safe to share.
+///
+/// Source: PaddleClas, `ppcls/data/preprocess/ops/operators.py`.
+public enum Transform: Hashable, Sendable {
+  /// Resizes so that the shorter side has a length in pixels and the aspect is kept (`ResizeImage`, `resize_short`).
+  ///
+  /// Both sides are multiplied by short side / min(height, width) in double precision and rounded half to even.
+  case resizeShort(Int, interpolation: Interpolation = .bilinear, backend: ResizeBackend = .openCV)
+  /// Resizes to a height and width, whatever the aspect (`ResizeImage`, `size`).
+  case resize(Size, interpolation: Interpolation = .bilinear, backend: ResizeBackend = .openCV)
+  /// Cuts out the middle (`CropImage`); the offsets are rounded down, and a smaller picture is an error.
+  case centerCrop(Size)
+  /// Turns bytes into float32 as `(value × scale − mean) / standardDeviation`, red, green, blue (`NormalizeImage`).
+  ///
+  /// Every operation is rounded to float32 in that order, as NumPy does it. It comes last.
+  case normalize(scale: Float, mean: [Float], standardDeviation: [Float])
+
+  /// The size of a picture after the steps, without touching pixels.
+  ///
+  /// - Throws: `HGNetError.Code.shapeMismatch` for a picture that is too small to crop, `limitExceeded` for a size that
+  ///   no memory holds, `invalidArgument` for a size below 1 or a step behind the normalisation.
+  public static func size(of size: Size, applying transforms: [Transform]) throws(HGNetError) -> Size {
+    var size = size
+    for (index, transform) in transforms.enumerated() {
+      switch transform {
+      case .resizeShort(let side, _, _):
+        let scale = Double(side) / Double(min(size.height, size.width))
+        size = Size(
+          height: try scaled(size.height, by: scale, from: size), width: try scaled(size.width, by: scale, from: size))
+      case .resize(let target, _, _):
+        size = target
+      case .centerCrop(let window):
+        guard window.height >= 1, window.width >= 1 else {
+          throw HGNetError(.invalidArgument, "expected a crop of at least 1×1 pixel, found \(window)")
+        }
+        guard window.height <= size.height, window.width <= size.width else {
+          throw HGNetError(
+            .shapeMismatch,
+            "cannot crop \(window) pixels from a picture of \(size); resize to at least the size of the crop first")
+        }
+        size = window
+      case .normalize:
+        guard index == transforms.count - 1 else {
+          throw HGNetError(.invalidArgument, "the normalisation must be the last transform; move it to the end")
+        }
+      }
+    }
+    guard size.height >= 1, size.width >= 1 else {
+      throw HGNetError(.invalidArgument, "expected transforms that leave at least 1×1 pixel, found \(size)")
+    }
+    return size
+  }
+
+  /// The picture after this step; a normalisation leaves it as it is.
+  ///
+  /// - Throws: `HGNetError.Code.shapeMismatch` for a picture that is too small to crop, `limitExceeded` for a size that
+  ///   no memory holds, `invalidArgument` for an interpolation that the backend lacks.
+  public func applying(to image: Image) throws(HGNetError) -> Image {
+    switch self {
+    case .resizeShort(_, let interpolation, let backend), .resize(_, let interpolation, let backend):
+      let size = try Transform.size(of: image.size, applying: [self])
+      return try image.resized(to: size, interpolation: interpolation, backend: backend)
+    case .centerCrop:
+      return try image.centerCropped(to: Transform.size(of: image.size, applying: [self]))
+    case .normalize:
+      return image
+    }
+  }
+
+  /// What the network sees of a picture: the steps in order, then float32.
+  ///
+  /// Without a normalisation the values are 0 … 255.
+  ///
+  /// - Returns: `[H, W, 3]` in C order, red, green, blue.
+  /// - Throws: as `size(of:applying:)` and `applying(to:)`; `invalidArgument` for a normalisation whose lists do not
+  ///   have three numbers.
+  public static func tensor(from image: Image, applying transforms: [Transform]) throws(HGNetError) -> Tensor {
+    let size = try size(of: image.size, applying: transforms)
+    return try Tensor(shape: Shape([size.height, size.width, 3])) { (target) throws(HGNetError) in
+      try write(image, applying: transforms, into: target, at: 0, size: size)
+    }
+  }
+
+  /// Writes what the network sees of a picture into its place in a batch.
+  ///
+  /// - Parameters:
+  ///   - image: the decoded picture.
+  ///   - transforms: the steps, in order.
+  ///   - batch: a batch `[N, H, W, 3]` in C order; `H × W × 3` numbers are written, the others left alone.
+  ///   - position: the place in the batch, `0 ..< N`.
+  ///   - size: the height and width of the batch's pictures.
+  /// - Throws: `HGNetError.Code.shapeMismatch` when the transformed picture has another size than the batch or the batch
+  ///   has no such position, and as `tensor(from:applying:)`.
+  public static func write(
+    _ image: Image, applying transforms: [Transform], into batch: UnsafeMutableBufferPointer<Float>, at position: Int,
+    size: Size
+  ) throws(HGNetError) {
+    let found = try Transform.size(of: image.size, applying: transforms)
+    guard found == size else {
+      throw HGNetError(.shapeMismatch, "expected a picture of \(size) after the transforms, found \(found); crop it")
+    }
+    let count = size.height * size.width * 3
+    let (end, overflow) = count.multipliedReportingOverflow(by: position &+ 1)
+    guard position >= 0, !overflow, end <= batch.count, let base = batch.baseAddress else {
+      throw HGNetError(
+        .shapeMismatch, "a batch of \(batch.count) numbers has no position \(position) for pictures of \(size)")
+    }
+    var picture = image
+    var (scale, mean, deviation): (Float, [Float], [Float]) = (1, [0, 0, 0], [1, 1, 1])
+    for transform in transforms {
+      picture = try transform.applying(to: picture)
+      if case .normalize(let newScale, let newMean, let newDeviation) = transform {
+        (scale, mean, deviation) = (newScale, newMean, newDeviation)
+      }
+    }
+    guard mean.count == 3, deviation.count == 3 else {
+      throw HGNetError(
+        .invalidArgument,
+        "expected three means and standard deviations, found \(mean.count) and \(deviation.count)")
+    }
+    hg_normalize_u8(
+      picture.storage.base, base + (end - count), Int64(size.height) * Int64(size.width), scale, mean, deviation)
+  }
+
+  /// A side multiplied and rounded half to even.
+  private static func scaled(_ side: Int, by scale: Double, from size: Size) throws(HGNetError) -> Int {
+    let length = (Double(side) * scale).rounded(.toNearestOrEven)
+    guard length >= 1, length <= Double(Image.maximumPixels) else {
+      throw HGNetError(
+        .limitExceeded, "resizing a picture of \(size) pixels would give a side of \(length) pixels; expected 1 … 2³⁰")
+    }
+    return Int(length)
+  }
+}
+
+extension Image {
+  /// The middle of the picture; the offsets are rounded down.
+  ///
+  /// - Throws: `HGNetError.Code.shapeMismatch` when the picture is smaller than the window, `invalidArgument` for an
+  ///   empty window.
+  public func centerCropped(to window: Size) throws(HGNetError) -> Image {
+    let size = try Transform.size(of: self.size, applying: [.centerCrop(window)])
+    if size == self.size { return self }
+    let top = (height - size.height) / 2
+    let left = (width - size.width) / 2
+    return try Image(size: size) { (target) throws(HGNetError) in
+      for row in 0..<size.height {
+        (target.baseAddress.map { $0 + 3 * row * size.width })?
+          .update(from: storage.base + 3 * ((top + row) * width + left), count: 3 * size.width)
+      }
+    }
+  }
+}
