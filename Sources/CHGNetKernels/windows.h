@@ -85,6 +85,22 @@ static void HG_NAME(hg_depthwise)(const void *descriptor, int32_t task, float *s
   }
 }
 
+// The maximum of `count` pixels; a constant count unrolls.
+HG_INLINE void hg_maximum(const float *const *pixels, const int count, float *output, int channels) {
+  for (int c = 0; c < channels; c += HG_LANES) {
+    const int lanes = channels - c;
+    if (lanes >= HG_LANES) {
+      hg_vector best = hg_load(pixels[0] + c);
+      for (int i = 1; i < count; i++) best = hg_max(hg_load(pixels[i] + c), best);
+      hg_store(output + c, best);
+    } else {
+      hg_vector best = hg_load_some(pixels[0] + c, lanes);
+      for (int i = 1; i < count; i++) best = hg_max(hg_load_some(pixels[i] + c, lanes), best);
+      hg_store_some(output + c, best, lanes);
+    }
+  }
+}
+
 static void HG_NAME(hg_maximum_pool)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_maximum_pool *d = descriptor;
@@ -94,20 +110,25 @@ static void HG_NAME(hg_maximum_pool)(const void *descriptor, int32_t task, float
   const int y0 = task % row_tasks * d->rows_per_task, y1 = hg_min(y0 + d->rows_per_task, g->output_height);
   const ptrdiff_t stride = g->input_stride, row_stride = stride * g->width;
   const float *base = g->input + (int64_t)image * g->height * row_stride;
-  for (int y = y0; y < y1; y++)
-    for (int x = 0; x < g->output_width; x++) {
-      const int top = y * g->stride_height - g->padding_top, left = x * g->stride_width - g->padding_left;
-      const int i0 = top < 0 ? 0 : top, i1 = hg_min(top + g->kernel_height, g->height);
+  for (int y = y0; y < y1; y++) {
+    const int top = y * g->stride_height - g->padding_top;
+    const int i0 = top < 0 ? 0 : top, i1 = hg_min(top + g->kernel_height, g->height);
+    float *out = g->output + ((int64_t)image * g->output_height + y) * g->output_width * g->output_stride;
+    for (int x = 0; x < g->output_width; x++, out += g->output_stride) {
+      const int left = x * g->stride_width - g->padding_left;
       const int j0 = left < 0 ? 0 : left, j1 = hg_min(left + g->kernel_width, g->width);
-      float *out = g->output + (((int64_t)image * g->output_height + y) * g->output_width + x) * g->output_stride;
-      for (int c = 0; c < g->channels; c += HG_LANES) {
-        const int lanes = g->channels - c;
-        hg_vector best = hg_splat(-__builtin_inff());
-        for (int i = i0; i < i1; i++)
-          for (int j = j0; j < j1; j++) best = hg_max(hg_load_some(base + i * row_stride + j * stride + c, lanes), best);
-        hg_store_some(out + c, best, lanes);
+      const float *pixels[HG_MAXIMUM_TAPS];
+      int count = 0;
+      for (int i = i0; i < i1; i++)
+        for (int j = j0; j < j1; j++) pixels[count++] = base + i * row_stride + j * stride;
+      switch (count) {
+        case 0: break;  // A window wholly in the border: the engine refuses such a geometry.
+        case 4: hg_maximum(pixels, 4, out, g->channels); break;
+        case 9: hg_maximum(pixels, 9, out, g->channels); break;
+        default: hg_maximum(pixels, count, out, g->channels);
       }
     }
+  }
 }
 
 static void HG_NAME(hg_average_pool)(const void *descriptor, int32_t task, float *scratch) {

@@ -36,6 +36,15 @@ public final class Plan: Sendable {
     var taskCount: Int
     var multiplyAdds: Int
     var scratchCount: Int
+
+    /// Floats of zeros that the step reads where its window leaves the picture.
+    var zeroCount: Int {
+      switch work {
+      case .convolution(let window, _, _), .winograd(let window, _, _):
+        input.shape.channels * window.kernel.width
+      default: 0
+      }
+    }
   }
 
   /// The number of pictures of a run.
@@ -139,6 +148,6 @@ public final class Plan: Sendable {
     outputShapes = outputs.map(\.shape)
     arenaCount = memory.count
     scratchCount = steps.map(\.scratchCount).max() ?? 0
-    zeroCount = steps.map { $0.input.shape.channels * 8 }.max() ?? 16
+    zeroCount = steps.map(\.zeroCount).max() ?? 0
   }
 }

@@ -56,6 +56,9 @@ struct TaskCutter {
       case nil: throw HGNetError(.internalInconsistency, "a convolution without weights", layer: node.name)
       }
     case .maxPool(let kernel, let stride, let padding):
+      guard kernel.height * kernel.width <= 64, padding.top < kernel.height, padding.left < kernel.width else {
+        throw HGNetError(.unsupported, "a \(kernel) pooling window with padding \(padding)", layer: node.name)
+      }
       let rowsPerTask = part(of: output.shape.height, most: 16, unit: 1)
       step.work = .maximumPool(
         Plan.Step.Window(kernel: kernel, stride: stride, padding: padding), rowsPerTask: rowsPerTask)
