@@ -95,12 +95,14 @@ class BlockV2(nn.Layer):
 
 
 class EffectiveSqueezeExcitation(nn.Layer):
+    sigmoid = staticmethod(F.sigmoid)
+
     def __init__(self, channels):
         super().__init__()
         self.conv = nn.Conv2D(channels, channels, 1)
 
     def forward(self, x):
-        return x * F.sigmoid(self.conv(F.adaptive_avg_pool2d(x, 1)))
+        return x * self.sigmoid(self.conv(F.adaptive_avg_pool2d(x, 1)))
 
 
 class BlockV1(nn.Layer):
