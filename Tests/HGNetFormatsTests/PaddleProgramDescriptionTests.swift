@@ -103,6 +103,29 @@ struct PaddleProgramFuzzTests {
     #expect(readable > 10)
   }
 
+  @Test("with one number of the document replaced are read or refused")
+  func numbers() throws {
+    let tensors = BlobSlice(try ProgramFixtures.blob("v1-none-json/inference.pdiparams"))
+    let bytes = try ProgramFixtures.bytes("v1-none-json/inference.json")
+    func isDigit(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) }
+    let starts = bytes.indices.filter { isDigit(bytes[$0]) && $0 > 0 && !isDigit(bytes[$0 - 1]) }
+    let replacements = [
+      "0", "-1", "1", "2", "3", "1.5", "2147483648", "1152921504606846976", "9223372036854775807", "75",
+    ]
+    var codes: Set<String> = []
+    for iteration in 0..<500 {
+      // A step that has no factor in common with the number of places visits all of them in turn.
+      let start = starts[iteration * 7919 % starts.count]
+      let end = bytes[start...].firstIndex { !isDigit($0) } ?? bytes.count
+      let changed = bytes[..<start] + replacements[iteration % replacements.count].utf8 + bytes[end...]
+      do throws(HGNetError) {
+        let model = try PaddleInferenceModel(program: BlobSlice(Blob(changed)), parameters: tensors)
+        #expect(model.graph.multiplyAdds > 0)
+      } catch { codes.insert(error.code.description) }
+    }
+    #expect(codes.isSuperset(of: ["malformedData", "unsupported", "parameterMismatch"]), "\(codes)")
+  }
+
   @Test(
     "truncated program files are errors",
     arguments: ["v1-none-pdmodel/inference.pdmodel", "v1-none-json/inference.json"])
