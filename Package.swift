@@ -27,7 +27,8 @@ let package = Package(
     .target(name: "HGNetEngine", dependencies: ["HGNetCore", "CHGNetKernels"], exclude: ["README.md"]),
     .target(
       name: "HGNetFormats",
-      dependencies: ["HGNetCore", "CHGNetSystem", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
+      dependencies: ["HGNetCore", "CHGNetSystem", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+      exclude: ["README.md", "Protobuf/paddle_program.proto"]),
     .target(name: "HGNetVision", dependencies: ["HGNetCore", "CHGNetKernels", "CHGNetSystem"]),
     // Floor 3.
     .target(name: "HGNet", dependencies: ["HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision"]),

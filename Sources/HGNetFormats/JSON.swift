@@ -3,7 +3,7 @@ import HGNetCore
 /// A value of a JSON document (RFC 8259).
 ///
 /// Objects keep their members in the order of the document. Threads: a value, safe to share.
-package indirect enum JSON: Sendable, Equatable {
+package enum JSON: Sendable, Equatable {
   case null
   case bool(Bool)
   /// A number without fraction and exponent that fits 64 bits.

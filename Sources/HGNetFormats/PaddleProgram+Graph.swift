@@ -240,10 +240,7 @@ struct PaddleTranslator {
     _ operation: Operator, name: String, inputs: [Graph.NodeID], shape: ActivationShape, stride: Int?,
     isFlat: Bool = false
   ) throws(HGNetError) -> Activation {
-    // Three factors below 2^17 cannot overflow.
-    guard shape.channels <= PaddleTranslator.maximumChannels, shape.height <= 2 * PaddleTranslator.maximumSide,
-      shape.width <= 2 * PaddleTranslator.maximumSide, shape.count <= PaddleTranslator.maximumActivationCount
-    else { throw HGNetError(.limitExceeded, "a result of \(shape) is larger than any network of this family makes") }
+    try checkSize(shape)
     try count(operation, shape: shape)
     var unique = name
     var number = 1
@@ -256,6 +253,23 @@ struct PaddleTranslator {
     return Activation(
       source: .node(builder.append(operation, name: unique, inputs: inputs)), shape: shape, isFlat: isFlat,
       stride: stride)
+  }
+
+  /// Lets a convolution or product wait for its bias.
+  mutating func wait(
+    _ operation: Operator, name: String, input: Activation, shape: ActivationShape, stride: Int?, isFlat: Bool = false
+  ) throws(HGNetError) -> Activation {
+    try checkSize(shape)
+    pending.append(Pending(operation: operation, input: try node(of: input), name: name))
+    return Activation(source: .pending(pending.count - 1), shape: shape, isFlat: isFlat, stride: stride)
+  }
+
+  private func checkSize(_ shape: ActivationShape) throws(HGNetError) {
+    // The product is only taken once three factors below 2^17 cannot overflow.
+    guard shape.channels >= 1, shape.channels <= PaddleTranslator.maximumChannels,
+      shape.height <= 2 * PaddleTranslator.maximumSide, shape.width <= 2 * PaddleTranslator.maximumSide,
+      shape.count <= PaddleTranslator.maximumActivationCount
+    else { throw HGNetError(.limitExceeded, "no network of this family makes a result of \(shape)") }
   }
 
   /// The name of a node that has no parameter: its kind and a running number.

@@ -55,14 +55,10 @@ extension PaddleTranslator {
     let layer = Convolution(
       weight: weight, inputChannels: input.shape.channels, outputChannels: extents[0], kernel: window.kernel,
       stride: window.stride, padding: window.padding, groups: groups)
-    pending.append(
-      Pending(
-        operation: .convolution(layer), input: try node(of: input),
-        name: PaddleTranslator.layerName(of: weight)))
     values[try operation.output("Output")] = .activation(
-      Activation(
-        source: .pending(pending.count - 1), shape: try window.result(of: input.shape, channels: extents[0]),
-        stride: window.stride(after: input.stride)))
+      try wait(
+        .convolution(layer), name: PaddleTranslator.layerName(of: weight), input: input,
+        shape: try window.result(of: input.shape, channels: extents[0]), stride: window.stride(after: input.stride)))
   }
 
   private mutating func batchNormalization(_ operation: PaddleProgram.Operation) throws(HGNetError) {
@@ -110,12 +106,10 @@ extension PaddleTranslator {
     declare(weight, .linearWeight)
     let layer = Operator.linear(
       weight: weight, bias: nil, inputFeatures: extents[0], outputFeatures: extents[1])
-    pending.append(
-      Pending(operation: layer, input: try node(of: input), name: PaddleTranslator.layerName(of: weight)))
     values[try operation.output("Out")] = .activation(
-      Activation(
-        source: .pending(pending.count - 1), shape: ActivationShape(channels: extents[1], height: 1, width: 1),
-        isFlat: true, stride: nil))
+      try wait(
+        layer, name: PaddleTranslator.layerName(of: weight), input: input,
+        shape: ActivationShape(channels: extents[1], height: 1, width: 1), stride: nil, isFlat: true))
   }
 
   // MARK: Two operands
@@ -286,9 +280,9 @@ extension PaddleTranslator {
       guard input.shape.height == first.shape.height, input.shape.width == first.shape.width,
         input.isFlat == first.isFlat
       else { throw HGNetError(.shapeMismatch, "cannot concatenate \(first.shape) and \(input.shape)") }
+      nodes.append(try node(of: input))
       // Every summand is below 2^17, and their number below what a file can list.
       shape.channels += input.shape.channels
-      nodes.append(try node(of: input))
     }
     let stride = inputs.allSatisfy { $0.stride == first.stride } ? first.stride : nil
     values[try operation.output("Out")] = .activation(

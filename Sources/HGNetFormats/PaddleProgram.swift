@@ -104,6 +104,7 @@ extension PaddleProgram {
     }
     var parameters: [Variable] = []
     var dimensions: [String: [Int]] = [:]
+    var elementTypes: [String: Int32] = [:]
     for variable in block.vars {
       guard variable.hasName else { throw HGNetError(.malformedData, "the program has a variable without a name") }
       let tensor = variable.type.denseTensor.tensor
@@ -112,6 +113,7 @@ extension PaddleProgram {
       if variable.type.type == 7 {
         if variable.persistable { parameters.append(Variable(name: variable.name, dimensions: extents)) }
         dimensions[variable.name] = extents
+        if tensor.hasDataType { elementTypes[variable.name] = tensor.dataType }
       }
     }
     var inputDimensions: [String: [Int]] = [:]
@@ -123,9 +125,7 @@ extension PaddleProgram {
         outputs: PaddleProgram.slots(operation.outputs), attributes: PaddleProgram.attributes(operation.attrs),
         label: "\(operation.type) (operator \(index))")
       if converted.kind == "feed", let name = converted.outputs["Out"]?.first {
-        if let variable = block.vars.first(where: { $0.name == name }), variable.type.denseTensor.tensor.hasDataType,
-          variable.type.denseTensor.tensor.dataType != 5
-        {
+        if let elementType = elementTypes[name], elementType != 5 {
           throw HGNetError(.unsupported, "expected a float32 input; export the model without half precision", key: name)
         }
         inputDimensions[name] = dimensions[name]

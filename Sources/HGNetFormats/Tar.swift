@@ -181,7 +181,7 @@ public struct Tar: Sendable {
         guard first == 0x80 else { return nil }
         var value = 0
         for byte in field.dropFirst() {
-          guard value < 1 << 54 else { return nil }
+          guard value < 1 << 55 else { return nil }
           value = value << 8 | Int(byte)
         }
         return value
