@@ -19,7 +19,9 @@ extension NameTranslation {
       if parts.starts(with: ["head", "fc"]) { parts.removeFirst() }
       if recognition.isFirstGeneration, parts.starts(with: ["stem", "stem"]) { parts.removeFirst() }
       // timm's feature extractor writes an underscore for the dot.
-      if parts[0].hasPrefix("stages_") { parts.replaceSubrange(0..<1, with: ["stages", String(parts[0].dropFirst(7))]) }
+      if parts[0].hasPrefix("stages_") {
+        parts.replaceSubrange(0..<1, with: ["stages", String(parts[0].dropFirst(7))])
+      }
     }
     if let index = parts.firstIndex(of: "aggregation"), index + 1 < parts.count {
       switch (parts[index + 1], recognition.isFirstGeneration) {

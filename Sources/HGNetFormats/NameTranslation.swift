@@ -173,7 +173,8 @@ extension Parameter {
     do throws(HGNetError) {
       var budget = AllocationBudget(byteCount: bytes.count, path: bytes.blob.path)
       let view = try StridedView(
-        shape: try Shape(validating: [shape[1], shape[0]]), strides: [1, shape[1]], offset: 0, elementCount: shape.count)
+        shape: try Shape(validating: [shape[1], shape[0]]), strides: [1, shape[1]], offset: 0, elementCount: shape.count
+      )
       return try Parameter(
         shape: view.shape, elementType: elementType,
         bytes: try view.elements(of: bytes, elementSize: elementType.byteCount, budget: &budget))

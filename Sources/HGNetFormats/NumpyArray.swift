@@ -61,7 +61,8 @@ public enum NumpyArray {
     var output = try FileOutput(path: path)
     try output.write(magic + [1, 0, UInt8(header.utf8.count & 0xFF), UInt8(header.utf8.count >> 8)])
     try output.write(header)
-    try tensor.withUnsafeBufferPointer { (values) throws(HGNetError) in try output.write(UnsafeRawBufferPointer(values)) }
+    try tensor.withUnsafeBufferPointer { (values) throws(HGNetError) in try output.write(UnsafeRawBufferPointer(values))
+    }
     try output.commit()
   }
 

@@ -4,6 +4,9 @@ Needs torch 2.13.0 (CPU).
 """
 
 import argparse
+import struct
+import zipfile
+import zlib
 from collections import OrderedDict
 
 import torch
@@ -62,3 +65,25 @@ torch.save(
 torch.save({"ema": {"module": {"w": ramp(2)}, "updates": 4}}, "ema.pth")
 torch.save(Holder(), "module.pth")
 torch.jit.script(Holder().bn).save("script.pt")
+
+# The same container with the sizes of every entry and of the directory in their 64-bit form, as for files beyond 4 GiB.
+torch.save({"w": ramp(2, 3)}, "zip64.pth")
+with zipfile.ZipFile("zip64.pth") as archive:
+    contents = [(entry.filename, archive.read(entry)) for entry in archive.infolist()]
+with open("zip64.pth", "wb") as file:
+    directory = b""
+    for name, data in contents:
+        offset, name, crc = file.tell(), name.encode(), zlib.crc32(data)
+        sizes = struct.pack("<HHQQ", 1, 16, len(data), len(data))
+        file.write(struct.pack("<IHHHHHIIIHH", 0x04034B50, 45, 0, 0, 0, 0, crc, 2**32 - 1, 2**32 - 1, len(name), 20))
+        file.write(name + sizes + data)
+        sizes = struct.pack("<HHQQQ", 1, 24, len(data), len(data), offset)
+        directory += struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 45, 45, 0, 0, 0, 0, crc, 2**32 - 1, 2**32 - 1,
+                                 len(name), 28, 0, 0, 0, 0, 2**32 - 1) + name + sizes
+    start = file.tell()
+    file.write(directory)
+    record, count = file.tell(), len(contents)
+    file.write(struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, count, count, len(directory), start))
+    file.write(struct.pack("<IIQI", 0x07064B50, 0, record, 1))
+    file.write(struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 2**16 - 1, 2**16 - 1, 2**32 - 1, 2**32 - 1, 0))
+assert (torch.load("zip64.pth")["w"] == ramp(2, 3)).all()

@@ -1,0 +1,103 @@
+import HGNetCore
+import HGNetFormats
+import Testing
+
+@Suite("Name translation") struct NameTranslationTests {
+  /// A store with the names and shapes of a list; the elements are bytes counting from 0.
+  private func store(_ list: String, prefix: String = "") throws -> ParameterStore {
+    let text = String(decoding: PickleFixtures.bytes(try PickleFixtures.blob("\(list).tsv")), as: UTF8.self)
+    var store = ParameterStore()
+    for line in text.split(separator: "\n") {
+      let parts = line.split(separator: "\t", omittingEmptySubsequences: false)
+      let shape = Shape(parts[1].split(separator: ",").compactMap { Int($0) })
+      let blob = Blob(count: shape.count) { memory in
+        for index in 0..<min(memory.count, 1 << 14) { memory[index] = UInt8(truncatingIfNeeded: index) }
+      }
+      store[prefix + parts[0]] = try Parameter(shape: shape, elementType: .uint8, bytes: BlobSlice(blob))
+    }
+    return store
+  }
+
+  private func shapes(_ store: ParameterStore) -> [String: [Int]] {
+    Dictionary(uniqueKeysWithValues: store.names.map { ($0, store[$0]?.shape.dimensions ?? []) })
+  }
+
+  @Test(
+    "timm's names and shapes become PaddleClas' and come back",
+    arguments: ["b0", "tiny"], ["", "module.", "model.backbone."])
+  func timm(model: String, prefix: String) throws {
+    let paddle = try store("\(model).paddle")
+    let timm = try store("\(model).timm")
+    let translation = try NameTranslation.translation(of: try store("\(model).timm", prefix: prefix))
+    #expect(translation.recognition.convention == .timm)
+    #expect(translation.recognition.prefix == prefix)
+    #expect(translation.recognition.isFirstGeneration == (model == "tiny"))
+    #expect(translation.unrelatedNames == [])
+    #expect(shapes(translation.parameters) == shapes(paddle))
+    #expect(shapes(try NameTranslation.fromPaddle(paddle, to: .timm)) == shapes(timm))
+  }
+
+  @Test(
+    "The names of transformers become PaddleClas' and come back", arguments: ["", "model.backbone.model."])
+  func huggingFace(prefix: String) throws {
+    let paddle = try store("b0.paddle")
+    var source = try store("b0.transformers", prefix: prefix)
+    if !prefix.isEmpty { source["model.decoder.layers.0.fc1.weight"] = source[source.names[0]] }
+    let translation = try NameTranslation.translation(of: source)
+    #expect(translation.recognition.convention == .huggingFace)
+    #expect(translation.unrelatedNames.count == (prefix.isEmpty ? 0 : 1))
+    let headless = shapes(paddle).filter { $0.key.hasPrefix("stem") || $0.key.hasPrefix("stages") }
+    #expect(shapes(translation.parameters) == headless)
+    #expect(shapes(try NameTranslation.fromPaddle(paddle, to: .huggingFace)) == shapes(try store("b0.transformers")))
+  }
+
+  @Test(
+    "PaddleClas' own names stay", arguments: ["b0", "tiny"], ["", "backbone."])
+  func paddle(model: String, prefix: String) throws {
+    let paddle = try store("\(model).paddle")
+    let translated = try NameTranslation.toPaddle(try store("\(model).paddle", prefix: prefix))
+    #expect(NameTranslation.convention(of: paddle.names) == .paddle)
+    #expect(translated.names == paddle.names)
+    #expect(shapes(translated) == shapes(paddle))
+  }
+
+  @Test("Linear weights are transposed") func linearWeights() throws {
+    let timm = try store("b0.timm")
+    let paddle = try NameTranslation.toPaddle(timm)
+    let rows = try #require(timm["head.fc.weight"]).tensor()
+    let columns = try #require(paddle["fc.weight"]).tensor()
+    #expect(rows.shape == [4, 2048])
+    #expect(columns.shape == [2048, 4])
+    #expect((0..<8192).allSatisfy { columns[$0 % 2048 * 4 + $0 / 2048] == rows[$0] })
+    let again = try NameTranslation.fromPaddle(paddle, to: .timm)
+    #expect(again["head.fc.weight"]?.tensor().values == rows.values)
+    #expect(Set(again.names) == Set(timm.names))
+  }
+
+  @Test("Of teacher and student the student is taken") func distillation() throws {
+    var both = try store("tiny.paddle", prefix: "Teacher.")
+    let student = try store("b0.paddle", prefix: "Student.")
+    for name in student.names { both[name] = student[name] }
+    let translation = try NameTranslation.translation(of: both)
+    #expect(translation.recognition.prefix == "Student.")
+    #expect(translation.parameters.names == (try store("b0.paddle")).names)
+    #expect(translation.unrelatedNames.count == 193)
+  }
+
+  @Test func ambiguousAndUnknownNames() throws {
+    var both = try store("b0.paddle", prefix: "a.")
+    let second = try store("b0.paddle", prefix: "b.")
+    for name in second.names { both[name] = second[name] }
+    let error = PickleFixtures.error { _ = try NameTranslation.toPaddle(both) }
+    #expect(error?.code == .parameterMismatch)
+    #expect(error?.message.contains("a., b.") == true)
+    let unknown = PickleFixtures.error { _ = try NameTranslation.recognition(of: ["layer1.0.conv1.weight"]) }
+    #expect(unknown?.code == .parameterMismatch)
+    #expect(unknown?.message.contains("layer1.0.conv1.weight") == true)
+    #expect(NameTranslation.convention(of: []) == nil)
+    let firstGeneration = try store("tiny.paddle")
+    #expect(
+      PickleFixtures.error { _ = try NameTranslation.fromPaddle(firstGeneration, to: .huggingFace) }?.code
+        == .unsupported)
+  }
+}
