@@ -53,7 +53,7 @@ let package = Package(
       name: "HGNetEngineTests",
       dependencies: ["HGNetEngine", "HGNetModels", "HGNetCore", "CHGNetKernels", "CAllocationCounter"]),
     .testTarget(name: "HGNetFormatsTests", dependencies: ["HGNetFormats", "HGNetCore"]),
-    .testTarget(name: "HGNetVisionTests", dependencies: ["HGNetVision", "HGNetCore"]),
+    .testTarget(name: "HGNetVisionTests", dependencies: ["HGNetVision", "HGNetCore", "CHGNetKernels"]),
     .testTarget(
       name: "HGNetTests", dependencies: ["HGNet", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNetCore"]),
     .testTarget(

@@ -7,7 +7,7 @@ import HGNetCore
 public enum DecodingStyle: String, Sendable, CaseIterable {
   /// `cv2.imdecode(bytes, 1)` with the channels in RGB order: what PaddleClas does.
   ///
-  /// The EXIF orientation is applied (JPEG, PNG, WebP stills), alpha is dropped, 16 bits become the upper 8.
+  /// The EXIF orientation is applied (JPEG, PNG, WebP), alpha is dropped, 16 bits become the upper 8.
   case openCV
   /// Pillow's `Image.open(…).convert("RGB")`.
   ///

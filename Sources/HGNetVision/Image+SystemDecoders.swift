@@ -92,7 +92,7 @@ extension Image {
         let value: Int32
         switch style {
         case .openCV:
-          value = light - ((255 - lightOfInk) * light >> 8)
+          value = light - (((255 - lightOfInk) * light) >> 8)
         case .pillow:
           // A product of two bytes divided by 255, rounded.
           let product = (255 - lightOfInk) * light + 128
@@ -141,7 +141,7 @@ extension Image {
     let frame = try container.firstFrame()
     let file = frame.file
     let (top, left) = (frame.top, frame.left)
-    self = try Image(size: size) { (target) throws(HGNetError) in
+    let canvas = try Image(size: size) { (target) throws(HGNetError) in
       target.update(repeating: 0)
       try file.span.withUnsafeBytes { (raw) throws(HGNetError) in
         let decoder = SystemDecoder(format: .webp, bytes: Bytes(raw))
@@ -160,5 +160,6 @@ extension Image {
         }
       }
     }
+    self = style == .openCV ? canvas.oriented(container.orientation) : canvas
   }
 }

@@ -53,6 +53,12 @@ public enum Transform: Hashable, Sendable {
     guard size.height >= 1, size.width >= 1 else {
       throw HGNetError(.invalidArgument, "expected transforms that leave at least 1×1 pixel, found \(size)")
     }
+    let (pixels, overflow) = size.height.multipliedReportingOverflow(by: size.width)
+    guard !overflow, pixels <= Image.maximumPixels else {
+      throw HGNetError(
+        .limitExceeded,
+        "the transforms would give a picture of \(size) pixels; expected at most \(Image.maximumPixels) in all")
+    }
     return size
   }
 
