@@ -18,7 +18,7 @@ build: bootstrap ## Build the tool: .build/release/hgnet.
 	$(SWIFT) build -c release --product hgnet
 
 demo: build ## Draw pictures, write a model, classify; needs no network once it is built.
-	.build/release/hgnet demo
+	.build/release/hgnet demo --output .build/demo
 
 test: bootstrap ## Run all tests.
 	$(SWIFT) test -c release
