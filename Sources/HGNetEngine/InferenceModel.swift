@@ -29,6 +29,8 @@ public final class InferenceModel: Sendable {
   public init(
     graph: Graph, parameters: ParameterStore, instructionSet: InstructionSet = .best, pool: ThreadPool? = nil
   ) throws(HGNetError) {
+    // What no output needs (the softmax of an exported program, say) is not run.
+    let graph = try graph.selecting(outputs: graph.outputs.map(\.name))
     self.graph = graph
     self.instructionSet = instructionSet
     let fused = try FusedGraph.compiled(graph)
