@@ -394,8 +394,9 @@ def main():
     columns = [f"{h}x{w}/{batch}" for h, w in SIZES for batch in BATCHES]
     print(f"{'model':14} {'format':12} {'  '.join(f'{column:8}' for column in columns)}")
     writer = OldFormatWriter() if {"pdmodel", "tar"} & set(arguments.formats) else None
-    for index, name in enumerate(names):
-        compare_model(arguments, report, name, 1000 + 17 * index, writer)
+    for index, name in enumerate(reference.ROWS):
+        if name in names:
+            compare_model(arguments, report, name, 1000 + 17 * index, writer)
     if writer:
         writer.close()
     for index, (name, options) in enumerate(VARIANTS):
