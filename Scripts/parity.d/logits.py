@@ -299,14 +299,20 @@ def compare_model(arguments, report, name, seed, writer):
     accuracy = own_accuracy(network, single, cases[0][1])
     if accuracy > WARN:
         report.fail(f"{name}: PaddlePaddle's float32 is {accuracy:.1e} from its float64; the weights are badly scaled")
-    for form in arguments.formats:
+    for number, form in enumerate(arguments.formats):
+        # The first form sees every input; another form of the same weights can only go wrong as a whole.
+        chosen = range(len(cases)) if number == 0 else (0, len(cases) - 1)
         try:
             weights = save(network, name, {}, form, folder, writer)
             # Names are found out from the weights except where a form has none.
             model = name if form == "pdparams4" else None
             with_features = form == "safetensors"
             cells, worst_stage, results = [], 0.0, []
-            for path, expected, expected_stages in cases:
+            for column, case in enumerate(cases):
+                if column not in chosen:
+                    cells.append(" " * 8)
+                    continue
+                path, expected, expected_stages = case
                 logits, stages = run_hgnet(arguments.binary, weights, model, path, folder, with_features)
                 cells.append(report.cell(difference(logits, expected)))
                 results.append(logits)
@@ -314,7 +320,7 @@ def compare_model(arguments, report, name, seed, writer):
                     worst_stage = max(worst_stage, difference(found, stage))
             if with_features:
                 cells.append(f"stages {report.cell(worst_stage)}")
-            for one, several in zip(results[0::2], results[1::2]):
+            for one, several in zip(results[0::2], results[1::2]) if number == 0 else []:
                 if not np.array_equal(one[0], several[0]):
                     report.fail(f"{name} {form}: a picture gives other bits alone than within a batch")
             print(f"{name:14} {form:12} {'  '.join(cells)}", flush=True)
@@ -388,8 +394,9 @@ def main():
     columns = [f"{h}x{w}/{batch}" for h, w in SIZES for batch in BATCHES]
     print(f"{'model':14} {'format':12} {'  '.join(f'{column:8}' for column in columns)}")
     writer = OldFormatWriter() if {"pdmodel", "tar"} & set(arguments.formats) else None
-    for index, name in enumerate(names):
-        compare_model(arguments, report, name, 1000 + 17 * index, writer)
+    for index, name in enumerate(reference.ROWS):
+        if name in names:
+            compare_model(arguments, report, name, 1000 + 17 * index, writer)
     if writer:
         writer.close()
     for index, (name, options) in enumerate(VARIANTS):

@@ -35,8 +35,14 @@ def main():
     parser.add_argument("--quick", action="store_true", help="three models only")
     arguments = parser.parse_args()
 
-    import timm
     import torch
+
+    if torch.version.cuda is None:
+        # PyPI's torchvision, which timm imports, looks for operators that a PyTorch without CUDA does not load.
+        library = torch.library.Library("torchvision", "DEF")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    import timm
     from safetensors.torch import save_file
 
     names = ["PPHGNetV2_B0", "PPHGNetV2_B4", "PPHGNet_base"] if arguments.quick else list(reference.ROWS)
