@@ -70,6 +70,19 @@ import Testing
     #expect(set.count == 2)
   }
 
+  @Test("Python 2 wrote byte strings as its own kind of text") func python2() throws {
+    func short(_ text: String) -> [UInt8] { [0x55, UInt8(text.utf8.count)] + text.utf8 }
+    let array =
+      Array("cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n".utf8) + [0x4B, 0, 0x85] + short("b")
+      + [0x87, 0x52, 0x28, 0x4B, 1, 0x4B, 1, 0x85] + Array("cnumpy\ndtype\n".utf8) + short("f4")
+      + [0x4B, 0, 0x4B, 1, 0x87, 0x52, 0x28, 0x4B, 3] + short("<") + [0x4E, 0x4E, 0x4E]
+      + [0x4A, 0xFF, 0xFF, 0xFF, 0xFF, 0x4A, 0xFF, 0xFF, 0xFF, 0xFF, 0x4B, 0, 0x74, 0x62, 0x89]
+      + [0x55, 4, 0, 0, 0xC0, 0xBF, 0x74, 0x62]
+    let blob = Blob([0x80, 2, 0x7D] + short("fc.bias") + array + [0x73, 0x2E])
+    let store = try PaddleParameters.read(blob)
+    PickleFixtures.expect(store, "fc.bias", Tensor(shape: [1], values: [-1.5]))
+  }
+
   @Test func optimizerState() throws {
     guard case .list(let list) = try Pickle.read(BlobSlice(try PickleFixtures.blob("momentum.pdopt"))).value,
       case .dictionary(let state) = list.first, case .tuple(let velocity) = state["w_velocity_0"],
@@ -92,6 +105,12 @@ import Testing
     #expect(PickleFixtures.error { _ = try read(deep) }?.code == .limitExceeded)
     // A list that holds itself.
     #expect(PickleFixtures.error { _ = try read([0x5D, 0x71, 0, 0x68, 0, 0x61, 0x2E]) }?.code == .unsupported)
+    // One long list, of which ten thousand copies are asked for.
+    let many = [0x5D, 0x71, 0, 0x28] + [UInt8](repeating: 0x4E, count: 10_000) + [0x65]
+    let copy = Array("cbuiltins\nlist\n".utf8) + [0x71, 1, 0x30]
+    let again: [UInt8] = [0x68, 1, 0x68, 0, 0x85, 0x52, 0x4E, 0x61, 0x30]
+    let lists = (0..<10_000).flatMap { _ in again }
+    #expect(PickleFixtures.error { _ = try read(many + copy + lists + [0x2E]) }?.code == .limitExceeded)
     // More objects, copies and memories than any weights file has.
     #expect(PickleFixtures.error { _ = try read([UInt8](repeating: 0x4E, count: 1 << 21)) }?.code == .limitExceeded)
     let copies = [0x4E] + [UInt8](repeating: 0x32, count: 1 << 21)
