@@ -251,24 +251,29 @@ extension PickleMachine {
     var count = 0
     for byte in source where byte & 0xC0 != 0x80 { count += 1 }
     if count == range.count, !source.contains(where: { $0 >= 0x80 }) { return try BlobSlice(blob, range: range) }
-    var isValid = true
+    var isValid = false
     let decoded = Blob(count: count, path: blob.path) { target in
+      // Without branches on the data, which looks random to a processor.
       var position = 0
       var filled = 0
-      while position < source.count {
+      var fault: UInt8 = 0
+      while filled < count, position + 1 < source.count {
         let byte = source[position]
-        if byte < 0x80 {
-          target[filled] = byte
-          position += 1
-        } else if byte & 0xFE == 0xC2, position + 1 < source.count, source[position + 1] & 0xC0 == 0x80 {
-          target[filled] = byte << 6 | source[position + 1] & 0x3F
-          position += 2
-        } else {
-          isValid = false
-          return
-        }
+        let next = source[position + 1]
+        let isPair = byte >> 7
+        let mask = 0 &- isPair
+        target[filled] = byte & ~mask | (byte << 6 | next & 0x3F) & mask
+        fault |= mask & ((byte & 0xFE ^ 0xC2) | (next & 0xC0 ^ 0x80))
+        position += 1 + Int(isPair)
         filled += 1
       }
+      if filled < count, position + 1 == source.count {
+        target[filled] = source[position]
+        fault |= source[position] & 0x80
+        position += 1
+        filled += 1
+      }
+      isValid = fault == 0 && filled == count && position == source.count
     }
     guard isValid else { throw failure("expected a text of characters below 256 in place of a byte string") }
     return BlobSlice(decoded)
