@@ -135,7 +135,10 @@ extension PickleMachine {
     case .dictionary(let pairs):
       // The options of a training script; the attributes of an ordered dictionary say nothing about its entries.
       guard case .dictionary(let attributes) = node(state) else { return }
-      if pairs.isEmpty { nodes[Int(object)] = .dictionary(attributes) }
+      if pairs.isEmpty {
+        try spend(attributes)
+        nodes[Int(object)] = .dictionary(attributes)
+      }
     case .tensor: break
     default: throw failure("a state is given to an object that has none")
     }
@@ -202,17 +205,27 @@ extension PickleMachine {
     }
   }
 
-  private func sequence(_ arguments: [Int32]) throws(HGNetError) -> [Int32] {
+  /// The items of another sequence; each use is paid, since a change of either copies them.
+  private mutating func sequence(_ arguments: [Int32]) throws(HGNetError) -> [Int32] {
     guard let first = arguments.first else { return [] }
     switch node(first) {
-    case .tuple(let items), .list(let items): return items
+    case .tuple(let items), .list(let items):
+      try spend(items)
+      return items
     default: throw failure("expected the items of a sequence")
     }
   }
 
-  private func pairs(_ arguments: [Int32]) throws(HGNetError) -> [Int32] {
+  private mutating func spend(_ items: [Int32]) throws(HGNetError) {
+    try budget.spend(items.count * MemoryLayout<Int32>.size)
+  }
+
+  private mutating func pairs(_ arguments: [Int32]) throws(HGNetError) -> [Int32] {
     guard let first = arguments.first else { return [] }
-    if case .dictionary(let items) = node(first) { return items }
+    if case .dictionary(let items) = node(first) {
+      try spend(items)
+      return items
+    }
     var result: [Int32] = []
     for entry in try sequence(arguments) {
       switch node(entry) {
@@ -221,6 +234,7 @@ extension PickleMachine {
       default: throw failure("expected pairs of key and value")
       }
     }
+    try spend(result)
     return result
   }
 
@@ -232,29 +246,34 @@ extension PickleMachine {
     case .text(let text): range = text
     default: throw failure("expected a text that stands for a byte string")
     }
+    try budget.spend(range.count)
     let source = UnsafeRawBufferPointer(rebasing: bytes[range])
     var count = 0
     for byte in source where byte & 0xC0 != 0x80 { count += 1 }
     if count == range.count, !source.contains(where: { $0 >= 0x80 }) { return try BlobSlice(blob, range: range) }
-    try budget.spend(count)
-    var isValid = true
+    var isValid = false
     let decoded = Blob(count: count, path: blob.path) { target in
+      // Without branches on the data, which looks random to a processor.
       var position = 0
       var filled = 0
-      while position < source.count {
+      var fault: UInt8 = 0
+      while filled < count, position + 1 < source.count {
         let byte = source[position]
-        if byte < 0x80 {
-          target[filled] = byte
-          position += 1
-        } else if byte & 0xFE == 0xC2, position + 1 < source.count, source[position + 1] & 0xC0 == 0x80 {
-          target[filled] = byte << 6 | source[position + 1] & 0x3F
-          position += 2
-        } else {
-          isValid = false
-          return
-        }
+        let next = source[position + 1]
+        let isPair = byte >> 7
+        let mask = 0 &- isPair
+        target[filled] = byte & ~mask | (byte << 6 | next & 0x3F) & mask
+        fault |= mask & ((byte & 0xFE ^ 0xC2) | (next & 0xC0 ^ 0x80))
+        position += 1 + Int(isPair)
         filled += 1
       }
+      if filled < count, position + 1 == source.count {
+        target[filled] = source[position]
+        fault |= source[position] & 0x80
+        position += 1
+        filled += 1
+      }
+      isValid = fault == 0 && filled == count && position == source.count
     }
     guard isValid else { throw failure("expected a text of characters below 256 in place of a byte string") }
     return BlobSlice(decoded)

@@ -144,18 +144,17 @@ struct PickleWriter: ~Copyable {
     try output.write([0x58])
     try write(littleEndian: UInt64(count), count: 4)
     try slice.withUnsafeBytes { (bytes) throws(HGNetError) in
-      var chunk: [UInt8] = []
+      var chunk = [UInt8](repeating: 0, count: 1 << 16)
       for start in stride(from: 0, to: bytes.count, by: 1 << 15) {
-        chunk.removeAll(keepingCapacity: true)
+        var filled = 0
         for byte in bytes[start..<min(start + 1 << 15, bytes.count)] {
-          if byte < 0x80 {
-            chunk.append(byte)
-          } else {
-            chunk.append(0xC0 | byte >> 6)
-            chunk.append(0x80 | byte & 0x3F)
-          }
+          // Without branches on the data: the second byte is overwritten where one is enough.
+          let mask = 0 &- (byte >> 7)
+          chunk[filled] = byte & ~mask | (0xC0 | byte >> 6) & mask
+          chunk[filled + 1] = 0x80 | byte & 0x3F
+          filled += 1 + Int(byte >> 7)
         }
-        try output.write(chunk)
+        try output.write(chunk[..<filled])
       }
     }
     try write(text: "latin1")

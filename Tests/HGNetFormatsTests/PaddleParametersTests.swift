@@ -104,7 +104,7 @@ import Testing
     "Damaged files give errors, not traps",
     arguments: ["protocol2", "protocol3", "protocol4", "tuples", "pieces", "fortran", "written2"])
   func fuzz(name: String) throws {
-    try PickleFixtures.fuzz("\(name).pdparams", iterations: 3000, seed: 2) {
+    try PickleFixtures.fuzz("\(name).pdparams", iterations: 2000, seed: 2) {
       PickleFixtures.use(try PaddleParameters.read($0))
     }
   }

@@ -65,6 +65,13 @@ torch.save(
 torch.save({"ema": {"module": {"w": ramp(2)}, "updates": 4}}, "ema.pth")
 torch.save(Holder(), "module.pth")
 torch.jit.script(Holder().bn).save("script.pt")
+# Without the entries for debugging, which name folders of the machine.
+with zipfile.ZipFile("script.pt") as archive:
+    kept = [(name, archive.read(name)) for name in archive.namelist() if not name.endswith(".debug_pkl")]
+with zipfile.ZipFile("script.pt", "w", zipfile.ZIP_STORED) as archive:
+    for name, data in kept:
+        archive.writestr(zipfile.ZipInfo(name), data)
+torch.jit.load("script.pt")
 
 # The same container with the sizes of every entry and of the directory in their 64-bit form, as for files beyond 4 GiB.
 torch.save({"w": ramp(2, 3)}, "zip64.pth")
