@@ -18,7 +18,7 @@ let package = Package(
     // Floor 0: C.
     .target(name: "CHGNetKernels", exclude: ["README.md"]),
     .target(
-      name: "CHGNetSystem",
+      name: "CHGNetSystem", exclude: ["README.md"],
       linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png"), .linkedLibrary("webp"), .linkedLibrary("z")]),
     // Floor 1.
     .target(name: "HGNetCore", dependencies: ["CHGNetKernels"], exclude: ["README.md"]),
@@ -29,7 +29,8 @@ let package = Package(
       name: "HGNetFormats",
       dependencies: ["HGNetCore", "CHGNetSystem", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
       exclude: ["README.md", "Protobuf/paddle_program.proto"]),
-    .target(name: "HGNetVision", dependencies: ["HGNetCore", "CHGNetKernels", "CHGNetSystem"]),
+    .target(
+      name: "HGNetVision", dependencies: ["HGNetCore", "CHGNetKernels", "CHGNetSystem"], exclude: ["README.md"]),
     // Floor 3.
     .target(name: "HGNet", dependencies: ["HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision"]),
     // Floor 4.

@@ -15,13 +15,25 @@ typedef struct {
   int status;
 } jpeg_failure;
 
+static int status_of(int code) {
+  switch (code) {
+  case JERR_OUT_OF_MEMORY: return HGNET_PICTURE_NO_MEMORY;
+  case JERR_BAD_PRECISION:
+  case JERR_SOF_UNSUPPORTED:
+  case JERR_CONVERSION_NOTIMPL:
+  case JERR_CCIR601_NOTIMPL:
+  case JERR_FRACT_SAMPLE_NOTIMPL:
+  case JERR_NOT_COMPILED: return HGNET_PICTURE_UNSUPPORTED;
+  default: return HGNET_PICTURE_MALFORMED;
+  }
+}
+
 static void fail(j_common_ptr codec) {
   jpeg_failure *failure = (jpeg_failure *)codec->err;
   char text[JMSG_LENGTH_MAX];
   codec->err->format_message(codec, text);
   snprintf(failure->message, HGNET_MESSAGE_CAPACITY, "%s", text);
-  if (failure->status == HGNET_PICTURE_OK)
-    failure->status = codec->err->msg_code == JERR_OUT_OF_MEMORY ? HGNET_PICTURE_NO_MEMORY : HGNET_PICTURE_MALFORMED;
+  if (failure->status == HGNET_PICTURE_OK) failure->status = status_of(codec->err->msg_code);
   longjmp(failure->jump, 1);
 }
 
@@ -73,7 +85,11 @@ static void read_from(j_decompress_ptr decoder, struct jpeg_source_mgr *source, 
 
 // A progressive file may repeat scans without end, each at the cost of the whole picture.
 static void limit_scans(j_common_ptr codec) {
-  if (codec->is_decompressor && ((j_decompress_ptr)codec)->input_scan_number > 500) ERREXIT(codec, JERR_INPUT_EOF);
+  jpeg_failure *failure = (jpeg_failure *)codec->err;
+  if (!codec->is_decompressor || ((j_decompress_ptr)codec)->input_scan_number <= 500) return;
+  snprintf(failure->message, HGNET_MESSAGE_CAPACITY, "more than 500 scans");
+  failure->status = HGNET_PICTURE_UNSUPPORTED;
+  longjmp(failure->jump, 1);
 }
 
 static int channels_of(const struct jpeg_decompress_struct *decoder) {

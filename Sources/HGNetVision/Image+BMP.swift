@@ -103,6 +103,12 @@ extension Image {
       guard header.pixelOffset <= bytes.count, needed <= bytes.count - header.pixelOffset else {
         throw BMPHeader.truncated(bytes, expected: "\(needed) bytes of pixels from byte \(header.pixelOffset)")
       }
+    } else {
+      // A run of two bytes covers at most 255 pixels; a file that jumps over nearly all of its pixels is refused.
+      let needed = size.height * size.width / 255 * 2
+      guard needed <= bytes.count else {
+        throw BMPHeader.truncated(bytes, expected: "at least \(needed) bytes of runs")
+      }
     }
     let unpack = try PixelUnpacker(header, style: style)
     let indices = isPlain ? [] : try Image.expandRuns(bytes, header)

@@ -135,6 +135,23 @@ struct DecodingTests {
     }
   }
 
+  @Test("A run-length coded BMP cannot claim far more pixels than it has runs")
+  func sparseRuns() throws {
+    var bytes = try Fixture.bytes("runs-8.bmp")
+    bytes.replaceSubrange(18..<26, with: [0x10, 0x27, 0, 0, 0x10, 0x27, 0, 0])
+    #expect { _ = try Image(decoding: Blob(bytes)) } throws: { ($0 as? HGNetError)?.code == .malformedData }
+  }
+
+  @Test("A JPEG of 12 bits per sample is an error that says so")
+  func deepJPEG() throws {
+    var bytes = try Fixture.bytes("grey.jpg")
+    let frame = try #require(bytes.indices.first { $0 + 1 < bytes.count && bytes[$0] == 0xFF && bytes[$0 + 1] == 0xC0 })
+    bytes[frame + 4] = 12
+    #expect { _ = try Image(decoding: Blob(bytes)) } throws: {
+      ($0 as? HGNetError)?.code == .unsupported && "\($0)".contains("12")
+    }
+  }
+
   @Test("The limit on pixels is the caller's")
   func limit() throws {
     let path = Fixture.path("colour-420.jpg")
