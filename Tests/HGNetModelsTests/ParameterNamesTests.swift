@@ -103,4 +103,21 @@ struct ParameterNamesTests {
       #expect(parameter.role == expected, "\(parameter.name)")
     }
   }
+
+  @Test("Internal names count the layers of each class")
+  func internalNames() throws {
+    let b0 = try Model.b0.graph().internalParameterNames
+    #expect(b0["stem.stem1.conv.weight"] == "conv2d_0.w_0")
+    #expect(b0["stages.3.blocks.0.aggregation_excitation_conv.bn._variance"] == "batch_norm2d_41.w_2")
+    #expect(b0["stages.3.blocks.0.aggregation_excitation_conv.bn._mean"] == "batch_norm2d_41.w_1")
+    #expect(b0["stages.1.downsample.bn.bias"] == "batch_norm2d_10.b_0")
+    #expect(b0["last_conv.weight"] == "conv2d_42.w_0")
+    #expect(b0["stem.stem2a.lab.bias"] == "learnable_affine_block_1.w_1")
+    #expect(b0["lab.scale"] == "learnable_affine_block_30.w_0")
+    #expect(b0["fc.bias"] == "linear_0.b_0")
+    #expect(Set(b0.values).count == 275)
+    let tiny = try Model.tiny.graph().internalParameterNames
+    #expect(tiny["stages.0.blocks.0.att.conv.bias"] == "conv2d_9.b_0")
+    #expect(tiny["last_conv.weight"] == "conv2d_41.w_0")
+  }
 }

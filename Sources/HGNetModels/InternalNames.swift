@@ -1,0 +1,36 @@
+import HGNetCore
+
+extension Graph {
+  /// PaddlePaddle's internal names of the parameters, such as `conv2d_0.w_0`, by the names of the state dictionary.
+  ///
+  /// A state dictionary written by PaddlePaddle carries them, and optimiser states are keyed by them. They count the
+  /// layers of each class in the order of construction, as a process that builds only this network would.
+  public var internalParameterNames: [String: String] {
+    var counts: [String: Int] = [:]
+    var layers: [String: String] = [:]
+    var result: [String: String] = [:]
+    for parameter in parameters {
+      let (layerClass, suffix): (String, String) =
+        switch parameter.role {
+        case .convolutionWeight: ("conv2d", "w_0")
+        case .convolutionBias: ("conv2d", "b_0")
+        case .normalizationWeight: ("batch_norm2d", "w_0")
+        case .normalizationBias: ("batch_norm2d", "b_0")
+        case .runningMean: ("batch_norm2d", "w_1")
+        case .runningVariance: ("batch_norm2d", "w_2")
+        case .affineScale: ("learnable_affine_block", "w_0")
+        case .affineBias: ("learnable_affine_block", "w_1")
+        case .linearWeight: ("linear", "w_0")
+        case .linearBias: ("linear", "b_0")
+        }
+      // The parameters of one layer share everything before the last dot.
+      let path = parameter.name.split(separator: ".").dropLast().joined(separator: ".")
+      if layers[path] == nil {
+        layers[path] = "\(layerClass)_\(counts[layerClass, default: 0])"
+        counts[layerClass, default: 0] += 1
+      }
+      result[parameter.name] = "\(layers[path] ?? path).\(suffix)"
+    }
+    return result
+  }
+}
