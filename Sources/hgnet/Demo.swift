@@ -113,9 +113,9 @@ struct Demo: ParsableCommand {
 
     let names = paths.map { $0.split(separator: "/").last.map(String.init) ?? $0 }
     let width = max(7, names.map(\.count).max() ?? 0)
-    try StandardOutput.write(
-      pad("picture", to: width) + "   read ms" + weights.map { "   " + pad($0.format + " ms", to: 14, right: true) }.joined()
-        + "   scores   class (untrained)")
+    var heading = pad("picture", to: width) + "   read ms"
+    for file in weights { heading += "   " + pad("\(file.format) ms", to: 14, right: true) }
+    try StandardOutput.write(heading + "   scores   class (untrained)")
     var agree = true
     for (path, name) in zip(paths, names) {
       let start = clock.now
@@ -168,12 +168,5 @@ struct Demo: ParsableCommand {
           cause: String(cString: strerror(number)))
       }
     }
-  }
-}
-
-extension Duration {
-  /// The length in milliseconds.
-  fileprivate var milliseconds: Double {
-    Double(components.seconds) * 1e3 + Double(components.attoseconds) * 1e-15
   }
 }
