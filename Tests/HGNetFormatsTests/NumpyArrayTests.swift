@@ -53,6 +53,7 @@ import Testing
   func golden(name: String) throws {
     let golden = try PickleFixtures.blob("\(name).npy")
     let path = PickleFixtures.temporaryPath("\(name).npy")
+    defer { PickleFixtures.remove(path) }
     try NumpyArray.write(try NumpyArray.read(golden), to: path)
     #expect(PickleFixtures.bytes(try Blob(mapping: path)) == PickleFixtures.bytes(golden))
   }
@@ -63,6 +64,7 @@ import Testing
     let shape = Shape(extents)
     let tensor = Tensor(shape: shape, values: (0..<shape.count).map { Float($0) * 0.37 - 1 })
     let path = PickleFixtures.temporaryPath("rank\(extents.count).npy")
+    defer { PickleFixtures.remove(path) }
     try NumpyArray.write(tensor, to: path)
     let again = try NumpyArray.read(try Blob(mapping: path))
     #expect(again.shape == shape)

@@ -69,6 +69,7 @@ import Testing
   func roundTrip(version: Int) throws {
     let contents = try PaddleParameters.contents(of: try PickleFixtures.blob("protocol4.pdparams"))
     let path = PickleFixtures.temporaryPath("written\(version).pdparams")
+    defer { PickleFixtures.remove(path) }
     try PaddleParameters.write(
       contents.parameters, to: path, protocol: version, internalNames: contents.internalNames)
     let again = try PaddleParameters.contents(of: try Blob(mapping: path))
@@ -80,6 +81,7 @@ import Testing
   func golden(version: Int) throws {
     let contents = try PaddleParameters.contents(of: try PickleFixtures.blob("protocol4.pdparams"))
     let path = PickleFixtures.temporaryPath("golden\(version).pdparams")
+    defer { PickleFixtures.remove(path) }
     // Protocol 2 in pieces of 16 bytes, so that most tensors are cut.
     try PaddleParameters.write(
       contents.parameters, to: path, protocol: version, internalNames: contents.internalNames,
@@ -96,6 +98,7 @@ import Testing
     #expect(
       PickleFixtures.error { try PaddleParameters.write(store, to: "/nowhere/x.pdparams") }?.code == .unwritableFile)
     let path = PickleFixtures.temporaryPath("x.pdparams")
+    defer { PickleFixtures.remove(path) }
     #expect(
       PickleFixtures.error { try PaddleParameters.write(store, to: path, protocol: 5) }?.code == .invalidArgument)
   }

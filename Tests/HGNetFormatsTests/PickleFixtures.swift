@@ -23,6 +23,9 @@ enum PickleFixtures {
     return "\(folder)/hgnet-\(getpid())-\(name)"
   }
 
+  /// Removes a temporary file.
+  static func remove(_ path: String) { unlink(path) }
+
   /// What the scripts of the folder call a ramp: (0 … count-1, less 5) / 4.
   static func ramp(_ extents: Int...) -> Tensor {
     let shape = Shape(extents)

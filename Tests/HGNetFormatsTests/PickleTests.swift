@@ -155,6 +155,7 @@ import Testing
     "Values written are read again", arguments: [2, 3, 4])
   func roundTrip(version: Int) throws {
     let path = PickleFixtures.temporaryPath("values\(version).pickle")
+    defer { PickleFixtures.remove(path) }
     let many = (0..<2500).map { PickleValue.integer($0 - 1250) }
     let text = String(repeating: "größer ", count: 60)
     var dictionary = PickleDictionary()
