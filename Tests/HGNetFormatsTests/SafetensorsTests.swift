@@ -38,7 +38,8 @@ struct SafetensorsTests {
   func roundTrip() throws {
     let source = try Safetensors.read(ProgramFixtures.blob("types.safetensors")).parameters
     var store = source
-    store["a, after all others"] = Parameter(Tensor(shape: [2, 2], values: [1, -0.0, .infinity, .leastNonzeroMagnitude]))
+    store["a, after all others"] = Parameter(
+      Tensor(shape: [2, 2], values: [1, -0.0, .infinity, .leastNonzeroMagnitude]))
     try ProgramFixtures.withFolder { folder in
       let path = "\(folder)/model.safetensors"
       try Safetensors.write(store, metadata: ["ä\"": "\u{1}\\", "b": ""], to: path)
