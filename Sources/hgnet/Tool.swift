@@ -1,8 +1,86 @@
 import ArgumentParser
+import HGNet
+import HGNetCore
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
 
 /// The command-line tool.
+///
+/// Results go to standard output, everything else to standard error; the exit status follows `sysexits.h`.
 @main
 struct Tool: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "hgnet", abstract: "PP-HGNetV2 image classifiers: classify, inspect, measure.", subcommands: [])
+    commandName: "hgnet", abstract: "PP-HGNetV2 image classifiers: classify, inspect, measure.",
+    discussion: """
+      Results go to standard output, progress and warnings to standard error. Exit status: 0 success, 64 wrong usage, \
+      65 bad data (also when some pictures could not be read), 66 missing input, 69 network failure, 70 internal error, \
+      73 output cannot be written, 78 wrong configuration.
+      """,
+    version: "0.1.0",
+    subcommands: [Predict.self, Infer.self, Run.self, Preprocess.self, Summary.self, Bench.self, Demo.self])
+
+  static func main() async {
+    do {
+      var command = try parseAsRoot()
+      if var asynchronous = command as? any AsyncParsableCommand {
+        try await asynchronous.run()
+      } else {
+        try command.run()
+      }
+    } catch let error as HGNetError {
+      StandardError.write("hgnet: error: \(error)")
+      end(with: ExitStatus(error.code))
+    } catch let status as ExitStatus {
+      end(with: status)
+    } catch {
+      exit(withError: error)
+    }
+  }
+}
+
+/// A command may end with a status alone, after it has said why.
+extension ExitStatus: Error {}
+
+private func end(with status: ExitStatus) -> Never { exit(status.rawValue) }
+
+/// Lines for people, which are not results.
+enum StandardError {
+  static func write(_ line: String, terminator: String = "\n") {
+    let bytes = Array((line + terminator).utf8)
+    _ = bytes.withUnsafeBytes { writeAll(2, $0) }
+  }
+}
+
+/// Results.
+enum StandardOutput {
+  /// Writes a line at once, so that somebody who reads along sees it.
+  ///
+  /// - Throws: `HGNetError.Code.unwritableFile` when nobody can take it, for example on a full disk.
+  static func write(_ text: String) throws(HGNetError) {
+    let bytes = Array((text + "\n").utf8)
+    guard bytes.withUnsafeBytes({ writeAll(1, $0) }) else {
+      throw HGNetError(
+        .unwritableFile, "cannot write to standard output", cause: String(cString: strerror(errno)))
+    }
+  }
+}
+
+/// Writes all bytes to a descriptor; false on failure.
+private func writeAll(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Bool {
+  var rest = bytes[...]
+  while !rest.isEmpty {
+    let written = write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+    if written < 0 {
+      if errno == EINTR { continue }
+      return false
+    }
+    rest = rest[(rest.startIndex + written)...]
+  }
+  return true
 }

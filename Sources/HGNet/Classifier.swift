@@ -1,0 +1,187 @@
+import HGNetCore
+import HGNetEngine
+import HGNetFormats
+import HGNetModels
+import HGNetVision
+import Synchronization
+
+/// Classifies pictures: the front door of the package.
+///
+/// ```swift
+/// let classifier = try Classifier(weights: "PPHGNetV2_B4_ssld_pretrained.pdparams")
+/// for result in try classifier.classify(contentsOf: "photo.jpg") {
+///   print(result.score, result.label ?? "class \(result.index)")
+/// }
+/// ```
+///
+/// The recipe, the weights and the threads are fixed; make another classifier for others. Threads: safe to share; calls
+/// from several tasks decode side by side and take turns at the network, which uses all threads anyway.
+public final class Classifier: Sendable {
+  /// How pictures become input, and logits become classes.
+  public let recipe: Recipe
+  /// The compiled network.
+  public let model: InferenceModel
+  /// The threads that it runs on.
+  public let pool: ThreadPool
+  private let activation: Activation
+  private let sessions = Mutex(KeptSession())
+
+  /// Opens weights of any format with the recipe that belongs to them.
+  ///
+  /// - Parameters:
+  ///   - path: the file or folder; see `WeightsFile`.
+  ///   - recipe: nil for the model's evaluation recipe, with ImageNet's names for 1000 classes.
+  ///   - threads: nil for `ProcessorCount.current()`.
+  /// - Throws: as `WeightsFile.init(contentsOf:model:options:allowsNewHead:)`.
+  public convenience init(weights path: String, recipe: Recipe? = nil, threads: Int? = nil) throws(HGNetError) {
+    try self.init(try WeightsFile(contentsOf: path), recipe: recipe, pool: ThreadPool(threads: threads))
+  }
+
+  /// Compiles the network of a weights file.
+  ///
+  /// - Parameters:
+  ///   - weights: the network and its parameters.
+  ///   - recipe: nil for `weights.standardRecipe`.
+  ///   - pool: the threads.
+  /// - Throws: `HGNetError.Code.parameterMismatch` or `unsupported` naming a layer.
+  public init(_ weights: WeightsFile, recipe: Recipe? = nil, pool: ThreadPool = ThreadPool()) throws(HGNetError) {
+    let recipe = recipe ?? weights.standardRecipe
+    self.recipe = recipe
+    self.pool = pool
+    // What an inference model does with its logits is what it was trained for.
+    activation = recipe.activation ?? weights.activation ?? recipe.postProcessing.activation
+    model = try InferenceModel(graph: weights.graph, parameters: weights.parameters)
+  }
+
+  /// Classifies one picture file.
+  ///
+  /// - Throws: `HGNetError` naming the file when it is no readable picture.
+  public func classify(contentsOf path: String) throws(HGNetError) -> [ScoredClass] {
+    try classify(decoding: Blob(mapping: path))
+  }
+
+  /// Classifies one picture in memory: the bytes of a JPEG, PNG, WebP or BMP file.
+  ///
+  /// - Throws: as the other form.
+  public func classify(decoding blob: Blob) throws(HGNetError) -> [ScoredClass] {
+    try classes(of: [recipe.tensor(decoding: blob)])[0]
+  }
+
+  /// Classifies picture files as one batch; one that cannot be read does not harm the others.
+  ///
+  /// Pictures are decoded on all threads. Where the recipe leaves pictures in different sizes, those of one size run
+  /// together. - Returns: a result for each path, in order. The results do not depend on which pictures run together.
+  ///
+  /// - Throws: only what concerns the network itself, such as `HGNetError.Code.limitExceeded` for lack of memory.
+  public func classify(
+    contentsOf paths: [String]
+  ) throws(HGNetError) -> [Result<[ScoredClass], HGNetError>] {
+    let slots = Mutex([Result<Tensor, HGNetError>?](repeating: nil, count: paths.count))
+    pool.forEach(paths.count) { index in
+      let result = Result { () throws(HGNetError) in try recipe.tensor(contentsOf: paths[index]) }
+      slots.withLock { $0[index] = result }
+    }
+    let pictures = slots.withLock { $0 }
+    var results = [Result<[ScoredClass], HGNetError>](
+      repeating: .failure(HGNetError(.internalInconsistency, "the picture was not reached")), count: paths.count)
+    var groups: [(shape: Shape, indices: [Int], tensors: [Tensor])] = []
+    for (index, picture) in pictures.enumerated() {
+      switch picture {
+      case .success(let tensor):
+        if let group = groups.firstIndex(where: { $0.shape == tensor.shape }) {
+          groups[group].indices.append(index)
+          groups[group].tensors.append(tensor)
+        } else {
+          groups.append((tensor.shape, [index], [tensor]))
+        }
+      case .failure(let error): results[index] = .failure(error)
+      case nil: break
+      }
+    }
+    for group in groups {
+      let size = Size(height: group.shape[0], width: group.shape[1])
+      do throws(HGNetError) {
+        for (index, classes) in zip(group.indices, try classes(of: group.tensors)) {
+          results[index] = .success(classes)
+        }
+      } catch {
+        // Too small or too large for the network is a matter of these pictures alone.
+        guard error.code == .shapeMismatch else { throw error }
+        for index in group.indices {
+          var named = error.at(path: paths[index])
+          named.cause = "after preprocessing the picture is \(size) pixels"
+          results[index] = .failure(named)
+        }
+      }
+    }
+    return results
+  }
+
+  /// Runs the network on pictures of one size and chooses their classes.
+  ///
+  /// - Parameter pictures: one or more tensors `[H, W, 3]` of the same shape, as the recipe makes them.
+  /// - Throws: `HGNetError.Code.shapeMismatch` for pictures of different or unfit sizes, `limitExceeded`.
+  public func classes(of pictures: [Tensor]) throws(HGNetError) -> [[ScoredClass]] {
+    guard let first = pictures.first else { return [] }
+    guard first.shape.rank == 3, first.shape[2] == 3, pictures.allSatisfy({ $0.shape == first.shape }) else {
+      throw HGNetError(.shapeMismatch, "expected pictures [H, W, 3] of one size, found \(pictures.map(\.shape))")
+    }
+    let logits = try sessions.withLock { (kept) throws(HGNetError) in
+      try kept.logits(of: pictures, size: Size(height: first.shape[0], width: first.shape[1]), model: model, pool: pool)
+    }
+    let classCount = logits.count / pictures.count
+    return try logits.withUnsafeBufferPointer { (values) throws(HGNetError) in
+      var results: [[ScoredClass]] = []
+      for index in pictures.indices {
+        let row = Array(values[(index * classCount)..<((index + 1) * classCount)])
+        results.append(
+          try recipe.postProcessing.classes(of: row, activation: activation, labels: recipe.labels))
+      }
+      return results
+    }
+  }
+}
+
+/// The session of the last call, kept for the next one with the same batch and size.
+private struct KeptSession: ~Copyable {
+  private var session: Session?
+
+  init() { session = nil }
+
+  /// Runs the network; the logits are `[N, K]`.
+  mutating func logits(
+    of pictures: [Tensor], size: Size, model: InferenceModel, pool: ThreadPool
+  ) throws(HGNetError) -> Tensor {
+    if session?.plan.batch != pictures.count || session?.plan.inputSize != size {
+      // The old activations go before the new ones come.
+      session = nil
+      session = try model.session(batch: pictures.count, inputSize: size, pool: pool)
+    }
+    let input = Tensor(shape: [pictures.count, size.height, size.width, 3]) { target in
+      for (index, picture) in pictures.enumerated() {
+        picture.withUnsafeBufferPointer { source in
+          let place = UnsafeMutableBufferPointer(
+            rebasing: target[(index * source.count)..<((index + 1) * source.count)])
+          _ = place.update(fromContentsOf: source)
+        }
+      }
+    }
+    guard let logits = try session?.run(input).first else {
+      throw HGNetError(.internalInconsistency, "the network has no output")
+    }
+    return logits
+  }
+}
+
+extension WeightsFile {
+  /// The recipe that belongs to the weights: the model's evaluation, with ImageNet's names for 1000 classes.
+  ///
+  /// A file does not say how its pictures were prepared; an inference model may have an `inference.yml` beside it, which
+  /// HGNetConfiguration reads.
+  public var standardRecipe: Recipe {
+    let labels = graph.classCount == ImageNetLabels.names.count ? Labels.imageNet : nil
+    var recipe = model.map { Recipe.evaluation(of: $0, labels: labels) } ?? Recipe.evaluation(labels: labels)
+    if activation == .sigmoid { recipe.postProcessing = .threshold(0.5) }
+    return recipe
+  }
+}

@@ -1,0 +1,112 @@
+import HGNetCore
+
+/// What happened to each parameter when weights were loaded.
+///
+/// Threads: a value, safe to share.
+public struct LoadReport: Sendable, Hashable {
+  /// A parameter whose shape is not the network's.
+  public struct Difference: Sendable, Hashable {
+    /// The name.
+    public let name: String
+    /// The shape that the network needs.
+    public let expected: Shape
+    /// The shape in the file.
+    public let found: Shape
+  }
+
+  /// Parameters that were taken from the file.
+  public internal(set) var matched: [String] = []
+  /// Parameters of the network that the file does not have.
+  public internal(set) var missing: [String] = []
+  /// Parameters of the file that the network does not have.
+  public internal(set) var unused: [String] = []
+  /// Parameters with another shape than the network's.
+  public internal(set) var misshapen: [Difference] = []
+  /// Parameters of the file around the network, such as those of a detector or a teacher, which nobody asked for.
+  public internal(set) var ignored: [String] = []
+  /// Parameters of a new head that were given fresh values.
+  public internal(set) var fresh: [String] = []
+
+  /// Whether the file and the network fit completely.
+  public var isComplete: Bool { missing.isEmpty && unused.isEmpty && misshapen.isEmpty }
+
+  /// One line that counts, such as `275 parameters matched`.
+  public var summary: String {
+    var parts = ["\(matched.count) parameters matched"]
+    if !missing.isEmpty { parts.append("\(missing.count) missing (\(LoadReport.listing(missing)))") }
+    if !unused.isEmpty { parts.append("\(unused.count) not used (\(LoadReport.listing(unused)))") }
+    if !misshapen.isEmpty {
+      let lines = misshapen.map { "\($0.name): expected \($0.expected), found \($0.found)" }
+      parts.append("\(misshapen.count) misshapen (\(LoadReport.listing(lines)))")
+    }
+    if !fresh.isEmpty { parts.append("\(fresh.count) new with fresh values (\(LoadReport.listing(fresh)))") }
+    if !ignored.isEmpty { parts.append("\(ignored.count) around the network ignored (\(LoadReport.listing(ignored)))") }
+    return parts.joined(separator: ", ")
+  }
+
+  private static func listing(_ names: [String]) -> String {
+    let shown = names.prefix(8).map { String($0.prefix(120)) }.joined(separator: "; ")
+    return names.count > 8 ? "\(shown); and \(names.count - 8) more" : shown
+  }
+}
+
+/// Compares the parameters of a file with the declarations of a network.
+struct ParameterMatching {
+  private var report = LoadReport()
+  private var parameters = ParameterStore()
+  private let graph: Graph
+
+  init(store: ParameterStore, graph: Graph, ignored: [String] = []) {
+    self.graph = graph
+    var declared: Set<String> = []
+    for declaration in graph.parameters {
+      declared.insert(declaration.name)
+      guard let parameter = store[declaration.name] else {
+        report.missing.append(declaration.name)
+        continue
+      }
+      guard parameter.shape == declaration.shape else {
+        report.misshapen.append(
+          LoadReport.Difference(name: declaration.name, expected: declaration.shape, found: parameter.shape))
+        continue
+      }
+      report.matched.append(declaration.name)
+      parameters[declaration.name] = parameter
+    }
+    report.unused = store.names.filter { !declared.contains($0) }
+    report.ignored = ignored
+  }
+
+  /// The parameters if everything fits.
+  ///
+  /// - Parameter freshHead: values for `fc` when that, and only that, may differ.
+  /// - Throws: `HGNetError.Code.parameterMismatch` with all differences.
+  func strict(freshHead: ParameterStore?) throws(HGNetError) -> (parameters: ParameterStore, report: LoadReport) {
+    func isHead(_ name: String) -> Bool { name.hasPrefix("fc.") }
+    var report = self.report
+    var loaded = parameters
+    if let freshHead {
+      let names = report.missing.filter(isHead) + report.misshapen.map(\.name).filter(isHead)
+      report.missing.removeAll(where: isHead)
+      report.misshapen.removeAll { isHead($0.name) }
+      report.unused.removeAll(where: isHead)
+      // A head is replaced whole: a bias must not survive its weight.
+      if !names.isEmpty {
+        for declaration in graph.parameters where isHead(declaration.name) {
+          loaded[declaration.name] = freshHead[declaration.name]
+          report.fresh.append(declaration.name)
+          report.matched.removeAll { $0 == declaration.name }
+        }
+      }
+    }
+    guard report.isComplete else {
+      let onlyHead = (report.missing + report.misshapen.map(\.name) + report.unused).allSatisfy(isHead)
+      let remedy =
+        onlyHead
+        ? "; for another number of classes say class_num, to train a new classifier --new-head"
+        : "; these are weights of another network or a damaged file"
+      throw HGNetError(.parameterMismatch, "the weights do not fit the network: \(report.summary)\(remedy)")
+    }
+    return (loaded, report)
+  }
+}

@@ -1,0 +1,190 @@
+import HGNetCore
+import HGNetFormats
+import HGNetModels
+
+/// A file of weights together with the network that they belong to, whatever the format.
+///
+/// Read are `.pdparams`, safetensors, PyTorch checkpoints (with PaddleClas', timm's or Hugging Face's names) and Paddle
+/// inference models as a folder, a file or a `.tar`. The format is told from the content; names only help where the
+/// content says nothing. Reading never runs code and copies no weights: parameters are slices of the mapped file.
+///
+/// Threads: a value, safe to share.
+public struct WeightsFile: Sendable {
+  /// The kinds of files that hold weights.
+  public enum Format: String, Sendable, Hashable, CaseIterable {
+    /// A pickled state dictionary of PaddlePaddle, `.pdparams`.
+    case paddleParameters
+    /// Named arrays after a JSON header, `.safetensors`.
+    case safetensors
+    /// A checkpoint of PyTorch, `.pth`, `.pt` or `.bin`.
+    case torchCheckpoint
+    /// A program with its parameters: `inference.json` or `inference.pdmodel` with `inference.pdiparams`.
+    case paddleInferenceModel
+
+    /// What a person calls it.
+    public var title: String {
+      switch self {
+      case .paddleParameters: "PaddlePaddle state dictionary"
+      case .safetensors: "safetensors"
+      case .torchCheckpoint: "PyTorch checkpoint"
+      case .paddleInferenceModel: "Paddle inference model"
+      }
+    }
+  }
+
+  /// The file or folder.
+  public let path: String
+  /// What it turned out to be.
+  public let format: Format
+  /// The model, nil for an inference model, which brings its own network.
+  public let model: Model?
+  /// The network; its output is `logits`.
+  public let graph: Graph
+  /// A parameter for each declaration of the graph.
+  public let parameters: ParameterStore
+  /// What an inference model does with its logits; nil where the file does not say.
+  public let activation: Activation?
+  /// What was matched with what.
+  public let report: LoadReport
+
+  /// Opens a file of weights.
+  ///
+  /// - Parameters:
+  ///   - path: the file or folder; `.pdparams` may be left out, as in PaddleClas.
+  ///   - model: the model that is expected; nil to recognise it by names and shapes.
+  ///   - options: the options of the model; nil to recognise them as well.
+  ///   - allowsNewHead: whether the classifier `fc`, and only that, may be missing or have another number of classes;
+  ///     it then gets fresh values.
+  /// - Throws: `HGNetError.Code.fileNotFound`, `unreadableFile`, `malformedData` for damage or a foreign format,
+  ///   `unsupported`, `unsafeContent` for a pickle that would run code, `limitExceeded`, `parameterMismatch` listing
+  ///   every parameter that is missing, unused or misshapen.
+  public init(
+    contentsOf path: String, model: Model? = nil, options: ModelOptions? = nil, allowsNewHead: Bool = false
+  ) throws(HGNetError) {
+    let resolved = WeightsFile.resolve(path)
+    do throws(HGNetError) {
+      let format = try WeightsFile.format(of: resolved)
+      if format == .paddleInferenceModel {
+        try self.init(inferenceModel: resolved, model: model, options: options)
+      } else {
+        try self.init(
+          stateDictionary: resolved, format: format, model: model, options: options, allowsNewHead: allowsNewHead)
+      }
+    } catch {
+      throw error.at(path: resolved)
+    }
+  }
+
+  private init(inferenceModel path: String, model: Model?, options: ModelOptions?) throws(HGNetError) {
+    let file = try PaddleInferenceModel(contentsOf: path)
+    if let options, let classes = file.graph.classCount, classes != options.classCount {
+      throw HGNetError(
+        .parameterMismatch,
+        "expected a model for \(options.classCount) classes, found one for \(classes); give the right class_num")
+    }
+    self.path = path
+    format = .paddleInferenceModel
+    self.model = model
+    graph = file.graph
+    parameters = file.parameters
+    activation = Activation(rawValue: file.activation.rawValue)
+    report = LoadReport(matched: file.parameters.names)
+  }
+
+  private init(
+    stateDictionary path: String, format: Format, model: Model?, options: ModelOptions?, allowsNewHead: Bool
+  ) throws(HGNetError) {
+    let blob = try Blob(mapping: path)
+    let stored: ParameterStore =
+      switch format {
+      case .safetensors: try Safetensors.read(blob).parameters
+      case .torchCheckpoint: try TorchCheckpoint.read(blob)
+      default: try PaddleParameters.read(blob)
+      }
+    guard !stored.isEmpty else {
+      throw HGNetError(.parameterMismatch, "expected the parameters of a network, found an empty \(format.title)")
+    }
+    let translation = try NameTranslation.translation(of: stored)
+    let translated = translation.parameters
+    let found: Model.Recognition
+    if let model, let options {
+      found = Model.Recognition(model: model, options: options)
+    } else {
+      found = try WeightsFile.recognition(of: translated, expected: model, options: options)
+    }
+    let graph = try found.model.graph(options: found.options)
+    // A network inside something larger (`Student.`, `backbone.`) is read alone.
+    let matching = ParameterMatching(store: translated, graph: graph, ignored: translation.unrelatedNames)
+    let loaded = try matching.strict(
+      freshHead: allowsNewHead ? Model.initialParameters(for: graph, seed: 0) : nil)
+    self.path = path
+    self.format = format
+    self.model = found.model
+    self.graph = graph
+    parameters = loaded.parameters
+    activation = nil
+    report = loaded.report
+  }
+
+  /// The model that the parameters belong to, and what the caller says about it.
+  private static func recognition(of store: ParameterStore, expected: Model?, options: ModelOptions?)
+    throws(HGNetError) -> Model.Recognition
+  {
+    let found: Model.Recognition
+    do throws(HGNetError) {
+      found = try Model.recognize(store)
+    } catch {
+      // With a model named, the list of differences says more than "not recognised".
+      guard let expected else { throw error }
+      return Model.Recognition(model: expected, options: options ?? ModelOptions())
+    }
+    guard let expected, expected != found.model else {
+      return Model.Recognition(model: found.model, options: options ?? found.options)
+    }
+    throw HGNetError(
+      .parameterMismatch,
+      "expected the weights of \(expected), found those of \(found.model); give --model \(found.model) or another file")
+  }
+
+  /// The path itself, or with `.pdparams` where only that exists.
+  private static func resolve(_ path: String) -> String {
+    guard !FileKind.exists(path), FileKind.exists(path + ".pdparams") else { return path }
+    return path + ".pdparams"
+  }
+
+  /// Tells the format of a file from its first bytes, and from its name where those say nothing.
+  ///
+  /// - Throws: `HGNetError.Code.fileNotFound`, `unreadableFile`, or `malformedData` saying what was found.
+  public static func format(of path: String) throws(HGNetError) -> Format {
+    if FileKind.isFolder(path) { return .paddleInferenceModel }
+    let blob = try Blob(mapping: path)
+    guard blob.count > 0 else {
+      throw HGNetError(.malformedData, "expected weights, found an empty file; fetch or save it again", path: path)
+    }
+    if TorchCheckpoint.isTorchCheckpoint(blob) { return .torchCheckpoint }
+    let head = blob.withUnsafeBytes { Array($0.prefix(16)) }
+    if head.count > 1, head[0] == 0x80, (2...5).contains(head[1]) { return .paddleParameters }
+    if [".pdmodel", ".pdiparams", ".json"].contains(where: { path.hasSuffix($0) }) || Tar.isTar(blob) {
+      return .paddleInferenceModel
+    }
+    if Safetensors.isSafetensors(blob) { return .safetensors }
+    // Damaged files under a right name: their own reader says best what is wrong.
+    let byName: [(String, Format)] = [
+      (".safetensors", .safetensors), (".pdparams", .paddleParameters), (".pth", .torchCheckpoint),
+      (".pt", .torchCheckpoint), (".bin", .torchCheckpoint), (".tar", .paddleInferenceModel),
+    ]
+    let foreign = FileKind.foreign(head)
+    if foreign == nil, let (_, format) = byName.first(where: { path.hasSuffix($0.0) }) { return format }
+    throw HGNetError(
+      .malformedData,
+      "expected weights (.pdparams, .safetensors, a PyTorch checkpoint or a Paddle inference model), found "
+        + (foreign ?? "something else") + "; check the path or fetch the file again", path: path)
+  }
+}
+
+extension Graph {
+  /// The number of classes: the channels of the output `logits`, nil for a network without it.
+  public var classCount: Int? {
+    selectableOutputs.first { $0.name == "logits" }.map { self[$0.node].shape.channels }
+  }
+}

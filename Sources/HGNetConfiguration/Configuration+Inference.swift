@@ -1,0 +1,117 @@
+import HGNet
+import HGNetCore
+import HGNetModels
+
+extension Configuration {
+  /// The model of `Arch` with its options, nil without `Arch.name`.
+  ///
+  /// In a distillation configuration it is the sub-model of `Arch.infer_model_name` (`Student` if not given).
+  ///
+  /// - Throws: `HGNetError.Code.invalidArgument` for an unknown name, `invalidConfiguration` for a wrong value,
+  ///   `unsupported` for the ML-Decoder head.
+  public func model() throws(HGNetError) -> (model: Model, options: ModelOptions)? {
+    guard let key = try architectureKey(), let name = try text("\(key).name") else { return nil }
+    if try boolean("\(key).use_ml_decoder") == true {
+      throw HGNetError(
+        .unsupported, "the ML-Decoder head is not part of these networks yet", path: path, key: "\(key).use_ml_decoder")
+    }
+    let model: Model
+    do throws(HGNetError) {
+      model = try Model.named(name)
+    } catch {
+      throw HGNetError(.invalidConfiguration, error.message, path: path, key: "\(key).name")
+    }
+    var options = ModelOptions()
+    // Older files have the number of classes in Global.
+    let countKey = self["\(key).class_num"] == nil ? "Global.class_num" : "\(key).class_num"
+    if let count = try integer(countKey) { options.classCount = count }
+    if let channels = try integer("\(key).class_expand") { options.classExpand = channels }
+    if let probability = try number("\(key).dropout_prob") { options.dropoutProbability = Float(probability) }
+    if let use = try boolean("\(key).use_last_conv") { options.useLastConvolution = use }
+    options.useLearnableAffineBlock = try boolean("\(key).use_lab")
+    if let factors = try numbers("\(key).lr_mult_list") { options.learningRateMultipliers = factors.map { Float($0) } }
+    return (model, options)
+  }
+
+  /// Where the weights of `infer` come from.
+  public enum WeightsSource: Sendable, Hashable {
+    /// A file of the user's: `Global.pretrained_model`, or `Arch.pretrained` as text.
+    case file(String)
+    /// `Arch.pretrained: True`: the published weights that fine-tuning starts from.
+    case published(PublishedWeights)
+  }
+
+  /// The weights of `infer`: `Global.pretrained_model`, else `Arch.pretrained`.
+  ///
+  /// - Throws: `HGNetError.Code.invalidConfiguration` when there are none, saying how to give them.
+  public func weightsSource() throws(HGNetError) -> WeightsSource {
+    if let file = try text("Global.pretrained_model") { return .file(file) }
+    let key = try architectureKey() ?? "Arch"
+    switch self["\(key).pretrained"] {
+    case .text(let file): return .file(file)
+    case .boolean(true):
+      if let model = try model()?.model,
+        let weights = PublishedWeights.pretrained(for: model, distilled: try boolean("\(key).use_ssld") ?? false)
+      {
+        return .published(weights)
+      }
+      throw HGNetError(
+        .invalidConfiguration,
+        "no weights are published for this model; give a file with -o Global.pretrained_model=FILE",
+        path: path, key: "\(key).pretrained")
+    default:
+      throw HGNetError(
+        .invalidConfiguration,
+        "expected weights, found none; give a file with -o Global.pretrained_model=FILE (or `hgnet predict --weights FILE`), "
+          + "or see `make demo`", path: path, key: "Global.pretrained_model")
+    }
+  }
+
+  private func architectureKey() throws(HGNetError) -> String? {
+    guard let name = try text("Arch.name") else { return nil }
+    guard name == "DistillationModel" else { return "Arch" }
+    let wanted = try text("Arch.infer_model_name") ?? "Student"
+    guard case .list(let models)? = self["Arch.models"] else {
+      throw HGNetError(.invalidConfiguration, "expected a list of models", path: path, key: "Arch.models")
+    }
+    for (index, element) in models.enumerated() {
+      if case .mapping(let mapping) = element, mapping[wanted] != nil { return "Arch.models.\(index).\(wanted)" }
+    }
+    throw HGNetError(
+      .invalidConfiguration, "none of the models is named \(wanted)", path: path, key: "Arch.infer_model_name")
+  }
+
+  /// What `infer` or `predict` works on.
+  public struct Input: Sendable, Hashable {
+    /// A picture or a folder.
+    public var pictures: String?
+    /// A text file whose lines begin with names below `pictures`.
+    public var list: String?
+    /// Pictures per run of the network, at least 1.
+    public var batchSize: Int
+    /// Where results are saved as JSON instead of being printed.
+    public var saveFile: String?
+  }
+
+  /// The pictures, batch size and result file: of `Infer` in a training configuration, of `Global` in a deployment one.
+  ///
+  /// - Throws: `HGNetError.Code.invalidConfiguration` for a wrong value.
+  public func input() throws(HGNetError) -> Input {
+    let section = self["Infer"] != nil ? "Infer" : "Global"
+    var input = Input(
+      pictures: try text("\(section).infer_imgs"), list: section == "Infer" ? try text("Infer.infer_list") : nil,
+      batchSize: try integer("\(section).batch_size", in: 1...65536) ?? 1, saveFile: nil)
+    if section == "Infer", let file = try text("Infer.save_dir") {
+      let name = file.split(separator: "/").last ?? ""
+      let hasExtension = name.dropFirst().contains(".")
+      guard file.hasSuffix(".json") || !hasExtension else {
+        throw HGNetError(
+          .invalidConfiguration, "expected a name that ends in .json or without extension, found \"\(file)\"",
+          path: path,
+          key: "Infer.save_dir")
+      }
+      input.saveFile = file.hasSuffix(".json") ? file : file + ".json"
+    }
+    return input
+  }
+}

@@ -1,0 +1,56 @@
+import Foundation
+import HGNet
+
+/// The lines that PaddleClas' tools print for predictions, letter by letter.
+///
+/// People have scripts that read them.
+public enum PaddleClasText {
+  /// One picture of `tools/infer.py`: a Python dictionary.
+  ///
+  /// Scores are rounded to five decimals. Top-k: `class_ids`, `scores`, `file_name`, `label_names`; with a threshold the
+  /// label names come before the file name.
+  public static func dictionary(
+    _ classes: [ScoredClass], fileName: String, postProcessing: PostProcessing, hasLabels: Bool
+  ) -> String {
+    let indices = "'class_ids': [\(classes.map { "\($0.index)" }.joined(separator: ", "))]"
+    let scores = "'scores': [\(classes.map { rounded($0.score).description }.joined(separator: ", "))]"
+    let file = "'file_name': \(PythonLiteral.quoted(fileName))"
+    let labels = "'label_names': \(labelList(classes, hasLabels: hasLabels))"
+    switch postProcessing {
+    case .topK: return "{\(indices), \(scores), \(file), \(labels)}"
+    case .threshold: return "{\(indices), \(scores), \(labels), \(file)}"
+    }
+  }
+
+  /// One batch of `tools/infer.py` as it is logged: time, logger, level, a Python list.
+  public static func logLine(_ dictionaries: [String], at date: Date = Date()) -> String {
+    "[\(timestamp(date))] ppcls INFO: [\(dictionaries.joined(separator: ", "))]"
+  }
+
+  /// One picture of `deploy/python/predict_cls.py`: base name, a tab, indices, scores with two decimals, names.
+  public static func deploymentLine(_ classes: [ScoredClass], fileName: String, hasLabels: Bool) -> String {
+    let name = fileName.split(separator: "/").last.map(String.init) ?? fileName
+    let indices = classes.map { "\($0.index)" }.joined(separator: ", ")
+    let scores = classes.map { String(format: "%.2f", $0.score) }.joined(separator: ", ")
+    return
+      "\(name):\tclass id(s): [\(indices)], score(s): [\(scores)], "
+      + "label_name(s): \(labelList(classes, hasLabels: hasLabels))"
+  }
+
+  /// Rounds to five decimals, halves to even, as NumPy's `around` does.
+  public static func rounded(_ score: Double) -> Double { (score * 1e5).rounded(.toNearestOrEven) / 1e5 }
+
+  private static func labelList(_ classes: [ScoredClass], hasLabels: Bool) -> String {
+    guard hasLabels else { return "[]" }
+    return "[\(classes.map { PythonLiteral.quoted($0.label ?? "\($0.index)") }.joined(separator: ", "))]"
+  }
+
+  private static func timestamp(_ date: Date) -> String {
+    var seconds = time_t(date.timeIntervalSince1970)
+    var parts = tm()
+    localtime_r(&seconds, &parts)
+    return String(
+      format: "%04d/%02d/%02d %02d:%02d:%02d", Int(parts.tm_year) + 1900, Int(parts.tm_mon) + 1, Int(parts.tm_mday),
+      Int(parts.tm_hour), Int(parts.tm_min), Int(parts.tm_sec))
+  }
+}

@@ -1,0 +1,92 @@
+import ArgumentParser
+import HGNet
+import HGNetConfiguration
+import HGNetCore
+import HGNetModels
+import HGNetVision
+
+/// Classifies pictures with a checkpoint and a training configuration: the work of `tools/infer.py`.
+struct Infer: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Classify pictures with a checkpoint and a training configuration.",
+    discussion: """
+      Reads Arch, Infer and Global.pretrained_model of a PaddleClas configuration and prints one line per batch, as \
+      tools/infer.py does. Example:
+
+        hgnet infer -c Configs/PPHGNetV2_B4.yaml -o Infer.infer_imgs=photos -o Global.pretrained_model=best_model
+      """)
+
+  @OptionGroup var options: ConfigurationOptions
+  @OptionGroup var compute: ThreadOptions
+
+  @Flag(help: "Never touch the network; published weights must have been fetched before.")
+  var offline = false
+
+  @Flag(help: "Print one JSON list for all pictures, instead of the lines of tools/infer.py.")
+  var json = false
+
+  func run() async throws {
+    let configuration = try options.require()
+    let input = try configuration.input()
+    guard let pictures = input.pictures else {
+      throw HGNetError(
+        .invalidConfiguration, "expected a picture or a folder; add -o Infer.infer_imgs=PATH", path: configuration.path,
+        key: "Infer.infer_imgs")
+    }
+    guard let (model, modelOptions) = try configuration.model() else {
+      throw HGNetError(
+        .invalidConfiguration, "expected the name of a model, such as PPHGNetV2_B4", path: configuration.path,
+        key: "Arch.name")
+    }
+    let recipe = try configuration.recipe { StandardError.write("hgnet: warning: \($0)") }
+    guard let recipe else {
+      throw HGNetError(
+        .invalidConfiguration, "expected the transforms of the pictures", path: configuration.path,
+        key: "Infer.transforms")
+    }
+    let paths =
+      try input.list.map { list throws(HGNetError) in try PictureFolder.pictures(listedIn: list, under: pictures) }
+      ?? PictureFolder.pictures(at: pictures)
+    let file: String
+    switch try configuration.weightsSource() {
+    case .file(let path): file = path
+    case .published(let weights): file = try await ModelSource.published(weights, isOffline: offline)
+    }
+    let weights = try WeightsFile(contentsOf: file, model: model, options: modelOptions)
+    if options.verbose {
+      StandardError.write("hgnet: \(weights.path): \(weights.format.title): \(weights.report.summary)")
+    }
+    let classifier = try Classifier(weights, recipe: recipe, pool: ThreadPool(threads: compute.threads))
+
+    var saved: [JSONText] = []
+    let isCollected = json || input.saveFile != nil
+    let hasLabels = recipe.labels != nil
+    var run = PictureRun(classifier: classifier, batchSize: input.batchSize)
+    try run.classify(paths) { results in
+      var dictionaries: [String] = []
+      for (path, result) in results {
+        switch result {
+        case .success(let classes):
+          dictionaries.append(
+            PaddleClasText.dictionary(
+              classes, fileName: path, postProcessing: recipe.postProcessing, hasLabels: hasLabels))
+          if isCollected {
+            saved.append(
+              .prediction(classes, fileName: path, hasLabels: hasLabels, rounding: PaddleClasText.rounded))
+          }
+        case .failure(let error): if json, input.saveFile == nil { saved.append(.failure(error, fileName: path)) }
+        }
+      }
+      if !isCollected, !dictionaries.isEmpty { try StandardOutput.write(PaddleClasText.logLine(dictionaries)) }
+    }
+    if let saveFile = input.saveFile {
+      var output = try FileOutput(path: saveFile)
+      try output.write(JSONText.list(saved).line)
+      try output.commit()
+      StandardError.write("hgnet: \(saved.count) results saved in \(saveFile)")
+    } else if json {
+      try StandardOutput.write(JSONText.list(saved).indented)
+    }
+    try run.finish(total: paths.count)
+  }
+}

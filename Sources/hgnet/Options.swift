@@ -1,0 +1,81 @@
+import ArgumentParser
+import HGNet
+import HGNetConfiguration
+import HGNetCore
+import HGNetModels
+
+/// `-c FILE -o KEY=VALUE …`, as in PaddleClas.
+struct ConfigurationOptions: ParsableArguments {
+  @Option(
+    name: [.customShort("c"), .customLong("config")],
+    help: ArgumentHelp("A PaddleClas configuration in YAML.", valueName: "file"))
+  var file: String?
+
+  @Option(
+    name: [.customShort("o"), .customLong("override")], parsing: .unconditionalSingleValue,
+    help: ArgumentHelp("Override one key, such as Infer.PostProcess.topk=3; repeatable.", valueName: "key=value"))
+  var overrides: [String] = []
+
+  @Flag(name: .shortAndLong, help: "Print the configuration with its overrides, and what is loaded, to standard error.")
+  var verbose = false
+
+  @Option(name: [.customShort("p"), .customLong("profiler_options")], help: .hidden)
+  var profilerOptions: String?
+
+  /// The configuration, after saying which keys have no effect; nil without `-c`.
+  func load() throws -> Configuration? {
+    guard let file else {
+      guard overrides.isEmpty else {
+        throw HGNetError(.invalidArgument, "-o overrides a key of a configuration; give one with -c FILE", key: "-o")
+      }
+      return nil
+    }
+    let configuration = try Configuration(contentsOf: file, overrides: overrides)
+    if let notice = configuration.notice { StandardError.write("hgnet: \(notice)") }
+    if verbose { for line in configuration.root.lines() { StandardError.write(line) } }
+    return configuration
+  }
+
+  /// The configuration that a command cannot do without.
+  func require() throws -> Configuration {
+    guard let configuration = try load() else {
+      throw HGNetError(
+        .invalidArgument, "expected a configuration; give one with -c FILE, such as Configs/PPHGNetV2_B4.yaml")
+    }
+    return configuration
+  }
+}
+
+/// `--threads N`.
+struct ThreadOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Threads; otherwise all processors that affinity, control group and HGNET_NUM_THREADS allow.", valueName: "n"))
+  var threads: Int?
+
+  func validate() throws {
+    if let threads, !(1...1024).contains(threads) {
+      throw ValidationError("expected 1 to 1024 threads, found \(threads)")
+    }
+  }
+}
+
+/// Height and width on the command line: `224`, `193x257`.
+struct SizeArgument: ExpressibleByArgument {
+  let size: Size
+
+  init?(argument: String) {
+    let parts = argument.lowercased().split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
+    switch parts.count {
+    case 1:
+      guard let side = parts[0], side > 0 else { return nil }
+      size = Size(side)
+    case 2:
+      guard let height = parts[0], let width = parts[1], height > 0, width > 0 else { return nil }
+      size = Size(height: height, width: width)
+    default: return nil
+    }
+  }
+
+  var defaultValueDescription: String { "\(size.height)x\(size.width)" }
+}

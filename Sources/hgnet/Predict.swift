@@ -1,0 +1,200 @@
+import ArgumentParser
+import HGNet
+import HGNetConfiguration
+import HGNetCore
+import HGNetModels
+import HGNetVision
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Classifies pictures: the short form for people, and the work of `deploy/python/predict_cls.py` with `-c`.
+struct Predict: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Classify pictures or folders of pictures.",
+    discussion: """
+      Short form:  hgnet predict photo.jpg --weights best_model.pdparams
+                   hgnet predict photos/ --model PPHGNetV2_B4 --top-k 3 --json
+      With a deployment configuration, as deploy/python/predict_cls.py:
+                   hgnet predict -c Configs/inference_cls.yaml -o Global.infer_imgs=photos
+      """)
+
+  @Argument(help: ArgumentHelp("Pictures and folders.", valueName: "path"))
+  var paths: [String] = []
+
+  @Option(
+    help: ArgumentHelp("A file of weights in any format, or the folder of an inference model.", valueName: "file"))
+  var weights: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The model, such as PPHGNetV2_B0; without --weights its published weights are fetched once (default: PPHGNetV2_B4).",
+      valueName: "name"))
+  var model: String?
+
+  @Option(name: .customLong("top-k"), help: ArgumentHelp("How many classes are told (default: 5).", valueName: "k"))
+  var topK: Int?
+
+  @Option(help: ArgumentHelp("Tell every class whose score reaches this, instead of the best.", valueName: "score"))
+  var threshold: Double?
+
+  @Option(help: ArgumentHelp("Names of the classes: lines \"index name\".", valueName: "file"))
+  var labels: String?
+
+  @Flag(help: "Print one JSON list, scores in full.")
+  var json = false
+
+  @Flag(help: "Never touch the network; published weights must have been fetched before.")
+  var offline = false
+
+  @Option(name: .customLong("batch"), help: ArgumentHelp("Pictures per run of the network.", valueName: "n"))
+  var batch: Int?
+
+  @OptionGroup var options: ConfigurationOptions
+  @OptionGroup var compute: ThreadOptions
+
+  func validate() throws {
+    if let topK, topK < 1 { throw ValidationError("expected --top-k of at least 1, found \(topK)") }
+    if let threshold, !threshold.isFinite { throw ValidationError("expected a finite --threshold, found \(threshold)") }
+    if let batch, !(1...65536).contains(batch) {
+      throw ValidationError("expected --batch of 1 to 65536, found \(batch)")
+    }
+    if topK != nil, threshold != nil { throw ValidationError("expected --top-k or --threshold, found both") }
+    if paths.isEmpty, options.file == nil {
+      throw ValidationError("expected pictures or folders, or a deployment configuration with -c FILE")
+    }
+  }
+
+  func run() async throws {
+    let configuration = try options.load()
+    let input = try configuration?.input()
+    let model = try self.model.map { name throws(HGNetError) in try Model.named(name) }
+    let pictures = try pictures(configuration: configuration, input: input)
+    let file = try weights ?? modelFolder(of: configuration)
+    let opened = try await ModelSource.weights(file: file, model: model, isOffline: offline, standard: .b4)
+    if options.verbose {
+      StandardError.write("hgnet: \(opened.path): \(opened.format.title): \(opened.report.summary)")
+    }
+    let recipe = try recipe(configuration: configuration, weights: opened)
+    let threads = try compute.threads ?? processors(of: configuration)
+    let classifier = try Classifier(opened, recipe: recipe, pool: ThreadPool(threads: threads))
+
+    var printed: [JSONText] = []
+    var run = PictureRun(classifier: classifier, batchSize: batch ?? input?.batchSize ?? 1)
+    let hasLabels = recipe.labels != nil
+    try run.classify(pictures) { results in
+      for (path, result) in results {
+        switch result {
+        case .success(let classes):
+          if json {
+            printed.append(.prediction(classes, fileName: path, hasLabels: hasLabels))
+          } else if configuration != nil {
+            try StandardOutput.write(
+              PaddleClasText.deploymentLine(classes, fileName: path, hasLabels: hasLabels))
+          } else {
+            try StandardOutput.write(PredictionText.lines(classes, path: path))
+          }
+        case .failure(let error): if json { printed.append(.failure(error, fileName: path)) }
+        }
+      }
+    }
+    if json { try StandardOutput.write(JSONText.list(printed).indented) }
+    try run.finish(total: pictures.count)
+  }
+
+  private func pictures(configuration: Configuration?, input: Configuration.Input?) throws -> [String] {
+    guard paths.isEmpty else {
+      // A file that is named is read whatever its extension; in folders the extension decides.
+      return try paths.flatMap { path in try isFolder(path) ? PictureFolder.pictures(at: path) : [path] }
+    }
+    guard let pictures = input?.pictures else {
+      throw HGNetError(
+        .invalidConfiguration, "expected a picture or a folder; add -o Global.infer_imgs=PATH",
+        path: configuration?.path,
+        key: "Global.infer_imgs")
+    }
+    return try PictureFolder.pictures(at: pictures)
+  }
+
+  private func isFolder(_ path: String) throws(HGNetError) -> Bool {
+    var status = stat()
+    guard stat(path, &status) == 0 else {
+      throw HGNetError(.fileNotFound, "no such picture or folder; check the path", path: path)
+    }
+    return status.st_mode & S_IFMT == S_IFDIR
+  }
+
+  /// The folder of the inference model that a deployment configuration names, or that `inference.yml` lies in.
+  private func modelFolder(of configuration: Configuration?) throws -> String? {
+    guard let configuration else { return nil }
+    if let folder = try configuration.text("Global.inference_model_dir") { return folder }
+    guard model == nil else { return nil }
+    let parts = configuration.path.split(separator: "/", omittingEmptySubsequences: false)
+    if let name = parts.last, name == "inference.yml" || name == "inference.yaml" {
+      let folder = parts.dropLast().joined(separator: "/")
+      return folder.isEmpty ? (configuration.path.hasPrefix("/") ? "/" : ".") : folder
+    }
+    let hint =
+      configuration["Infer"] == nil
+      ? "add -o Global.inference_model_dir=FOLDER, --weights FILE or --model NAME"
+      : "this is a training configuration, which belongs to `hgnet infer`; or add --weights FILE"
+    throw HGNetError(
+      .invalidConfiguration, "expected the folder of an inference model; \(hint)", path: configuration.path,
+      key: "Global.inference_model_dir")
+  }
+
+  /// What the command line says beats the configuration, which beats what lies beside or belongs to the weights.
+  private func recipe(configuration: Configuration?, weights: WeightsFile) throws -> Recipe {
+    let warn = { (text: String) in StandardError.write("hgnet: warning: \(text)") }
+    var recipe: Recipe
+    if let described = try configuration?.recipe(warn: warn) {
+      recipe = described
+    } else if let beside = try inferenceConfiguration(of: weights)?.recipe(warn: warn) {
+      recipe = beside
+    } else {
+      recipe = weights.standardRecipe
+    }
+    if let labels { recipe.labels = try Labels(contentsOf: labels) }
+    if let topK { recipe.postProcessing = .topK(topK) }
+    if let threshold { recipe.postProcessing = .threshold(threshold) }
+    return recipe
+  }
+
+  /// `inference.yml` in the folder of an inference model.
+  private func inferenceConfiguration(of weights: WeightsFile) throws -> Configuration? {
+    guard weights.format == .paddleInferenceModel else { return nil }
+    let path = weights.path
+    var folders = [path]
+    if let slash = path.lastIndex(of: "/") { folders.append(String(path[..<slash])) } else { folders.append(".") }
+    for folder in folders {
+      let file = folder + "/inference.yml"
+      if access(file, F_OK) == 0 { return try Configuration(contentsOf: file) }
+    }
+    return nil
+  }
+
+  /// `Global.cpu_num_threads`, but never more than there are processors: more only slows down.
+  private func processors(of configuration: Configuration?) throws -> Int? {
+    guard let wanted = try configuration?.integer("Global.cpu_num_threads", in: 1...1024) else { return nil }
+    return min(wanted, ProcessorCount.current().count)
+  }
+}
+
+/// The short form's results for people.
+enum PredictionText {
+  /// The path, then one line per class: the score in percent, the name, the index.
+  static func lines(_ classes: [ScoredClass], path: String) -> String {
+    var text = path
+    if classes.isEmpty { text += "\n     –  no class reaches the threshold" }
+    for result in classes {
+      let percent = FixedPoint.text(result.score * 100, digits: 2, width: 7)
+      text += "\n  \(percent) %  " + (result.label.map { "\($0) (\(result.index))" } ?? "class \(result.index)")
+    }
+    return text
+  }
+}

@@ -1,0 +1,117 @@
+import ArgumentParser
+import HGNet
+import HGNetCore
+import HGNetModels
+
+/// Prints the layers of a network with their sizes.
+struct Summary: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Print the layers of a model: operator, output shape, parameters, multiply-adds.",
+    discussion: "Parameters count what an optimiser changes; the running statistics of batch normalisation come on top."
+  )
+
+  @Argument(help: ArgumentHelp("A model such as PPHGNetV2_B4, or a file of weights.", valueName: "model-or-file"))
+  var subject: String
+
+  @Option(name: .customLong("input-size"), help: ArgumentHelp("Height and width in pixels.", valueName: "HxW"))
+  var inputSize: SizeArgument?
+
+  @Option(
+    name: .customLong("class-num"), help: ArgumentHelp("The number of classes of a model by name.", valueName: "n"))
+  var classCount: Int?
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  func run() throws {
+    let opened = try ModelOrFile(subject, classCount: classCount)
+    let graph = try inputSize.map { size throws(HGNetError) in try opened.graph.resized(to: size.size) } ?? opened.graph
+    let name = opened.file == nil ? opened.model?.name ?? subject : subject
+    let rows = SummaryRow.rows(of: graph)
+    let elements = graph.parameters.reduce(0) { $0 + $1.shape.count }
+    if json {
+      let layers = rows.map { row in
+        JSONText.object([
+          ("name", .text(row.name)), ("operator", .text(row.operation)),
+          ("output_shape", .list([row.shape.channels, row.shape.height, row.shape.width].map { .integer($0) })),
+          ("parameters", .integer(row.parameters)), ("multiply_adds", .integer(row.multiplyAdds)),
+        ])
+      }
+      let names = graph.parameters.map { parameter in
+        JSONText.object([
+          ("name", .text(parameter.name)), ("shape", .list(parameter.shape.dimensions.map { .integer($0) })),
+        ])
+      }
+      let document = JSONText.object([
+        ("model", .text(opened.model?.name ?? name)),
+        ("input_size", .list([.integer(graph.inputSize.height), .integer(graph.inputSize.width)])),
+        ("parameters", .integer(graph.learnedParameterCount)),
+        ("state_elements", .integer(elements)), ("state_entries", .integer(graph.parameters.count)),
+        ("multiply_adds", .integer(graph.multiplyAdds)), ("layers", .list(layers)), ("state_dictionary", .list(names)),
+      ])
+      try StandardOutput.write(document.line)
+      return
+    }
+    var table = TextTable(titles: ["layer", "operator", "output C×H×W", "parameters", "multiply-adds"])
+    table.rightAligned = [3, 4]
+    for row in rows {
+      table.append([
+        row.name, row.operation, row.shape.description, row.parameters > 0 ? Grouped.text(row.parameters) : "",
+        row.multiplyAdds > 0 ? Grouped.text(row.multiplyAdds) : "",
+      ])
+    }
+    let size = graph.inputSize
+    var text = "\(name), input 3×\(size.height)×\(size.width)\n\n" + table.text + "\n\n"
+    text += "parameters      \(Grouped.text(graph.learnedParameterCount))"
+    text += "  (with running statistics \(Grouped.text(elements)) in \(graph.parameters.count) entries)\n"
+    text += "multiply-adds   \(Grouped.text(graph.multiplyAdds)) per picture\n"
+    text += "weights         \(FixedPoint.text(Double(elements) * 4 / 1e6, digits: 1)) MB as float32"
+    try StandardOutput.write(text)
+  }
+}
+
+/// One line of the table.
+struct SummaryRow {
+  let name: String
+  let operation: String
+  let shape: ActivationShape
+  let parameters: Int
+  let multiplyAdds: Int
+
+  /// A row for each node of a graph.
+  static func rows(of graph: Graph) -> [SummaryRow] {
+    let declarations = Dictionary(graph.parameters.map { ($0.name, $0) }) { first, _ in first }
+    return graph.nodes.map { node in
+      let count = node.operation.parameterNames.reduce(0) { sum, name in
+        guard let declaration = declarations[name], declaration.role.isLearned else { return sum }
+        return sum + declaration.shape.count
+      }
+      return SummaryRow(
+        name: node.name, operation: title(of: node.operation), shape: node.shape, parameters: count,
+        multiplyAdds: graph.multiplyAdds(of: node))
+    }
+  }
+
+  private static func title(of operation: Operator) -> String {
+    switch operation {
+    case .input: "input"
+    case .convolution(let convolution):
+      (convolution.isDepthwise ? "depthwise" : "convolution") + " \(convolution.kernel)"
+        + (convolution.stride == Size(1) ? "" : " stride \(convolution.stride.height)")
+    case .batchNormalization: "batch norm"
+    case .relu: "ReLU"
+    case .sigmoid: "sigmoid"
+    case .softmax: "softmax"
+    case .affine: "affine block"
+    case .maxPool(let kernel, let stride, _):
+      "max pool \(kernel)" + (stride == Size(1) ? "" : " stride \(stride.height)")
+    case .globalAveragePool: "average pool"
+    case .concatenate: "concatenate"
+    case .add: "add"
+    case .multiplyPerChannel: "multiply"
+    case .dropout(let probability): "dropout \(probability)"
+    case .flatten: "flatten"
+    case .linear: "linear"
+    }
+  }
+}

@@ -1,0 +1,126 @@
+import HGNet
+import HGNetCore
+import HGNetFormats
+import HGNetModels
+import Testing
+
+@Suite("Weights of any format")
+struct WeightsFileTests {
+  let folder = TemporaryFolder()
+  /// A small head, so that files are quick to write.
+  let options = ModelOptions(classCount: 7, classExpand: 32)
+
+  private func parameters(_ model: Model = .b0) throws -> ParameterStore {
+    Model.randomParameters(for: try model.graph(options: options), seed: 3)
+  }
+
+  @Test("Formats and models are recognised by content, whatever the name", arguments: ["weights.pdparams", "weights"])
+  func formats(name: String) throws {
+    for model in [Model.b0, .tiny] {
+      let store = try parameters(model)
+      try PaddleParameters.write(store, to: folder.file(name))
+      let paddle = try WeightsFile(contentsOf: folder.file(name))
+      #expect(paddle.format == .paddleParameters)
+      #expect(paddle.model == model)
+      #expect(paddle.graph.classCount == 7)
+      #expect(paddle.report.isComplete)
+      #expect(paddle.report.matched.count == store.count)
+      try Safetensors.write(store, to: folder.file(name))
+      let safetensors = try WeightsFile(contentsOf: folder.file(name), model: model)
+      #expect(safetensors.format == .safetensors)
+      #expect(safetensors.parameters["fc.bias"]?.tensor().values == store["fc.bias"]?.tensor().values)
+    }
+  }
+
+  @Test("Names of timm are translated")
+  func timm() throws {
+    let store = try parameters()
+    try Safetensors.write(NameTranslation.fromPaddle(store, to: .timm), to: folder.file("timm.safetensors"))
+    let file = try WeightsFile(contentsOf: folder.file("timm.safetensors"))
+    #expect(file.model == .b0)
+    #expect(file.parameters["fc.weight"]?.tensor().values == store["fc.weight"]?.tensor().values)
+  }
+
+  @Test("The ending .pdparams may be left out")
+  func prefix() throws {
+    try PaddleParameters.write(try parameters(), to: folder.file("best_model.pdparams"))
+    #expect(try WeightsFile(contentsOf: folder.file("best_model")).model == .b0)
+  }
+
+  @Test("Loading is strict and lists every difference")
+  func strict() throws {
+    var store = try parameters()
+    store["stem.stem1.bn._mean"] = nil
+    store["extra.weight"] = Parameter(Tensor(shape: [2]))
+    store["last_conv.weight"] = Parameter(Tensor(shape: [32, 5, 1, 1]))
+    try Safetensors.write(store, to: folder.file("x.safetensors"))
+    let error = #expect(throws: HGNetError.self) {
+      try WeightsFile(contentsOf: folder.file("x.safetensors"), model: .b0, options: options)
+    }
+    #expect(error?.code == .parameterMismatch)
+    let text = error?.description ?? ""
+    for part in ["x.safetensors", "1 missing (stem.stem1.bn._mean)", "extra.weight", "[32, 5, 1, 1]"] {
+      #expect(text.contains(part), "\(text)")
+    }
+  }
+
+  @Test("Only a new head may differ, and only when asked for")
+  func newHead() throws {
+    let store = try parameters()
+    let path = folder.file("x.safetensors")
+    try Safetensors.write(store, to: path)
+    var other = options
+    other.classCount = 3
+    let error = #expect(throws: HGNetError.self) { try WeightsFile(contentsOf: path, model: .b0, options: other) }
+    #expect(error?.code == .parameterMismatch)
+    #expect(error?.message.contains("class_num") == true)
+    let file = try WeightsFile(contentsOf: path, model: .b0, options: other, allowsNewHead: true)
+    #expect(file.report.fresh == ["fc.weight", "fc.bias"])
+    #expect(file.parameters["fc.weight"]?.shape == [32, 3])
+    #expect(
+      file.parameters["stem.stem1.conv.weight"]?.tensor().values == store["stem.stem1.conv.weight"]?.tensor().values)
+    var damaged = store
+    damaged["stem.stem1.conv.weight"] = nil
+    try Safetensors.write(damaged, to: path)
+    #expect(throws: HGNetError.self) {
+      try WeightsFile(contentsOf: path, model: .b0, options: other, allowsNewHead: true)
+    }
+  }
+
+  @Test("Weights of another model are named")
+  func otherModel() throws {
+    try Safetensors.write(try parameters(.b1), to: folder.file("b1.safetensors"))
+    let error = #expect(throws: HGNetError.self) {
+      try WeightsFile(contentsOf: folder.file("b1.safetensors"), model: .b0)
+    }
+    #expect(error?.code == .parameterMismatch)
+    #expect(error?.message.contains("PPHGNetV2_B1") == true, "\(error?.description ?? "")")
+  }
+
+  @Test(
+    "What is not weights says what it is",
+    arguments: [
+      ("a.pdparams", [], .malformedData, "empty"), ("a.safetensors", [], .malformedData, "empty"),
+      ("a.pdparams", Array("<!DOCTYPE html>".utf8), .malformedData, "web page"),
+      ("a.pdparams", [0xFF, 0xD8, 0xFF, 0xE0], .malformedData, "picture"),
+      ("a.bin", Array("version https://git-lfs".utf8), .malformedData, "LFS"),
+      ("a.xyz", [1, 2, 3, 4], .malformedData, "something else"), ("a.pdparams", [1, 2, 3], .malformedData, ""),
+      ("a.safetensors", [8, 0, 0, 0, 0, 0, 0, 0], .malformedData, ""),
+    ] as [(String, [UInt8], HGNetError.Code, String)])
+  func foreign(name: String, bytes: [UInt8], code: HGNetError.Code, word: String) throws {
+    let path = try folder.write(bytes, to: name)
+    let error = #expect(throws: HGNetError.self) { try WeightsFile(contentsOf: path) }
+    #expect(error?.code == code)
+    #expect(error?.context.path == path)
+    #expect(error?.message.contains(word) == true || word.isEmpty, "\(error?.description ?? "")")
+  }
+
+  @Test("Missing files and folders without a model")
+  func absent() throws {
+    let missing = #expect(throws: HGNetError.self) { try WeightsFile(contentsOf: folder.file("none.pdparams")) }
+    #expect(missing?.code == .fileNotFound)
+    let empty = #expect(throws: HGNetError.self) { try WeightsFile(contentsOf: folder.path) }
+    #expect(empty?.code == .fileNotFound)
+    #expect(empty?.message.contains("inference") == true)
+  }
+}
