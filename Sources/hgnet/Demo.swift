@@ -50,8 +50,9 @@ struct Demo: ParsableCommand {
     try StandardOutput.write(
       """
 
-      The weights are random numbers (seed \(seed)), not trained: the classes and scores mean nothing. What is shown is the
-      whole way from a picture to classes, that both files of weights give the same scores, and how long it takes.
+      The weights are random numbers (seed \(seed)), not trained: the classes and scores mean nothing, and most pictures get
+      the same. What is shown is the whole way from a picture to classes, that both files of weights give the same scores,
+      and how long it takes.
 
       Next, on the same files or on your own:
         hgnet predict \(paths[0]) --weights \(weights[0].path)
