@@ -13,7 +13,8 @@ struct Infer: AsyncParsableCommand {
       Reads Arch, Infer and Global.pretrained_model of a PaddleClas configuration and prints one line per batch, as \
       tools/infer.py does. Example:
 
-        hgnet infer -c Configs/PPHGNetV2_B4.yaml -o Infer.infer_imgs=photos -o Global.pretrained_model=best_model
+        hgnet infer -c Configs/PPHGNetV2_B4.yaml -o Infer.infer_imgs=photos \\
+          -o Global.pretrained_model=best_model
       """)
 
   @OptionGroup var options: ConfigurationOptions

@@ -18,10 +18,11 @@ struct Predict: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Classify pictures or folders of pictures.",
     discussion: """
-      Short form:  hgnet predict photo.jpg --weights best_model.pdparams
-                   hgnet predict photos/ --model PPHGNetV2_B4 --top-k 3 --json
+      Short form:
+        hgnet predict photo.jpg --weights best_model.pdparams
+        hgnet predict photos/ --model PPHGNetV2_B4 --top-k 3 --json
       With a deployment configuration, as deploy/python/predict_cls.py:
-                   hgnet predict -c Configs/inference_cls.yaml -o Global.infer_imgs=photos
+        hgnet predict -c Configs/inference_cls.yaml -o Global.infer_imgs=photos
       """)
 
   @Argument(help: ArgumentHelp("Pictures and folders.", valueName: "path"))

@@ -10,7 +10,8 @@ struct BadInputTests {
   let workspace: Workspace
   let weights: String
   let picture: String
-  let yaml = "Arch: {name: PPHGNetV2_B0, class_num: 4, class_expand: 32}\nInfer:\n  infer_imgs: p.png\n"
+  let yaml =
+    "Arch: {name: PPHGNetV2_B0, class_num: 4, class_expand: 32}\nInfer:\n  infer_imgs: p.png\n"
     + "  transforms: [{CropImage: {size: 32}}, {NormalizeImage: }]\n"
 
   init() throws {
@@ -27,7 +28,9 @@ struct BadInputTests {
     let run = try ToolRun(arguments, folder: workspace.url.path)
     #expect(run.status == status, "\(arguments): \(run.errors)")
     #expect(run.output.isEmpty, "\(run.output)")
-    let lines = run.errors.split(separator: "\n").filter { $0.hasPrefix("hgnet: error:") || $0.hasPrefix("hgnet: warning:") }
+    let lines = run.errors.split(separator: "\n").filter {
+      $0.hasPrefix("hgnet: error:") || $0.hasPrefix("hgnet: warning:")
+    }
     #expect(lines.count == 1, "\(run.errors)")
     for word in words { #expect(run.errors.contains(word), "\(arguments): expected \(word) in \(run.errors)") }
   }
@@ -41,20 +44,24 @@ struct BadInputTests {
     try predict("none.pdparams", 66, "none.pdparams", "no such file")
     try predict(".", 66, "inference")
     try predict(try workspace.write("", "empty.pdparams"), 65, "empty.pdparams", "empty")
-    try predict(try workspace.write(Data((0..<2000).map { UInt8(truncatingIfNeeded: $0 &* 77 >> 3) }), "random.pdparams"), 65, "random.pdparams")
+    try predict(
+      try workspace.write(Data((0..<2000).map { UInt8(truncatingIfNeeded: $0 &* 77 >> 3) }), "random.pdparams"), 65,
+      "random.pdparams")
     let whole = try Data(contentsOf: URL(fileURLWithPath: weights))
     try predict(try workspace.write(whole.prefix(whole.count / 2), "half.safetensors"), 65, "half.safetensors")
     try predict(try workspace.write(whole.prefix(100), "head.safetensors"), 65, "head.safetensors")
     try predict(try workspace.write("<html>404</html>", "page.pdparams"), 65, "web page")
     try predict(try workspace.write(Data(contentsOf: URL(fileURLWithPath: picture)), "p.pdparams"), 65, "picture")
-    let header = "{\"stem.stem1.conv.weight\":{\"dtype\":\"F32\",\"shape\":[1152921504606846976],\"data_offsets\":[0,4]}}"
+    let header =
+      "{\"stem.stem1.conv.weight\":{\"dtype\":\"F32\",\"shape\":[1152921504606846976],\"data_offsets\":[0,4]}}"
     var huge = Data()
     withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { huge.append(contentsOf: $0) }
     huge.append(Data(header.utf8))
     huge.append(Data(count: 4))
     try predict(try workspace.write(huge, "huge.safetensors"), 65, "huge.safetensors")
     // A pickle that would call os.system.
-    let pickle = Data([0x80, 2]) + Data("cos\nsystem\nX\u{4}\u{0}\u{0}\u{0}true\u{85}R.".unicodeScalars.map { UInt8($0.value) })
+    let pickle =
+      Data([0x80, 2]) + Data("cos\nsystem\nX\u{4}\u{0}\u{0}\u{0}true\u{85}R.".unicodeScalars.map { UInt8($0.value) })
     try predict(try workspace.write(pickle, "evil.pdparams"), 65, "evil.pdparams", "os")
   }
 
@@ -107,7 +114,8 @@ struct BadInputTests {
     let file = try workspace.write(yaml, "c.yaml")
     try refuse(["infer", "-c", file, "-o", "nonsense"], status: 64, mentions: ["KEY=VALUE"])
     try refuse(["infer", "-c", file, "-o", "Arch.nam=x"], status: 78, mentions: ["Arch.name"])
-    try refuse(["infer", "-c", file, "-o", "Arch.name=PPHGNetV2_B7"], status: 78, mentions: ["Arch.name", "PPHGNetV2_B"])
+    try refuse(
+      ["infer", "-c", file, "-o", "Arch.name=PPHGNetV2_B7"], status: 78, mentions: ["Arch.name", "PPHGNetV2_B"])
   }
 
   @Test("Tensors and outputs")

@@ -5,7 +5,9 @@ import Testing
 struct HelpTests {
   static let folder = ToolRun.packageRoot.appendingPathComponent("Tests/Fixtures/tool")
 
-  @Test("The help is what people have read before", arguments: ["", "predict", "infer", "run", "preprocess", "summary", "bench"])
+  @Test(
+    "The help is what people have read before",
+    arguments: ["", "predict", "infer", "run", "preprocess", "summary", "bench"])
   func snapshot(command: String) throws {
     let run = try ToolRun(command.isEmpty ? ["--help"] : [command, "--help"], environment: ["COLUMNS": "100"])
     #expect(run.status == 0)
@@ -16,7 +18,12 @@ struct HelpTests {
     #expect(run.output == (try String(contentsOf: file, encoding: .utf8)))
   }
 
-  @Test("Wrong usage", arguments: [["nonsense"], ["predict"], ["run"], ["bench", "b0", "--batch", "0"], ["bench", "b0", "--input-size", "0x5"], ["predict", "x.jpg", "--top-k", "0"]])
+  @Test(
+    "Wrong usage",
+    arguments: [
+      ["nonsense"], ["predict"], ["run"], ["bench", "b0", "--batch", "0"], ["bench", "b0", "--input-size", "0x5"],
+      ["predict", "x.jpg", "--top-k", "0"],
+    ])
   func usage(arguments: [String]) throws {
     let run = try ToolRun(arguments)
     #expect(run.status == 64)

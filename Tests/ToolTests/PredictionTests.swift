@@ -60,7 +60,9 @@ struct PredictionTests {
 
   @Test("infer saves one JSON list", arguments: ["out", "out.json"])
   func save(name: String) throws {
-    let run = try run(["infer", "-c", configuration, "-o", "Global.pretrained_model=\(weights)", "-o", "Infer.save_dir=\(name)"])
+    let run = try run([
+      "infer", "-c", configuration, "-o", "Global.pretrained_model=\(weights)", "-o", "Infer.save_dir=\(name)",
+    ])
     #expect(run.status == 65)
     #expect(run.output.isEmpty)
     let saved = try #require(
@@ -74,7 +76,9 @@ struct PredictionTests {
   @Test("A list file names the pictures")
   func list() throws {
     try workspace.write("2.png 1\n0.png 0\n", "list.txt")
-    let run = try run(["infer", "-c", configuration, "-o", "Global.pretrained_model=b0.pdparams", "-o", "Infer.infer_list=list.txt"])
+    let run = try run([
+      "infer", "-c", configuration, "-o", "Global.pretrained_model=b0.pdparams", "-o", "Infer.infer_list=list.txt",
+    ])
     #expect(run.status == 0)
     #expect(run.output.contains("pictures/0.png"))
     #expect(!run.output.contains("pictures/1.png"))
@@ -89,13 +93,16 @@ struct PredictionTests {
       ])
     #expect(run.status == 0)
     #expect(run.output.contains("{'class_ids': [0, 1, 2, 3], 'scores': ["))
-    #expect(run.output.contains("'label_names': ['red', 'light green, lime', \"it's blue\", 'grey'], 'file_name': 'pictures/0.png'}"))
+    #expect(
+      run.output.contains(
+        "'label_names': ['red', 'light green, lime', \"it's blue\", 'grey'], 'file_name': 'pictures/0.png'}"))
   }
 
   @Test("predict with -c prints the deployment's lines")
   func deployment() throws {
     let run = try run([
-      "predict", "-c", ToolRun.packageRoot.path + "/Configs/inference_cls.yaml", "-o", "Global.infer_imgs=pictures", "-o",
+      "predict", "-c", ToolRun.packageRoot.path + "/Configs/inference_cls.yaml", "-o", "Global.infer_imgs=pictures",
+      "-o",
       "PostProcess.Topk.class_id_map_file=labels.txt", "-o", "PostProcess.Topk.topk=2", "--weights", weights,
     ])
     #expect(run.status == 65)
