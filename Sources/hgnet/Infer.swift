@@ -23,6 +23,11 @@ struct Infer: AsyncParsableCommand {
   @Flag(help: "Never touch the network; published weights must have been fetched before.")
   var offline = false
 
+  @Flag(
+    name: .customLong("new-head"),
+    help: "Let the classifier differ from the weights (another class_num); it then has random values.")
+  var newHead = false
+
   @Flag(help: "Print one JSON list for all pictures, instead of the lines of tools/infer.py.")
   var json = false
 
@@ -53,7 +58,11 @@ struct Infer: AsyncParsableCommand {
     case .file(let path): file = path
     case .published(let weights): file = try await ModelSource.published(weights, isOffline: offline)
     }
-    let weights = try WeightsFile(contentsOf: file, model: model, options: modelOptions)
+    let weights = try WeightsFile(
+      contentsOf: file, model: model, options: modelOptions, allowsNewHead: newHead)
+    if !weights.report.fresh.isEmpty {
+      StandardError.write("hgnet: warning: the classifier is new and untrained: \(weights.report.summary)")
+    }
     if options.verbose {
       StandardError.write("hgnet: \(weights.path): \(weights.format.title): \(weights.report.summary)")
     }

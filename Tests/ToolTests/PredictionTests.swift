@@ -98,6 +98,18 @@ struct PredictionTests {
         "'label_names': ['red', 'light green, lime', \"it's blue\", 'grey'], 'file_name': 'pictures/0.png'}"))
   }
 
+  @Test("Another number of classes needs --new-head")
+  func newHead() throws {
+    let arguments = [
+      "infer", "-c", configuration, "-o", "Global.pretrained_model=b0", "-o", "Infer.infer_imgs=pictures/0.png", "-o",
+      "Arch.class_num=6",
+    ]
+    #expect(try run(arguments).status == 65)
+    let allowed = try run(arguments + ["--new-head"])
+    #expect(allowed.status == 0)
+    #expect(allowed.errors.contains("new and untrained"))
+  }
+
   @Test("predict with -c prints the deployment's lines")
   func deployment() throws {
     let run = try run([
