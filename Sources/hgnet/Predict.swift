@@ -41,7 +41,10 @@ struct Predict: AsyncParsableCommand {
   @Option(name: .customLong("top-k"), help: ArgumentHelp("How many classes are told (default: 5).", valueName: "k"))
   var topK: Int?
 
-  @Option(help: ArgumentHelp("Tell every class whose score reaches this, instead of the best.", valueName: "score"))
+  @Option(
+    help: ArgumentHelp(
+      "For several labels per picture: tell every class whose sigmoid reaches this, instead of the best.",
+      valueName: "score"))
   var threshold: Double?
 
   @Option(help: ArgumentHelp("Names of the classes: lines \"index name\".", valueName: "file"))
