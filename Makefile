@@ -21,7 +21,7 @@ demo: build ## Draw pictures, write a model, classify; needs no network once it 
 	.build/release/hgnet demo --output .build/demo
 
 test: bootstrap ## Run all tests.
-	$(SWIFT) test -c release
+	$(SWIFT) test -c release --disable-xctest
 
 check: ## Lint the sources and check the import floors.
 	Scripts/check

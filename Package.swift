@@ -32,11 +32,14 @@ let package = Package(
     .target(
       name: "HGNetVision", dependencies: ["HGNetCore", "CHGNetKernels", "CHGNetSystem"], exclude: ["README.md"]),
     // Floor 3.
-    .target(name: "HGNet", dependencies: ["HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision"]),
+    .target(
+      name: "HGNet", dependencies: ["HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision"],
+      exclude: ["README.md"]),
     // Floor 4.
     .target(
       name: "HGNetConfiguration",
-      dependencies: ["HGNetCore", "HGNetModels", "HGNetVision", "HGNet", .product(name: "Yams", package: "Yams")]),
+      dependencies: ["HGNetCore", "HGNetModels", "HGNetVision", "HGNet", .product(name: "Yams", package: "Yams")],
+      exclude: ["README.md"]),
     .target(
       name: "HGNetDownload", dependencies: ["HGNetCore", "HGNetModels", "HGNetFormats", "HGNet"],
       exclude: ["README.md"]),
@@ -46,7 +49,8 @@ let package = Package(
       dependencies: [
         "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration",
         "HGNetDownload", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ]),
+      ],
+      exclude: ["README.md"]),
     // Tests mirror Sources.
     .testTarget(name: "HGNetCoreTests", dependencies: ["HGNetCore"]),
     .testTarget(name: "HGNetModelsTests", dependencies: ["HGNetModels", "HGNetCore"]),
