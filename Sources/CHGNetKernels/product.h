@@ -71,9 +71,11 @@ HG_INLINE void hg_block_run(const hg_block *b, const int R, const int P) {
   HG_UNROLL for (int r = 0; r < R; r++)
     HG_UNROLL for (int v = 0; v < V; v++) hg_store(spill[r] + v * HG_LANES, sum[r][v]);
   for (int r = 0; r < R; r++) {
-    float *c = b->output + r * b->output_stride;
-    const float *residual = b->residual ? b->residual + r * e->residual_stride : NULL;
-    for (int n = 0; n < b->columns; n++) c[n] = residual ? spill[r][n] + residual[n] : spill[r][n];
+    for (int n = 0; n < b->columns; n += HG_LANES) {
+      hg_vector x = hg_load(spill[r] + n);
+      if (b->residual) x += hg_load_some(b->residual + r * e->residual_stride + n, b->columns - n);
+      hg_store_some(b->output + r * b->output_stride + n, x, b->columns - n);
+    }
   }
 }
 

@@ -16,10 +16,18 @@ HG_INLINE hg_vector hg_max(hg_vector x, hg_vector lower) {
   return (hg_vector)((take & (hg_mask)lower) | (~take & (hg_mask)x));
 }
 
+// Fewer values than a vector has lanes, in pieces of constant size.
+HG_INLINE void hg_copy_some(float *to, const float *from, int count) {
+  if (HG_LANES > 8 && count & 8) __builtin_memcpy(to, from, 32), to += 8, from += 8;
+  if (HG_LANES > 4 && count & 4) __builtin_memcpy(to, from, 16), to += 4, from += 4;
+  if (count & 2) __builtin_memcpy(to, from, 8), to += 2, from += 2;
+  if (count & 1) *to = *from;
+}
+
 HG_INLINE hg_vector hg_load_some(const float *p, int count) {
   if (count >= HG_LANES) return hg_load(p);
   float lanes[HG_LANES] = {0};
-  _Pragma("clang loop vectorize(disable) unroll(disable)") for (int i = 0; i < count; i++) lanes[i] = p[i];
+  if (count > 0) hg_copy_some(lanes, p, count);
   return hg_load(lanes);
 }
 HG_INLINE void hg_store_some(float *p, hg_vector v, int count) {
@@ -29,7 +37,7 @@ HG_INLINE void hg_store_some(float *p, hg_vector v, int count) {
   }
   float lanes[HG_LANES];
   hg_store(lanes, v);
-  _Pragma("clang loop vectorize(disable) unroll(disable)") for (int i = 0; i < count; i++) p[i] = lanes[i];
+  if (count > 0) hg_copy_some(p, lanes, count);
 }
 
 // The epilogue of one vector; residual is NULL or points at its first value.

@@ -87,17 +87,18 @@ static void HG_NAME(hg_depthwise)(const void *descriptor, int32_t task, float *s
 
 // The maximum of `count` pixels; a constant count unrolls.
 HG_INLINE void hg_maximum(const float *const *pixels, const int count, float *output, int channels) {
-  for (int c = 0; c < channels; c += HG_LANES) {
-    const int lanes = channels - c;
-    if (lanes >= HG_LANES) {
-      hg_vector best = hg_load(pixels[0] + c);
-      for (int i = 1; i < count; i++) best = hg_max(hg_load(pixels[i] + c), best);
-      hg_store(output + c, best);
-    } else {
-      hg_vector best = hg_load_some(pixels[0] + c, lanes);
-      for (int i = 1; i < count; i++) best = hg_max(hg_load_some(pixels[i] + c, lanes), best);
-      hg_store_some(output + c, best, lanes);
-    }
+  if (channels < HG_LANES) {
+    hg_vector best = hg_load_some(pixels[0], channels);
+    for (int i = 1; i < count; i++) best = hg_max(hg_load_some(pixels[i], channels), best);
+    hg_store_some(output, best, channels);
+    return;
+  }
+  for (int next = 0; next < channels; next += HG_LANES) {
+    // The last vector overlaps the one before, which writes the same values twice.
+    const int c = next + HG_LANES <= channels ? next : channels - HG_LANES;
+    hg_vector best = hg_load(pixels[0] + c);
+    for (int i = 1; i < count; i++) best = hg_max(hg_load(pixels[i] + c), best);
+    hg_store(output + c, best);
   }
 }
 
