@@ -4,10 +4,13 @@
 extern const hg_kernels hg_kernels_reference;
 #if defined(__x86_64__)
 extern const hg_kernels hg_kernels_avx512, hg_kernels_avx2, hg_kernels_baseline;
+extern const hg_training_kernels hg_training_kernels_avx512, hg_training_kernels_avx2, hg_training_kernels_baseline;
 #elif defined(__aarch64__)
 extern const hg_kernels hg_kernels_neon;
+extern const hg_training_kernels hg_training_kernels_neon;
 #else
 extern const hg_kernels hg_kernels_baseline;
+extern const hg_training_kernels hg_training_kernels_baseline;
 #endif
 
 static int32_t list(const hg_kernels *found[4]) {
@@ -38,4 +41,19 @@ const hg_kernels *hg_kernels_at(int32_t index) {
   const hg_kernels *found[4];
   const int32_t count = list(found);
   return found[index < 0 || index >= count ? count - 1 : index];
+}
+
+const hg_training_kernels *hg_training_kernels_at(int32_t index) {
+  const hg_kernels *kernels = hg_kernels_at(index);
+#if defined(__x86_64__)
+  if (kernels == &hg_kernels_avx512) return &hg_training_kernels_avx512;
+  if (kernels == &hg_kernels_avx2) return &hg_training_kernels_avx2;
+  return &hg_training_kernels_baseline;
+#elif defined(__aarch64__)
+  (void)kernels;
+  return &hg_training_kernels_neon;
+#else
+  (void)kernels;
+  return &hg_training_kernels_baseline;
+#endif
 }

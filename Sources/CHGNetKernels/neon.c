@@ -15,5 +15,6 @@
 #include "product.h"
 #include "winograd.h"
 #include "windows.h"
+#include "training.h"
 
 #endif

@@ -156,7 +156,7 @@ static void HG_NAME(hg_product)(const void *descriptor, int32_t task, float *scr
         hg_block b = {
             .rows = rows, .taps = 1, .first = k0, .channels = k1 - k0,
             .weights = d->weights + ((int64_t)p * K + k0) * HG_PANEL, .tap_distance = 0,
-            .panel_distance = K * HG_PANEL, .bias = k0 ? NULL : d->bias + p * HG_PANEL,
+            .panel_distance = K * HG_PANEL, .bias = k0 || d->is_added ? NULL : d->bias + p * HG_PANEL,
             .output = d->output + row * d->output_stride + p * HG_PANEL, .output_stride = d->output_stride,
             .residual = k1 == K && d->epilogue.residual
                 ? d->epilogue.residual + row * d->epilogue.residual_stride + p * HG_PANEL : NULL,

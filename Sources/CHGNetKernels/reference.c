@@ -21,7 +21,7 @@ static void product(const void *descriptor, int32_t task, float *scratch) {
   const int32_t n1 = (int32_t)least((int64_t)n0 + d->panels_per_task * HG_PANEL, d->columns);
   for (int64_t row = row0; row < row1; row++)
     for (int32_t n = n0; n < n1; n++) {
-      double sum = d->bias[n];
+      double sum = d->is_added ? d->output[row * d->output_stride + n] : d->bias[n];
       for (int64_t k = 0; k < d->channels; k++)
         sum += (double)d->input[row * d->input_stride + k] *
                d->weights[(n / HG_PANEL * (int64_t)d->channels + k) * HG_PANEL + n % HG_PANEL];

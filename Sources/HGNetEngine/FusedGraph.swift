@@ -19,7 +19,7 @@ struct FusedGraph {
   /// A step of the affine part of an epilogue.
   enum AffineStep: Hashable {
     case affine(scale: String, bias: String)
-    case factor(Float)
+    case dropout(probability: Float)
   }
 
   struct Node {
@@ -56,7 +56,7 @@ struct FusedGraph {
       case .batchNormalization(let normalization): fused.kind = .convolution(.identity(node, graph), normalization)
       case .relu: fused.isRectified = true
       case .affine(let scale, let bias): fused.affine = [.affine(scale: scale, bias: bias)]
-      case .dropout(let probability): fused.affine = [.factor(1 - probability)]
+      case .dropout(let probability): fused.affine = [.dropout(probability: probability)]
       case .flatten: break
       case .sigmoid: fused.kind = .sigmoid
       case .softmax: fused.kind = .softmax
@@ -137,7 +137,7 @@ struct FusedGraph {
       guard let node = nodes[index], node.kind == .copy, !node.isRectified, node.residual == nil else { continue }
       let source = producer(of: node.inputs[0])
       guard let before = nodes[source] else { continue }
-      let doesNothing = node.affine.allSatisfy { $0 == .factor(1) }
+      let doesNothing = node.affine.allSatisfy { $0 == .dropout(probability: 0) }
       guard doesNothing || (readerCounts()[source] == 1 && before.hasEpilogue && before.residual == nil) else {
         continue
       }

@@ -15,13 +15,19 @@ import HGNetCore
 /// baseline rounds twice. Threads: safe to share.
 public struct InstructionSet: Sendable, CustomStringConvertible {
   nonisolated(unsafe) let kernels: UnsafePointer<hg_kernels>
+  nonisolated(unsafe) let trainingKernels: UnsafePointer<hg_training_kernels>
+
+  private init(index: Int32) {
+    kernels = hg_kernels_at(index)
+    trainingKernels = hg_training_kernels_at(index)
+  }
 
   /// The name: `avx512`, `avx2`, `neon`, `baseline` or `reference`.
   public var description: String { String(cString: kernels.pointee.name) }
 
   /// All implementations for this processor, fastest first; the scalar reference comes last.
   public static var available: [InstructionSet] {
-    (0..<hg_kernels_count()).map { InstructionSet(kernels: hg_kernels_at($0)) }
+    (0..<hg_kernels_count()).map { InstructionSet(index: $0) }
   }
 
   /// The fastest one, or the one that the environment variable `HGNET_INSTRUCTION_SET` names where it is available.
@@ -32,6 +38,6 @@ public struct InstructionSet: Sendable, CustomStringConvertible {
     {
       return named
     }
-    return all.first ?? InstructionSet(kernels: hg_kernels_at(0))
+    return all.first ?? InstructionSet(index: 0)
   }
 }

@@ -110,9 +110,9 @@ struct ParameterReader {
         let factor = try scalar(scaleName, layer: node.name)
         scale *= factor
         shift = shift * factor + (try scalar(biasName, layer: node.name))
-      case .factor(let factor):
-        scale *= factor
-        shift *= factor
+      case .dropout(let probability):
+        scale *= 1 - probability
+        shift *= 1 - probability
       }
     }
     return EpilogueValues(lower: node.isRectified ? 0 : -.infinity, scale: scale, shift: shift)

@@ -30,13 +30,17 @@ extension Plan.Step {
     switch work {
     case .product(let rows, let inputFeatures, let columns, let rowsPerTask, let panelsPerTask, let channelsPerBlock):
       let panels = (columns + 15) / 16
+      // Partial sums pass through the output, so that adding to it means to start from it.
+      let isAdded = residual == output
+      var finish = finish
+      if isAdded { finish.residual = nil }
       write(
         hg_product(
           input: source, input_stride: input.stride, rows: Int64(rows), channels: Int32(inputFeatures),
           columns: Int32(columns), weights: packed, bias: bias, output: target, output_stride: output.stride,
           epilogue: finish, rows_per_task: Int32(rowsPerTask), panels_per_task: Int32(panelsPerTask),
           column_tasks: Int32((panels + panelsPerTask - 1) / panelsPerTask),
-          channels_per_block: Int32(channelsPerBlock)))
+          channels_per_block: Int32(channelsPerBlock), is_added: isAdded ? 1 : 0))
       return kernels.product
     case .convolution(let geometry, let columns, let pixelsPerTask):
       write(

@@ -103,7 +103,7 @@ final class TestMemory {
             epilogue: epilogue(
               useResidual ? residual : nil, stride: columns + 1, rectified: rectified, affine: affine),
             rows_per_task: Int32(shape[3]), panels_per_task: Int32(shape[4]), column_tasks: Int32(columnTasks),
-            channels_per_block: Int32(shape[5]))
+            channels_per_block: Int32(shape[5]), is_added: 0)
         }
       }
     }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "CHGNetResample.h"
+#include "CHGNetTraining.h"
 
 #define HG_PANEL 16
 
@@ -26,7 +27,8 @@ typedef struct {
 } hg_epilogue;
 
 // out[row][n] = bias[n] + sum over k of in[row][k] * weights[k][n].
-// weights: [panels][channels][16], bias: [panels * 16] (padded with zeros).
+// weights: [panels][channels][16], bias: [panels * 16] (padded with zeros). is_added: start from what is in the output
+// instead of the bias; a residual must then be another array.
 // Task t: block of rows t / column_tasks, block of panels t % column_tasks.
 typedef struct {
   const float *_Nonnull input;
@@ -43,6 +45,7 @@ typedef struct {
   int32_t panels_per_task;
   int32_t column_tasks;
   int32_t channels_per_block;
+  int32_t is_added;
 } hg_product;
 
 // Where a windowed operator reads and writes. Pixels are dense in rows: row distance = width * stride.

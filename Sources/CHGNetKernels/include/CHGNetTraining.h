@@ -1,0 +1,166 @@
+// What training adds to the kernels: batch statistics, gradients, and packing of weights that change at every step.
+//
+// Conventions as in CHGNetKernels.h. Sums over pixels are cut into chunks whose number depends on shapes alone and are
+// joined in ascending order in double, so that the same bits come out for any number of threads.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Weights into panels. Element (column, channel, tap) is weight[column * column_stride + channel * channel_stride + tap],
+// taps in reverse order if is_flipped: with the strides exchanged these are the weights of the data gradient.
+// To [panels][taps][channels][16], or [36][panels][channels][16] if is_winograd. Task t: panel t.
+typedef struct {
+  const float *_Nonnull weight;
+  int64_t column_stride, channel_stride;
+  int32_t columns, channels, taps;
+  int32_t is_flipped, is_winograd;
+  float *_Nonnull packed;
+} hg_pack;
+
+// Depthwise weights [channels][taps] to [taps][channels padded to 16]. One task.
+typedef struct {
+  const float *_Nonnull weight;
+  int32_t channels, taps, is_flipped;
+  float *_Nonnull packed;
+} hg_pack_channels;
+
+// A convolution's result with what follows it: y = k z + o per channel; r = max(y, lower); out = scale r + shift + residual.
+// With batch normalisation k = gamma / deviation and o = beta - mean k; without it k = 1 and o = bias.
+typedef struct {
+  float *_Nonnull z;  // [rows][channels], dense; the backward pass puts the gradient of z in its place
+  int64_t rows;
+  int32_t channels;
+  int32_t is_normalized;   // whether k and o come from batch statistics
+  int32_t is_rectified;
+  int32_t rows_per_chunk;  // of the sums
+  double *_Nonnull sums;   // [chunks][4][channels padded to 16]
+  float *_Nonnull k;       // [channels padded to 16], as are o, alpha, beta
+  float *_Nonnull o;
+  float *_Nonnull mean;
+  float *_Nonnull deviation;  // the inverse of the standard deviation
+  float *_Nonnull alpha;
+  float *_Nonnull beta;
+  float epsilon, momentum;
+  const float *_Nullable gamma;  // parameters; NULL where there is none
+  const float *_Nullable bias;   // beta of the normalisation, or the convolution's own bias
+  float *_Nullable running_mean;
+  float *_Nullable running_variance;
+  const float *_Nullable scale;
+  const float *_Nullable shift;
+  float *_Nullable gamma_gradient;  // added to; NULL: not wanted
+  float *_Nullable bias_gradient;
+  float *_Nullable scale_gradient;
+  float *_Nullable shift_gradient;
+  float *_Nonnull output;  // forward: the result; backward: its gradient
+  ptrdiff_t output_stride;
+  const float *_Nullable residual;
+  ptrdiff_t residual_stride;
+  int32_t rows_per_task;
+} hg_unit;
+
+// The gradient of dense weights: partial[chunk][tap][channel][column] = sum over the chunk's pixels of input × gradient.
+// A chunk is a run of output pixels. Task t: (chunk, tap, block of channels), blocks fastest.
+// scratch: hg_weight_gradient_scratch floats.
+typedef struct {
+  const float *_Nonnull input;
+  ptrdiff_t input_stride;
+  int32_t batch, height, width, channels;
+  const float *_Nonnull gradient;  // [pixels][columns], dense
+  int32_t output_height, output_width, columns;
+  int32_t kernel_height, kernel_width, stride_height, stride_width, padding_top, padding_left;
+  float *_Nonnull partial;
+  int32_t pixels_per_chunk, chunks;
+  int32_t channels_per_task;
+} hg_weight_gradient;
+
+// Adds the chunks in order and adds the result to the gradient at
+// column * column_stride + channel * channel_stride + tap. Task t: block of 16 channels.
+typedef struct {
+  const float *_Nonnull partial;
+  int32_t chunks, taps, channels, columns;
+  float *_Nonnull gradient;
+  int64_t column_stride, channel_stride;
+} hg_weight_gradient_join;
+
+// The gradient of depthwise weights, added to [channels][taps]. Task t: block of 16 channels.
+typedef struct {
+  const float *_Nonnull input;
+  ptrdiff_t input_stride;
+  int32_t batch, height, width, channels;
+  const float *_Nonnull gradient;
+  int32_t output_height, output_width;
+  int32_t kernel_height, kernel_width, stride_height, stride_width, padding_top, padding_left;
+  float *_Nonnull weight_gradient;
+} hg_depthwise_gradient;
+
+// Spreads [batch][height][width][channels] over a grid with stride - 1 zeros between pixels. Task t: an output row.
+typedef struct {
+  const float *_Nonnull input;
+  int32_t batch, height, width, channels, stride_height, stride_width;
+  float *_Nonnull output;
+} hg_dilate;
+
+// The gradient of maximum pooling goes to the first largest pixel of each window and is added.
+// Task t: (image, block of 16 channels).
+typedef struct {
+  const float *_Nonnull input;
+  ptrdiff_t input_stride;
+  int32_t batch, height, width, channels;
+  const float *_Nonnull gradient;
+  ptrdiff_t gradient_stride;
+  int32_t output_height, output_width;
+  int32_t kernel_height, kernel_width, stride_height, stride_width, padding_top, padding_left;
+  float *_Nonnull input_gradient;
+  ptrdiff_t input_gradient_stride;
+} hg_maximum_pool_gradient;
+
+enum {
+  HG_GRADIENT_ZERO = 0,     // target = 0
+  HG_GRADIENT_ADD = 1,      // target += gradient
+  HG_GRADIENT_MEAN = 2,     // target += gradient[image] / rows_per_image
+  HG_GRADIENT_GATED = 3,    // target += gradient * factor[image]
+  HG_GRADIENT_SIGMOID = 4,  // target += gradient * factor * (1 - factor)
+  HG_GRADIENT_MASK = 5      // target = target * factor, elementwise (dropout)
+};
+
+// Gradients of elementwise work over rows of channels. Task t: block of rows.
+typedef struct {
+  int32_t kind;
+  int64_t rows, rows_per_image;
+  int32_t channels;
+  float *_Nonnull target;
+  ptrdiff_t target_stride;
+  const float *_Nullable gradient;
+  ptrdiff_t gradient_stride;
+  const float *_Nullable factor;
+  ptrdiff_t factor_stride;
+  int32_t rows_per_task;
+} hg_elementwise_gradient;
+
+// The gradient of a gate: target[image] += sum over pixels of gradient × input. Task t: an image.
+typedef struct {
+  const float *_Nonnull input;
+  ptrdiff_t input_stride;
+  const float *_Nonnull gradient;
+  ptrdiff_t gradient_stride;
+  int32_t batch, pixels, channels;
+  float *_Nonnull target;
+  ptrdiff_t target_stride;
+} hg_gate_gradient;
+
+int64_t hg_weight_gradient_scratch(int32_t channels_per_task, int32_t columns);
+
+typedef void (*hg_training_task)(const void *_Nonnull descriptor, int32_t task, float *_Nullable scratch);
+
+// The training kernels of one instruction set. Of a unit: sums and statistics, then apply; in the backward pass
+// gradient_sums, gradient_finish, gradient_apply. Tasks of sums and gradient_sums: chunks; of statistics and
+// gradient_finish: one; of apply and gradient_apply: blocks of rows.
+typedef struct {
+  hg_training_task _Nonnull pack, pack_channels, sums, statistics, apply, gradient_sums, gradient_finish, gradient_apply,
+      weight_gradient, weight_gradient_join, depthwise_gradient, dilate, maximum_pool_gradient, elementwise_gradient,
+      gate_gradient;
+} hg_training_kernels;
+
+// In the order of hg_kernels_at.
+const hg_training_kernels *_Nonnull hg_training_kernels_at(int32_t index);

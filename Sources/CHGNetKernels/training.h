@@ -1,0 +1,454 @@
+// Training kernels over vector.h and product.h; included once per instruction set.
+typedef double hg_wide __attribute__((vector_size(8 * HG_LANES), aligned(8)));
+
+#define HG_PADDED(channels) (((channels) + HG_PANEL - 1) / HG_PANEL * HG_PANEL)
+
+static void HG_NAME(hg_pack_task)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_pack *d = descriptor;
+  const int64_t panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
+  const int columns = hg_min(HG_PANEL, d->columns - task * HG_PANEL);
+  const float *from = d->weight + (int64_t)task * HG_PANEL * d->column_stride;
+  if (d->is_winograd) {
+    const int64_t distance = panels * d->channels * HG_PANEL;
+    for (int32_t c = 0; c < d->channels; c++) {
+      float g[9][HG_PANEL] = {{0}}, half[18][HG_PANEL], u[36][HG_PANEL];
+      for (int n = 0; n < columns; n++)
+        for (int tap = 0; tap < 9; tap++)
+          g[tap][n] = from[n * d->column_stride + c * d->channel_stride + (d->is_flipped ? 8 - tap : tap)];
+      for (int j = 0; j < 3; j++)
+        for (int n = 0; n < HG_PANEL; n++) {
+          const float a = g[j][n], b = g[3 + j][n], e = g[6 + j][n], even = (a + e) / -6, odd = b / 6;
+          const float low = a / 24 + e / 6, middle = b / 12;
+          half[j][n] = a / 4, half[3 + j][n] = even - odd, half[6 + j][n] = even + odd;
+          half[9 + j][n] = low + middle, half[12 + j][n] = low - middle, half[15 + j][n] = e;
+        }
+      for (int i = 0; i < 6; i++)
+        for (int n = 0; n < HG_PANEL; n++) {
+          const float a = half[i * 3][n], b = half[i * 3 + 1][n], e = half[i * 3 + 2][n], even = (a + e) / -6, odd = b / 6;
+          const float low = a / 24 + e / 6, middle = b / 12;
+          u[i * 6][n] = a / 4, u[i * 6 + 1][n] = even - odd, u[i * 6 + 2][n] = even + odd;
+          u[i * 6 + 3][n] = low + middle, u[i * 6 + 4][n] = low - middle, u[i * 6 + 5][n] = e;
+        }
+      float *to = d->packed + ((int64_t)task * d->channels + c) * HG_PANEL;
+      for (int point = 0; point < 36; point++) __builtin_memcpy(to + point * distance, u[point], sizeof u[point]);
+    }
+    return;
+  }
+  float *to = d->packed + (int64_t)task * d->taps * d->channels * HG_PANEL;
+  for (int tap = 0; tap < d->taps; tap++) {
+    const float *source = from + (d->is_flipped ? d->taps - 1 - tap : tap);
+    for (int64_t c = 0; c < d->channels; c++, to += HG_PANEL, source += d->channel_stride)
+      for (int n = 0; n < HG_PANEL; n++) to[n] = n < columns ? source[n * d->column_stride] : 0;
+  }
+}
+
+static void HG_NAME(hg_pack_channels_task)(const void *descriptor, int32_t task, float *scratch) {
+  (void)task, (void)scratch;
+  const hg_pack_channels *d = descriptor;
+  const int padded = HG_PADDED(d->channels);
+  for (int tap = 0; tap < d->taps; tap++)
+    for (int c = 0; c < padded; c++)
+      d->packed[tap * padded + c] =
+          c < d->channels ? d->weight[(int64_t)c * d->taps + (d->is_flipped ? d->taps - 1 - tap : tap)] : 0;
+}
+
+// Adds a float vector to doubles.
+HG_INLINE void hg_add_wide(double *to, hg_vector v) {
+  hg_wide *wide = (hg_wide *)to;
+  *wide += __builtin_convertvector(v, hg_wide);
+}
+
+static void HG_NAME(hg_unit_sums)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_unit *d = descriptor;
+  const int padded = HG_PADDED(d->channels);
+  double *sums = d->sums + (int64_t)task * 4 * padded;
+  const int64_t row0 = (int64_t)task * d->rows_per_chunk, row1 = hg_min(row0 + d->rows_per_chunk, d->rows);
+  __builtin_memset(sums, 0, sizeof(double) * 4 * (size_t)padded);
+  // Runs of 16 rows in float, then double.
+  for (int64_t first = row0; first < row1; first += 16) {
+    const int count = hg_min(16, row1 - first);
+    for (int c = 0; c < d->channels; c += HG_LANES) {
+      const int lanes = d->channels - c;
+      hg_vector sum = {0}, squares = {0};
+      for (int r = 0; r < count; r++) {
+        const hg_vector z = hg_load_some(d->z + (first + r) * d->channels + c, lanes);
+        sum += z;
+        squares += z * z;
+      }
+      hg_add_wide(sums + c, sum);
+      hg_add_wide(sums + padded + c, squares);
+    }
+  }
+}
+
+static void HG_NAME(hg_unit_statistics)(const void *descriptor, int32_t task, float *scratch) {
+  (void)task, (void)scratch;
+  const hg_unit *d = descriptor;
+  const int padded = HG_PADDED(d->channels);
+  const int64_t chunks = (d->rows + d->rows_per_chunk - 1) / d->rows_per_chunk;
+  for (int c = 0; c < d->channels; c++) {
+    if (!d->is_normalized) {
+      d->k[c] = 1;
+      d->o[c] = d->bias ? d->bias[c] : 0;
+      d->mean[c] = 0;
+      d->deviation[c] = 1;
+      continue;
+    }
+    double sum = 0, squares = 0;
+    for (int64_t chunk = 0; chunk < chunks; chunk++) {
+      sum += d->sums[chunk * 4 * padded + c];
+      squares += d->sums[chunk * 4 * padded + padded + c];
+    }
+    const double mean = sum / (double)d->rows, raw = squares / (double)d->rows - mean * mean;
+    const double variance = raw > 0 ? raw : 0, deviation = 1 / sqrt(variance + (double)d->epsilon);
+    d->mean[c] = (float)mean;
+    d->deviation[c] = (float)deviation;
+    d->k[c] = (float)(d->gamma[c] * deviation);
+    d->o[c] = (float)(d->bias[c] - mean * d->gamma[c] * deviation);
+    const double keep = d->momentum;
+    if (d->running_mean) d->running_mean[c] = (float)(d->running_mean[c] * keep + mean * (1 - keep));
+    if (d->running_variance) d->running_variance[c] = (float)(d->running_variance[c] * keep + variance * (1 - keep));
+  }
+}
+
+static void HG_NAME(hg_unit_apply)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_unit *d = descriptor;
+  const int64_t row0 = (int64_t)task * d->rows_per_task, row1 = hg_min(row0 + d->rows_per_task, d->rows);
+  const hg_vector lower = hg_splat(d->is_rectified ? 0 : -__builtin_inff());
+  const hg_vector scale = hg_splat(d->scale ? *d->scale : 1), shift = hg_splat(d->shift ? *d->shift : 0);
+  for (int64_t row = row0; row < row1; row++) {
+    const float *z = d->z + row * d->channels;
+    float *out = d->output + row * d->output_stride;
+    for (int c = 0; c < d->channels; c += HG_LANES) {
+      const int lanes = d->channels - c;
+      hg_vector y = hg_load_some(z + c, lanes) * hg_load(d->k + c) + hg_load(d->o + c);
+      y = hg_max(y, lower) * scale + shift;
+      if (d->residual) y += hg_load_some(d->residual + row * d->residual_stride + c, lanes);
+      hg_store_some(out + c, y, lanes);
+    }
+  }
+}
+
+// The gradient of y from that of the result, and y itself rectified.
+HG_INLINE hg_vector hg_unit_gradient(const hg_unit *d, hg_vector z, hg_vector gradient, int c, hg_vector scale, hg_vector *r) {
+  const hg_vector y = z * hg_load(d->k + c) + hg_load(d->o + c);
+  if (!d->is_rectified) {
+    *r = y;
+    return gradient * scale;
+  }
+  const hg_mask on = y > (hg_vector){0};
+  *r = (hg_vector)(on & (hg_mask)y);
+  return (hg_vector)(on & (hg_mask)(gradient * scale));
+}
+
+static void HG_NAME(hg_unit_gradient_sums)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_unit *d = descriptor;
+  const int padded = HG_PADDED(d->channels);
+  double *sums = d->sums + (int64_t)task * 4 * padded;
+  const int64_t row0 = (int64_t)task * d->rows_per_chunk, row1 = hg_min(row0 + d->rows_per_chunk, d->rows);
+  __builtin_memset(sums, 0, sizeof(double) * 4 * (size_t)padded);
+  const hg_vector scale = hg_splat(d->scale ? *d->scale : 1);
+  for (int64_t first = row0; first < row1; first += 16) {
+    const int count = hg_min(16, row1 - first);
+    for (int c = 0; c < d->channels; c += HG_LANES) {
+      const int lanes = d->channels - c;
+      const hg_vector mean = hg_load(d->mean + c);
+      hg_vector plain = {0}, centred = {0}, rectified = {0}, all = {0};
+      for (int i = 0; i < count; i++) {
+        const hg_vector z = hg_load_some(d->z + (first + i) * d->channels + c, lanes);
+        const hg_vector g = hg_load_some(d->output + (first + i) * d->output_stride + c, lanes);
+        hg_vector r;
+        const hg_vector dy = hg_unit_gradient(d, z, g, c, scale, &r);
+        plain += dy;
+        centred += dy * (z - mean);
+        rectified += g * r;
+        all += g;
+      }
+      hg_add_wide(sums + c, plain);
+      hg_add_wide(sums + padded + c, centred);
+      hg_add_wide(sums + 2 * padded + c, rectified);
+      hg_add_wide(sums + 3 * padded + c, all);
+    }
+  }
+}
+
+static void HG_NAME(hg_unit_gradient_finish)(const void *descriptor, int32_t task, float *scratch) {
+  (void)task, (void)scratch;
+  const hg_unit *d = descriptor;
+  const int padded = HG_PADDED(d->channels);
+  const int64_t chunks = (d->rows + d->rows_per_chunk - 1) / d->rows_per_chunk;
+  double scale = 0, shift = 0;
+  for (int c = 0; c < d->channels; c++) {
+    double plain = 0, centred = 0;
+    for (int64_t chunk = 0; chunk < chunks; chunk++) {
+      const double *sums = d->sums + chunk * 4 * padded + c;
+      plain += sums[0];
+      centred += sums[padded];
+      scale += sums[2 * padded];
+      shift += sums[3 * padded];
+    }
+    const double deviation = d->deviation[c];
+    if (d->bias_gradient) d->bias_gradient[c] += (float)plain;
+    if (d->gamma_gradient) d->gamma_gradient[c] += (float)(centred * deviation);
+    if (d->is_normalized) {
+      // dz = k (dy - mean(dy) - x̂ mean(dy x̂)), written as k dy + alpha z + beta.
+      const double k = d->k[c], c1 = plain / (double)d->rows, c2 = centred * deviation * deviation / (double)d->rows;
+      d->alpha[c] = (float)(-k * c2);
+      d->beta[c] = (float)(k * (c2 * d->mean[c] - c1));
+    } else {
+      d->alpha[c] = d->beta[c] = 0;
+    }
+  }
+  if (d->scale_gradient) *d->scale_gradient += (float)scale;
+  if (d->shift_gradient) *d->shift_gradient += (float)shift;
+}
+
+static void HG_NAME(hg_unit_gradient_apply)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_unit *d = descriptor;
+  const int64_t row0 = (int64_t)task * d->rows_per_task, row1 = hg_min(row0 + d->rows_per_task, d->rows);
+  const hg_vector scale = hg_splat(d->scale ? *d->scale : 1);
+  for (int64_t row = row0; row < row1; row++) {
+    float *at = d->z + row * d->channels;
+    const float *gradient = d->output + row * d->output_stride;
+    for (int c = 0; c < d->channels; c += HG_LANES) {
+      const int lanes = d->channels - c;
+      const hg_vector z = hg_load_some(at + c, lanes), g = hg_load_some(gradient + c, lanes);
+      hg_vector r;
+      const hg_vector dy = hg_unit_gradient(d, z, g, c, scale, &r);
+      hg_store_some(at + c, dy * hg_load(d->k + c) + (z * hg_load(d->alpha + c) + hg_load(d->beta + c)), lanes);
+    }
+  }
+}
+
+#define HG_GRADIENT_PIXELS 128
+
+// Pixels of a block are packed side by side (input [channels / R][pixels][R], gradient [panels][pixels][16]), so that the
+// register block streams; the sum over pixels ascends.
+HG_INLINE void hg_gradient_block(const float *input, const float *gradient, int64_t panel_distance, int pixels,
+                                 float *output, int64_t stride, const int P) {
+  hg_vector sum[HG_BLOCK_ROWS][HG_BLOCK_PANELS * HG_VECTORS];
+  const int V = P * HG_VECTORS;
+  HG_UNROLL for (int r = 0; r < HG_BLOCK_ROWS; r++)
+    HG_UNROLL for (int v = 0; v < V; v++) sum[r][v] = hg_load(output + r * stride + v * HG_LANES);
+  for (int pixel = 0; pixel < pixels; pixel++) {
+    hg_vector y[HG_BLOCK_PANELS * HG_VECTORS];
+    HG_UNROLL for (int p = 0; p < P; p++)
+      HG_UNROLL for (int v = 0; v < HG_VECTORS; v++)
+        y[p * HG_VECTORS + v] = hg_load(gradient + p * panel_distance + v * HG_LANES);
+    HG_UNROLL for (int r = 0; r < HG_BLOCK_ROWS; r++) {
+      const hg_vector x = hg_splat(input[r]);
+      HG_UNROLL for (int v = 0; v < V; v++) sum[r][v] += x * y[v];
+    }
+    input += HG_BLOCK_ROWS;
+    gradient += HG_PANEL;
+  }
+  HG_UNROLL for (int r = 0; r < HG_BLOCK_ROWS; r++)
+    HG_UNROLL for (int v = 0; v < V; v++) hg_store(output + r * stride + v * HG_LANES, sum[r][v]);
+}
+
+static void HG_NAME(hg_weight_gradient)(const void *descriptor, int32_t task, float *scratch) {
+  const hg_weight_gradient *d = descriptor;
+  const int blocks = (d->channels + d->channels_per_task - 1) / d->channels_per_task;
+  const int taps = d->kernel_height * d->kernel_width, padded = HG_PADDED(d->columns), panels = padded / HG_PANEL;
+  const int c0 = task % blocks * d->channels_per_task, C = hg_min(d->channels_per_task, d->channels - c0);
+  const int tap = task / blocks % taps, chunk = task / blocks / taps;
+  const int groups = (C + HG_BLOCK_ROWS - 1) / HG_BLOCK_ROWS;
+  const int64_t pixels = (int64_t)d->batch * d->output_height * d->output_width;
+  const int64_t pixel0 = (int64_t)chunk * d->pixels_per_chunk, pixel1 = hg_min(pixel0 + d->pixels_per_chunk, pixels);
+  float *input = scratch, *gradient = input + (int64_t)groups * HG_BLOCK_ROWS * HG_GRADIENT_PIXELS;
+  float *sums = gradient + (int64_t)padded * HG_GRADIENT_PIXELS;
+  __builtin_memset(sums, 0, sizeof(float) * (size_t)groups * HG_BLOCK_ROWS * (size_t)padded);
+  __builtin_memset(input, 0, sizeof(float) * (size_t)groups * HG_BLOCK_ROWS * HG_GRADIENT_PIXELS);
+  for (int64_t first = pixel0; first < pixel1; first += HG_GRADIENT_PIXELS) {
+    const int count = hg_min(HG_GRADIENT_PIXELS, pixel1 - first);
+    for (int i = 0; i < count; i++) {
+      const int64_t pixel = first + i, image = pixel / ((int64_t)d->output_height * d->output_width);
+      const int y = (int)(pixel / d->output_width % d->output_height) * d->stride_height - d->padding_top + tap / d->kernel_width;
+      const int x = (int)(pixel % d->output_width) * d->stride_width - d->padding_left + tap % d->kernel_width;
+      const int outside = y < 0 || y >= d->height || x < 0 || x >= d->width;
+      const float *from = d->input + ((image * d->height + y) * d->width + x) * d->input_stride + c0;
+      for (int g = 0; g < groups; g++) {
+        float *to = input + ((int64_t)g * HG_GRADIENT_PIXELS + i) * HG_BLOCK_ROWS;
+        const int rows = hg_min(HG_BLOCK_ROWS, C - g * HG_BLOCK_ROWS);
+        if (outside)
+          for (int r = 0; r < HG_BLOCK_ROWS; r++) to[r] = 0;
+        else if (rows == HG_BLOCK_ROWS)
+          __builtin_memcpy(to, from + g * HG_BLOCK_ROWS, sizeof(float) * HG_BLOCK_ROWS);
+        else
+          for (int r = 0; r < rows; r++) to[r] = from[g * HG_BLOCK_ROWS + r];
+      }
+      const float *dz = d->gradient + pixel * d->columns;
+      for (int p = 0; p < panels; p++) {
+        float *to = gradient + ((int64_t)p * HG_GRADIENT_PIXELS + i) * HG_PANEL;
+        for (int v = 0; v < HG_PANEL; v += HG_LANES)
+          hg_store(to + v, hg_load_some(dz + p * HG_PANEL + v, d->columns - p * HG_PANEL - v));
+      }
+    }
+    for (int p = 0; p < panels;) {
+      const int P = hg_next_panels(panels - p);
+      for (int g = 0; g < groups; g++) {
+        const float *a = input + (int64_t)g * HG_GRADIENT_PIXELS * HG_BLOCK_ROWS;
+        const float *b = gradient + (int64_t)p * HG_GRADIENT_PIXELS * HG_PANEL;
+        float *to = sums + (int64_t)g * HG_BLOCK_ROWS * padded + p * HG_PANEL;
+        const int64_t distance = (int64_t)HG_GRADIENT_PIXELS * HG_PANEL;
+        switch (P) {
+          case 1: hg_gradient_block(a, b, distance, count, to, padded, 1); break;
+#if HG_BLOCK_PANELS >= 2
+          case 2: hg_gradient_block(a, b, distance, count, to, padded, 2); break;
+#endif
+#if HG_BLOCK_PANELS >= 3
+          case 3: hg_gradient_block(a, b, distance, count, to, padded, 3); break;
+#endif
+        }
+      }
+      p += P;
+    }
+  }
+  float *out = d->partial + (((int64_t)chunk * taps + tap) * d->channels + c0) * d->columns;
+  for (int c = 0; c < C; c++)
+    __builtin_memcpy(out + (int64_t)c * d->columns, sums + (int64_t)c * padded, sizeof(float) * (size_t)d->columns);
+}
+
+static void HG_NAME(hg_weight_gradient_join)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_weight_gradient_join *d = descriptor;
+  const int64_t size = (int64_t)d->taps * d->channels * d->columns;
+  for (int c = task * 16; c < hg_min((int64_t)task * 16 + 16, d->channels); c++)
+    for (int tap = 0; tap < d->taps; tap++) {
+      const float *from = d->partial + ((int64_t)tap * d->channels + c) * d->columns;
+      for (int n = 0; n < d->columns; n++) {
+        float sum = from[n];
+        for (int chunk = 1; chunk < d->chunks; chunk++) sum += from[chunk * size + n];
+        d->gradient[n * d->column_stride + c * d->channel_stride + tap] += sum;
+      }
+    }
+}
+
+static void HG_NAME(hg_depthwise_gradient)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_depthwise_gradient *d = descriptor;
+  const int c0 = task * HG_PANEL, taps = d->kernel_height * d->kernel_width;
+  double sums[HG_MAXIMUM_TAPS][HG_PANEL] __attribute__((aligned(64)));
+  __builtin_memset(sums, 0, sizeof(double) * (size_t)taps * HG_PANEL);
+  for (int64_t image = 0; image < d->batch; image++)
+    for (int y = 0; y < d->output_height; y++) {
+      const float *dz = d->gradient + (image * d->output_height + y) * d->output_width * (int64_t)d->channels + c0;
+      for (int i = 0; i < d->kernel_height; i++) {
+        const int yy = y * d->stride_height - d->padding_top + i;
+        if (yy < 0 || yy >= d->height) continue;
+        const float *row = d->input + (image * d->height + yy) * (int64_t)d->width * d->input_stride + c0;
+        for (int v = 0; v < HG_PANEL; v += HG_LANES) {
+          const int lanes = d->channels - c0 - v;
+          if (lanes <= 0) break;
+          hg_vector sum[8] = {{0}};
+          const int K = d->kernel_width < 8 ? d->kernel_width : 8;
+          for (int x = 0; x < d->output_width; x++) {
+            const hg_vector g = hg_load_some(dz + (int64_t)x * d->channels + v, lanes);
+            const int left = x * d->stride_width - d->padding_left;
+            for (int j = 0; j < K; j++)
+              if (left + j >= 0 && left + j < d->width)
+                sum[j] += g * hg_load_some(row + (left + j) * d->input_stride + v, lanes);
+          }
+          for (int j = 0; j < K; j++) hg_add_wide(&sums[i * d->kernel_width + j][v], sum[j]);
+        }
+      }
+    }
+  for (int c = c0; c < hg_min(c0 + HG_PANEL, d->channels); c++)
+    for (int tap = 0; tap < taps; tap++) d->weight_gradient[(int64_t)c * taps + tap] += (float)sums[tap][c - c0];
+}
+
+static void HG_NAME(hg_dilate)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_dilate *d = descriptor;
+  const int height = (d->height - 1) * d->stride_height + 1, width = (d->width - 1) * d->stride_width + 1;
+  const int64_t image = task / height;
+  const int y = task % height;
+  float *out = d->output + (image * height + y) * (int64_t)width * d->channels;
+  __builtin_memset(out, 0, sizeof(float) * (size_t)width * (size_t)d->channels);
+  if (y % d->stride_height) return;
+  const float *from = d->input + (image * d->height + y / d->stride_height) * (int64_t)d->width * d->channels;
+  for (int x = 0; x < d->width; x++)
+    __builtin_memcpy(out + (int64_t)x * d->stride_width * d->channels, from + (int64_t)x * d->channels,
+                     sizeof(float) * (size_t)d->channels);
+}
+
+static void HG_NAME(hg_maximum_pool_gradient)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_maximum_pool_gradient *d = descriptor;
+  const int blocks = (d->channels + HG_PANEL - 1) / HG_PANEL, c0 = task % blocks * HG_PANEL;
+  const int64_t image = task / blocks;
+  for (int y = 0; y < d->output_height; y++)
+    for (int x = 0; x < d->output_width; x++) {
+      const int top = y * d->stride_height - d->padding_top, left = x * d->stride_width - d->padding_left;
+      const int i0 = top < 0 ? 0 : top, i1 = hg_min(top + d->kernel_height, d->height);
+      const int j0 = left < 0 ? 0 : left, j1 = hg_min(left + d->kernel_width, d->width);
+      const float *gradient =
+          d->gradient + ((image * d->output_height + y) * d->output_width + x) * d->gradient_stride;
+      for (int c = c0; c < hg_min(c0 + HG_PANEL, d->channels); c++) {
+        int64_t best = (image * d->height + i0) * d->width + j0;
+        for (int i = i0; i < i1; i++)
+          for (int j = j0; j < j1; j++) {
+            const int64_t pixel = (image * d->height + i) * d->width + j;
+            if (d->input[pixel * d->input_stride + c] > d->input[best * d->input_stride + c]) best = pixel;
+          }
+        d->input_gradient[best * d->input_gradient_stride + c] += gradient[c];
+      }
+    }
+}
+
+static void HG_NAME(hg_elementwise_gradient)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_elementwise_gradient *d = descriptor;
+  const int64_t row0 = (int64_t)task * d->rows_per_task, row1 = hg_min(row0 + d->rows_per_task, d->rows);
+  const hg_vector share = hg_splat(1 / (float)d->rows_per_image);
+  for (int64_t row = row0; row < row1; row++) {
+    float *target = d->target + row * d->target_stride;
+    const int64_t image = row / d->rows_per_image;
+    const float *gradient = d->gradient ? d->gradient + (d->kind == HG_GRADIENT_MEAN ? image : row) * d->gradient_stride : NULL;
+    const float *factor = d->factor ? d->factor + (d->kind == HG_GRADIENT_GATED ? image : row) * d->factor_stride : NULL;
+    for (int c = 0; c < d->channels; c += HG_LANES) {
+      const int lanes = d->channels - c;
+      hg_vector x = {0};
+      if (d->kind != HG_GRADIENT_ZERO) x = hg_load_some(target + c, lanes);
+      const hg_vector g = gradient ? hg_load_some(gradient + c, lanes) : x, f = factor ? hg_load_some(factor + c, lanes) : x;
+      switch (d->kind) {
+        case HG_GRADIENT_ADD: x += g; break;
+        case HG_GRADIENT_MEAN: x += g * share; break;
+        case HG_GRADIENT_GATED: x += g * f; break;
+        case HG_GRADIENT_SIGMOID: x += g * f * (hg_splat(1) - f); break;
+        case HG_GRADIENT_MASK: x *= f; break;
+        default: break;
+      }
+      hg_store_some(target + c, x, lanes);
+    }
+  }
+}
+
+static void HG_NAME(hg_gate_gradient)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_gate_gradient *d = descriptor;
+  const int64_t first = (int64_t)task * d->pixels;
+  for (int c = 0; c < d->channels; c += HG_LANES) {
+    const int lanes = d->channels - c;
+    hg_vector sum = {0};
+    for (int pixel = 0; pixel < d->pixels; pixel++)
+      sum += hg_load_some(d->input + (first + pixel) * d->input_stride + c, lanes) *
+             hg_load_some(d->gradient + (first + pixel) * d->gradient_stride + c, lanes);
+    float *target = d->target + task * d->target_stride + c;
+    hg_store_some(target, hg_load_some(target, lanes) + sum, lanes);
+  }
+}
+
+const hg_training_kernels HG_NAME(hg_training_kernels) = {
+    .pack = HG_NAME(hg_pack_task), .pack_channels = HG_NAME(hg_pack_channels_task), .sums = HG_NAME(hg_unit_sums),
+    .statistics = HG_NAME(hg_unit_statistics), .apply = HG_NAME(hg_unit_apply),
+    .gradient_sums = HG_NAME(hg_unit_gradient_sums), .gradient_finish = HG_NAME(hg_unit_gradient_finish),
+    .gradient_apply = HG_NAME(hg_unit_gradient_apply), .weight_gradient = HG_NAME(hg_weight_gradient),
+    .weight_gradient_join = HG_NAME(hg_weight_gradient_join), .depthwise_gradient = HG_NAME(hg_depthwise_gradient),
+    .dilate = HG_NAME(hg_dilate), .maximum_pool_gradient = HG_NAME(hg_maximum_pool_gradient),
+    .elementwise_gradient = HG_NAME(hg_elementwise_gradient), .gate_gradient = HG_NAME(hg_gate_gradient)};

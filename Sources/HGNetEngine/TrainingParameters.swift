@@ -1,0 +1,103 @@
+import HGNetCore
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// The parameters of a network in training, with room for a gradient beside each.
+///
+/// Values are float32 in PaddlePaddle's layout, in the order of the graph's declarations; running statistics are among
+/// them and have no gradient. A training session reads and writes them during a step, an optimiser between two steps.
+///
+/// Threads: one task at a time; the class does not guard itself.
+public final class TrainingParameters: Sendable {
+  /// The names, shapes and roles, in state-dictionary order.
+  public let declarations: [ParameterDeclaration]
+  private let offsets: [Int]
+  private let count: Int
+  nonisolated(unsafe) private let values: UnsafeMutablePointer<Float>
+  nonisolated(unsafe) private let gradients: UnsafeMutablePointer<Float>
+  private let indices: [String: Int]
+
+  /// Copies the parameters that a graph declares.
+  ///
+  /// - Throws: `HGNetError.Code.parameterMismatch` naming a parameter that is missing or has another shape,
+  ///   `limitExceeded` when there is not enough memory.
+  public init(graph: Graph, parameters: ParameterStore) throws(HGNetError) {
+    declarations = graph.parameters
+    var offsets: [Int] = []
+    var indices: [String: Int] = [:]
+    var count = 0
+    for (index, declaration) in graph.parameters.enumerated() {
+      offsets.append(count)
+      indices[declaration.name] = index
+      count += (declaration.shape.count + 15) / 16 * 16
+    }
+    self.offsets = offsets
+    self.indices = indices
+    self.count = count
+    values = try UnsafeMutablePointer.pages(count: count)
+    gradients = try UnsafeMutablePointer.pages(count: count)
+    values.update(repeating: 0, count: count)
+    gradients.update(repeating: 0, count: count)
+    let reader = ParameterReader(store: parameters)
+    for (index, declaration) in declarations.enumerated() {
+      let tensor = try reader.tensor(declaration.name, shape: declaration.shape, layer: declaration.name)
+      tensor.withUnsafeBufferPointer { source in
+        if let base = source.baseAddress { (values + offsets[index]).update(from: base, count: source.count) }
+      }
+    }
+  }
+
+  deinit {
+    free(values)
+    free(gradients)
+  }
+
+  /// The position of a parameter in `declarations`.
+  public func index(of name: String) -> Int? { indices[name] }
+
+  /// Calls `body` with the values of a parameter; the pointer must not escape.
+  public func withValues<Result>(_ index: Int, _ body: (UnsafeMutableBufferPointer<Float>) -> Result) -> Result {
+    body(UnsafeMutableBufferPointer(start: values + offsets[index], count: declarations[index].shape.count))
+  }
+
+  /// Calls `body` with the gradient of a parameter; the pointer must not escape.
+  public func withGradient<Result>(_ index: Int, _ body: (UnsafeMutableBufferPointer<Float>) -> Result) -> Result {
+    body(UnsafeMutableBufferPointer(start: gradients + offsets[index], count: declarations[index].shape.count))
+  }
+
+  /// Sets all gradients to zero; a step of accumulation does without.
+  public func zeroGradients() { gradients.update(repeating: 0, count: count) }
+
+  /// A copy of all values under their names.
+  public func store() -> ParameterStore {
+    var store = ParameterStore()
+    for (index, declaration) in declarations.enumerated() {
+      store[declaration.name] = Parameter(
+        withValues(index) { Tensor(shape: declaration.shape, values: UnsafeBufferPointer($0)) })
+    }
+    return store
+  }
+
+  /// The address of a parameter's values, for the steps of a session.
+  func valueAddress(_ name: String, layer: String) throws(HGNetError) -> UnsafeMutablePointer<Float> {
+    values + offsets[try known(name, layer: layer)]
+  }
+
+  /// The address of a parameter's gradient.
+  func gradientAddress(_ name: String, layer: String) throws(HGNetError) -> UnsafeMutablePointer<Float> {
+    gradients + offsets[try known(name, layer: layer)]
+  }
+
+  private func known(_ name: String, layer: String) throws(HGNetError) -> Int {
+    guard let index = indices[name] else {
+      throw HGNetError(.parameterMismatch, "the graph does not declare this parameter", key: name, layer: layer)
+    }
+    return index
+  }
+}

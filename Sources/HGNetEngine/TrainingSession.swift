@@ -1,0 +1,171 @@
+import CHGNetKernels
+import HGNetCore
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Runs training steps of a network: forward with batch statistics, backward to the gradients of all parameters.
+///
+/// `forward` normalises with the statistics of the batch and moves the running statistics; `backward` adds to the
+/// gradients in `parameters`, which an optimiser then applies. The same bits come out for any number of threads. After
+/// it has been made a session allocates nothing but the tensors that it returns.
+///
+/// Threads: one task. Source: batch normalisation and its gradient as in Ioffe and Szegedy, 2015; running variance of
+/// the biased batch variance as PaddlePaddle has it.
+public struct TrainingSession: ~Copyable {
+  /// The parameters that are trained, with their gradients.
+  public let parameters: TrainingParameters
+  /// The number of pictures of a step.
+  public let batch: Int
+  /// Height and width of the pictures.
+  public let inputSize: Size
+  /// Bytes of activations and gradients that the session holds.
+  public let arenaByteCount: Int
+
+  private let pool: ThreadPool
+  private let memory: UnsafeMutablePointer<Float>
+  private let descriptors: UnsafeMutableRawPointer
+  private let steps: UnsafeMutablePointer<ResolvedStep>
+  private let forwardRun: UnsafeMutablePointer<SessionRun>
+  private let backwardRun: UnsafeMutablePointer<SessionRun>
+  private let input: Location
+  private let output: Location
+  private let outputGradient: Location
+  private let masks: [(offset: Int, count: Int, probability: Float)]
+
+  /// Plans and allocates training steps.
+  ///
+  /// - Parameters:
+  ///   - graph: the network; its first output is what `forward` returns.
+  ///   - parameters: made from the same graph.
+  ///   - batch: the number of pictures of a step.
+  ///   - inputSize: nil for that of the graph.
+  ///   - pool: the threads.
+  ///   - instructionSet: the kernels.
+  /// - Throws: `HGNetError.Code.unsupported` naming a layer that cannot be trained, `shapeMismatch`, `limitExceeded`.
+  public init(
+    graph: Graph, parameters: TrainingParameters, batch: Int, inputSize: Size? = nil, pool: ThreadPool,
+    instructionSet: InstructionSet = .best
+  ) throws(HGNetError) {
+    guard batch >= 1, batch <= 1 << 16 else {
+      throw HGNetError(.invalidArgument, "expected a batch of 1 to 65536, found \(batch)")
+    }
+    var graph = try graph.selecting(outputs: graph.outputs.prefix(1).map(\.name))
+    if let inputSize { graph = try graph.resized(to: inputSize) }
+    let plan = try TrainingPlan(
+      graph: graph, parameters: parameters, batch: batch, threads: pool.count, instructionSet: instructionSet)
+    let (inputPlace, outputPlace) = (try plan.location(plan.inputNode), try plan.location(plan.outputNode))
+    let gradientPlace = try plan.gradient(plan.outputNode)
+    let memoryPlan = MemoryPlan(plan.buffers)
+    let scratch = ((plan.steps.map(\.scratchCount).max() ?? 0) + 31) / 16 * 16
+    let zeroCount = (plan.zeroCount + 31) / 16 * 16
+    let memory = try UnsafeMutablePointer.pages(count: memoryPlan.count + zeroCount + scratch * pool.count)
+    let zeros = memory + memoryPlan.count
+    zeros.update(repeating: 0, count: zeroCount)
+    let addresses = TrainingAddresses(memory: memory, zeros: zeros, offsets: memoryPlan.offsets)
+
+    let slot = 512
+    let descriptors = UnsafeMutableRawPointer.allocate(byteCount: max(plan.steps.count, 1) * slot, alignment: 64)
+    let steps = UnsafeMutablePointer<ResolvedStep>.allocate(capacity: max(plan.steps.count, 1))
+    for (index, step) in plan.steps.enumerated() {
+      let descriptor = descriptors + index * slot
+      let task = step.resolve(addresses, descriptor)
+      (steps + index).initialize(
+        to: ResolvedStep(task: task, descriptor: UnsafeRawPointer(descriptor), taskCount: step.taskCount))
+    }
+    func run(_ range: Range<Int>) -> UnsafeMutablePointer<SessionRun> {
+      let run = UnsafeMutablePointer<SessionRun>.allocate(capacity: 1)
+      run.initialize(
+        to: SessionRun(
+          steps: steps + range.lowerBound, count: range.count, scratch: zeros + zeroCount, scratchDistance: scratch,
+          threads: pool.count, times: nil))
+      return run
+    }
+    forwardRun = run(0..<plan.forwardCount)
+    backwardRun = run(plan.forwardCount..<plan.steps.count)
+    self.memory = memory
+    self.descriptors = descriptors
+    self.steps = steps
+    input = addresses.placed(inputPlace)
+    output = addresses.placed(outputPlace)
+    outputGradient = addresses.placed(gradientPlace)
+    masks = plan.masks.map { (memoryPlan.offsets[$0.buffer], $0.count, $0.probability) }
+    self.parameters = parameters
+    self.batch = batch
+    self.inputSize = graph.inputSize
+    self.pool = pool
+    arenaByteCount = memoryPlan.count * 4
+  }
+
+  deinit {
+    forwardRun.deinitialize(count: 1)
+    forwardRun.deallocate()
+    backwardRun.deinitialize(count: 1)
+    backwardRun.deallocate()
+    steps.deallocate()
+    descriptors.deallocate()
+    free(memory)
+  }
+
+  /// Computes the result of a batch with batch statistics.
+  ///
+  /// - Parameters:
+  ///   - pictures: `[N, H, W, C]`.
+  ///   - random: draws the dropout masks; not used by a network without dropout.
+  /// - Returns: the logits `[N, K]`.
+  /// - Throws: `HGNetError.Code.shapeMismatch` for another shape.
+  public mutating func forward(
+    _ pictures: Tensor, random: inout RandomGenerator
+  ) throws(HGNetError) -> Tensor {
+    let expected: Shape = [batch, inputSize.height, inputSize.width, input.shape.channels]
+    guard pictures.shape == expected else {
+      throw HGNetError(.shapeMismatch, "expected pictures of shape \(expected), found \(pictures.shape)")
+    }
+    pictures.withUnsafeBufferPointer { source in
+      if let base = source.baseAddress { (memory + input.offset).update(from: base, count: source.count) }
+    }
+    for mask in masks {
+      let base = memory + mask.offset
+      for index in 0..<mask.count { base[index] = random.uniform() < mask.probability ? 0 : 1 }
+    }
+    execute(forwardRun)
+    return Tensor(shape: [batch, output.shape.channels]) { target in
+      guard let base = target.baseAddress else { return }
+      for row in 0..<batch {
+        (base + row * output.shape.channels)
+          .update(from: memory + output.offset + row * output.stride, count: output.shape.channels)
+      }
+    }
+  }
+
+  /// Adds the gradients of the last `forward` to those in `parameters`.
+  ///
+  /// Call it once after each `forward`.
+  ///
+  /// - Parameter gradient: of the loss with respect to the logits, `[N, K]`.
+  /// - Throws: `HGNetError.Code.shapeMismatch` for another shape.
+  public mutating func backward(_ gradient: Tensor) throws(HGNetError) {
+    let channels = output.shape.channels
+    guard gradient.shape == [batch, channels] else {
+      throw HGNetError(.shapeMismatch, "expected a gradient of shape [\(batch), \(channels)], found \(gradient.shape)")
+    }
+    gradient.withUnsafeBufferPointer { source in
+      guard let base = source.baseAddress else { return }
+      for row in 0..<batch {
+        (memory + outputGradient.offset + row * outputGradient.stride).update(from: base + row * channels, count: channels)
+      }
+    }
+    execute(backwardRun)
+  }
+
+  private func execute(_ run: UnsafeMutablePointer<SessionRun>) {
+    pool.run(context: UnsafeMutableRawPointer(run)) { context, worker in
+      context.assumingMemoryBound(to: SessionRun.self).pointee.work(as: worker)
+    }
+  }
+}
