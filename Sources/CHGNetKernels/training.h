@@ -318,13 +318,20 @@ static void HG_NAME(hg_weight_gradient_join)(const void *descriptor, int32_t tas
   (void)scratch;
   const hg_weight_gradient_join *d = descriptor;
   const int64_t size = (int64_t)d->taps * d->channels * d->columns;
-  for (int c = task * 16; c < hg_min((int64_t)task * 16 + 16, d->channels); c++)
-    for (int tap = 0; tap < d->taps; tap++) {
-      const float *from = d->partial + ((int64_t)tap * d->channels + c) * d->columns;
-      for (int n = 0; n < d->columns; n++) {
-        float sum = from[n];
-        for (int chunk = 1; chunk < d->chunks; chunk++) sum += from[chunk * size + n];
-        d->gradient[n * d->column_stride + c * d->channel_stride + tap] += sum;
+  const int c0 = task * 16, C = hg_min(16, d->channels - c0);
+  for (int tap = 0; tap < d->taps; tap++)
+    for (int n = 0; n < d->columns; n += HG_LANES) {
+      const int lanes = d->columns - n;
+      float block[16][HG_LANES];
+      for (int c = 0; c < C; c++) {
+        const float *from = d->partial + ((int64_t)tap * d->channels + c0 + c) * d->columns + n;
+        hg_vector sum = hg_load_some(from, lanes);
+        for (int chunk = 1; chunk < d->chunks; chunk++) sum += hg_load_some(from + chunk * size, lanes);
+        hg_store(block[c], sum);
+      }
+      for (int lane = 0; lane < hg_min(HG_LANES, lanes); lane++) {
+        float *to = d->gradient + (n + lane) * d->column_stride + c0 * d->channel_stride + tap;
+        for (int c = 0; c < C; c++) to[c * d->channel_stride] += block[c][lane];
       }
     }
 }
@@ -389,14 +396,25 @@ static void HG_NAME(hg_maximum_pool_gradient)(const void *descriptor, int32_t ta
       const int j0 = left < 0 ? 0 : left, j1 = hg_min(left + d->kernel_width, d->width);
       const float *gradient =
           d->gradient + ((image * d->output_height + y) * d->output_width + x) * d->gradient_stride;
-      for (int c = c0; c < hg_min(c0 + HG_PANEL, d->channels); c++) {
-        int64_t best = (image * d->height + i0) * d->width + j0;
+      for (int c = c0; c < hg_min(c0 + HG_PANEL, d->channels); c += HG_LANES) {
+        const int lanes = d->channels - c;
+        hg_vector best = hg_splat(-__builtin_inff());
         for (int i = i0; i < i1; i++)
           for (int j = j0; j < j1; j++) {
             const int64_t pixel = (image * d->height + i) * d->width + j;
-            if (d->input[pixel * d->input_stride + c] > d->input[best * d->input_stride + c]) best = pixel;
+            best = hg_max(hg_load_some(d->input + pixel * d->input_stride + c, lanes), best);
           }
-        d->input_gradient[best * d->input_gradient_stride + c] += gradient[c];
+        // Each channel gives its gradient to the first pixel that has the maximum.
+        hg_mask open = best == best;
+        const hg_vector g = hg_load_some(gradient + c, lanes);
+        for (int i = i0; i < i1; i++)
+          for (int j = j0; j < j1; j++) {
+            const int64_t pixel = (image * d->height + i) * d->width + j;
+            const hg_mask take = open & (hg_load_some(d->input + pixel * d->input_stride + c, lanes) == best);
+            float *target = d->input_gradient + pixel * d->input_gradient_stride + c;
+            hg_store_some(target, hg_load_some(target, lanes) + (hg_vector)(take & (hg_mask)g), lanes);
+            open &= ~take;
+          }
       }
     }
 }

@@ -191,17 +191,8 @@ extension FusedGraph.Node {
     switch kind {
     case .convolution(let convolution, _):
       let algorithm = try convolution.algorithm(layer: name)
-      let columns = convolution.outputChannels
-      let padded = (columns + 15) / 16 * 16
-      let channels = convolution.inputChannels / convolution.groups
-      let taps = convolution.kernel.height * convolution.kernel.width
-      let count =
-        switch algorithm {
-        case .product, .direct: padded * channels * taps
-        case .winograd: padded * channels * 36
-        case .depthwise: padded * taps
-        }
-      return PackedExtent(algorithm: algorithm, weightCount: count, columns: columns)
+      return PackedExtent(
+        algorithm: algorithm, weightCount: convolution.packedCount(algorithm), columns: convolution.outputChannels)
     case .linear(_, _, let inputFeatures, let outputFeatures):
       let padded = (outputFeatures + 15) / 16 * 16
       return PackedExtent(algorithm: .product, weightCount: padded * inputFeatures, columns: outputFeatures)
@@ -211,6 +202,18 @@ extension FusedGraph.Node {
 }
 
 extension Convolution {
+  /// Floats of packed weights for an algorithm.
+  func packedCount(_ algorithm: Algorithm) -> Int {
+    let padded = (outputChannels + 15) / 16 * 16
+    let channels = inputChannels / groups
+    let taps = kernel.height * kernel.width
+    switch algorithm {
+    case .product, .direct: return padded * channels * taps
+    case .winograd: return padded * channels * 36
+    case .depthwise: return padded * taps
+    }
+  }
+
   /// The pass that chooses an algorithm, from the layer alone, so that every input size gives the same arithmetic.
   ///
   /// - Throws: `HGNetError.Code.unsupported` for groups other than dense and depthwise, and for windows beyond 64 taps.

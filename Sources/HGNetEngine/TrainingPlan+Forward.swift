@@ -46,7 +46,8 @@ extension TrainingPlan {
     let z = Location(buffer: newBuffer(rows * channels), offset: 0, stride: channels, shape: output.shape)
     var unit = Unit(
       node: index, convolution: convolution, isLinear: isLinear, normalization: normalization, affine: nil, mask: nil,
-      z: z, sums: newBuffer((rows + rowsPerChunk - 1) / rowsPerChunk * 4 * padded * 2), coefficients: newBuffer(6 * padded),
+      z: z, sums: newBuffer((rows + rowsPerChunk - 1) / rowsPerChunk * 4 * padded * 2),
+      coefficients: newBuffer(6 * padded),
       rows: rows, rowsPerChunk: rowsPerChunk)
     for step in node.affine {
       switch step {
@@ -160,7 +161,7 @@ extension TrainingPlan {
         bottom: convolution.kernel.height - 1 - convolution.padding.bottom,
         right: convolution.kernel.width - 1 - convolution.padding.right)
     }
-    let placeholder = try packedPlaceholder(used, layer: layer)
+    let placeholder = try packedPlaceholder(used, isGradient: isGradient, layer: layer)
     let packed = newBuffer(placeholder.weightCount)
     let weight = try parameters.valueAddress(convolution.weight, layer: layer)
     let taps = used.kernel.height * used.kernel.width

@@ -157,7 +157,8 @@ public struct TrainingSession: ~Copyable {
     gradient.withUnsafeBufferPointer { source in
       guard let base = source.baseAddress else { return }
       for row in 0..<batch {
-        (memory + outputGradient.offset + row * outputGradient.stride).update(from: base + row * channels, count: channels)
+        (memory + outputGradient.offset + row * outputGradient.stride).update(
+          from: base + row * channels, count: channels)
       }
     }
     execute(backwardRun)
