@@ -43,7 +43,15 @@ let package = Package(
     .target(
       name: "HGNetDownload", dependencies: ["HGNetCore", "HGNetModels", "HGNetFormats", "HGNet"],
       exclude: ["README.md"]),
-    // Floor 5: HGNetTraining comes here. Floor 6: the tool.
+    // Floor 5.
+    .target(
+      name: "HGNetTraining",
+      dependencies: [
+        "CHGNetKernels", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet",
+        "HGNetConfiguration",
+      ],
+      exclude: ["README.md"]),
+    // Floor 6: the tool.
     .executableTarget(
       name: "hgnet",
       dependencies: [
@@ -65,6 +73,9 @@ let package = Package(
       name: "HGNetConfigurationTests", dependencies: ["HGNetConfiguration", "HGNet", "HGNetVision", "HGNetCore"]),
     .testTarget(
       name: "HGNetDownloadTests", dependencies: ["HGNetDownload", "HGNet", "HGNetModels", "HGNetFormats", "HGNetCore"]),
+    .testTarget(
+      name: "HGNetTrainingTests",
+      dependencies: ["HGNetTraining", "HGNetConfiguration", "HGNetFormats", "HGNetVision", "HGNetModels", "HGNetCore"]),
     .testTarget(name: "ToolTests", dependencies: ["HGNetCore", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNet"]),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
   ],

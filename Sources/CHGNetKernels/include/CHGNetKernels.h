@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CHGNetOptimizer.h"
 #include "CHGNetResample.h"
 #include "CHGNetTraining.h"
 

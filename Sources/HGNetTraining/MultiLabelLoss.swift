@@ -1,0 +1,145 @@
+import HGNetCore
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Sigmoid cross entropy for pictures with several labels, averaged over rows and classes.
+///
+/// Targets are vectors `[N, K]`, or `[N, 2, K]` when classes are weighted by their ratio. Source: PaddleClas,
+/// `ppcls/loss/multilabelloss.py`.
+public struct MultiLabelLoss: Loss {
+  /// The share of the target that is spread evenly over the classes, inside (0, 1); nil for none.
+  public let epsilon: Double?
+  /// Whether classes are summed before the mean over rows is taken.
+  public let sumsClasses: Bool
+  /// Whether rare labels weigh more, by the ratios that come with the targets.
+  public let weightsByRatio: Bool
+
+  /// Makes a loss; an `epsilon` outside (0, 1) means no smoothing.
+  public init(epsilon: Double? = nil, sumsClasses: Bool = false, weightsByRatio: Bool = false) {
+    if let epsilon, epsilon > 0, epsilon < 1 { self.epsilon = epsilon } else { self.epsilon = nil }
+    self.sumsClasses = sumsClasses
+    self.weightsByRatio = weightsByRatio
+  }
+
+  /// `MultiLabelLoss`.
+  public var name: String { "MultiLabelLoss" }
+
+  /// Checks targets; see `Loss`.
+  public func check(_ targets: Targets, rows: Int, classes: Int) throws(HGNetError) {
+    try targets.check(rows: rows, classes: classes, allowsClasses: false, parts: weightsByRatio ? 2 : 1)
+  }
+
+  /// What one row adds; see `Loss`.
+  public func evaluate(
+    row: Int, of rows: Int, logits: UnsafeBufferPointer<Double>, targets: Targets,
+    gradient: UnsafeMutableBufferPointer<Double>
+  ) -> Double {
+    guard case .vectors(let tensor) = targets else { return .nan }
+    let classes = logits.count
+    let start = row * classes * (weightsByRatio ? 2 : 1)
+    let share = 1 / Double(sumsClasses ? rows : rows * classes)
+    var sum = 0.0
+    for index in 0..<classes {
+      var target = Double(tensor[start + index])
+      if let epsilon { target = (1 - epsilon) * target + epsilon / Double(classes) }
+      var weight = share
+      if weightsByRatio {
+        let ratio = Double(tensor[start + classes + index])
+        // A target of -1 says that nobody knows.
+        weight *= target > -1 ? exp(target > 0.5 ? 1 - ratio : ratio) : 0
+      }
+      let logit = logits[index]
+      sum += weight * ((logit > 0 ? logit : 0) - logit * target + log1p(exp(-abs(logit))))
+      gradient[index] = weight * (sigmoid(logit) - target)
+    }
+    return sum
+  }
+}
+
+/// Asymmetric loss for pictures with few of many labels, summed over rows and classes.
+///
+/// Easy negatives are clipped and weigh less: `p = σ(x)`, `q = min(1 - p + clip, 1)(1 - y) + p y`, loss
+/// `-log(max(q, ε)) (1 - q)^(γ₊ y + γ₋ (1 - y))`. Source: Ben-Baruch et al. 2021; PaddleClas,
+/// `ppcls/loss/multilabelloss.py`.
+public struct MultiLabelAsymmetricLoss: Loss {
+  /// How a batch is brought to one number.
+  public enum Reduction: String, Sendable, Hashable {
+    /// Over rows and classes.
+    case sum, mean
+  }
+
+  /// The exponent for labels that are present, at least 0.
+  public let positiveFocus: Double
+  /// The exponent for labels that are absent, at least 0.
+  public let negativeFocus: Double
+  /// The probability below which an absent label costs nothing, at least 0.
+  public let clip: Double
+  /// The least probability that a logarithm is taken of.
+  public let epsilon: Double
+  /// Whether the focusing factor counts as a constant for the gradient.
+  public let holdsFocusConstant: Bool
+  /// Sum or mean.
+  public let reduction: Reduction
+
+  /// Makes a loss with PaddleClas' standard values.
+  public init(
+    positiveFocus: Double = 1, negativeFocus: Double = 4, clip: Double = 0.05, epsilon: Double = 1e-8,
+    holdsFocusConstant: Bool = true, reduction: Reduction = .sum
+  ) {
+    self.positiveFocus = positiveFocus
+    self.negativeFocus = negativeFocus
+    self.clip = max(clip, 0)
+    self.epsilon = epsilon
+    self.holdsFocusConstant = holdsFocusConstant
+    self.reduction = reduction
+  }
+
+  /// `MultiLabelAsymmetricLoss`.
+  public var name: String { "MultiLabelAsymmetricLoss" }
+
+  /// Checks targets; see `Loss`.
+  public func check(_ targets: Targets, rows: Int, classes: Int) throws(HGNetError) {
+    try targets.check(rows: rows, classes: classes, allowsClasses: false)
+  }
+
+  /// What one row adds; see `Loss`.
+  public func evaluate(
+    row: Int, of rows: Int, logits: UnsafeBufferPointer<Double>, targets: Targets,
+    gradient: UnsafeMutableBufferPointer<Double>
+  ) -> Double {
+    guard case .vectors(let tensor) = targets else { return .nan }
+    let classes = logits.count
+    let share = reduction == .mean ? 1 / Double(rows * classes) : 1
+    var sum = 0.0
+    for index in 0..<classes {
+      let target = Double(tensor[row * classes + index])
+      let probability = sigmoid(logits[index])
+      let negative = 1 - probability + clip
+      let isClipped = negative > 1
+      let agreement = (isClipped ? 1 : negative) * (1 - target) + probability * target
+      let exponent = positiveFocus * target + negativeFocus * (1 - target)
+      let focus = pow(1 - agreement, exponent)
+      let isFloored = agreement < epsilon
+      let cost = -log(isFloored ? epsilon : agreement)
+      sum += share * cost * focus
+      var slope = isFloored ? 0 : -focus / agreement
+      if !holdsFocusConstant, exponent != 0 { slope -= cost * exponent * pow(1 - agreement, exponent - 1) }
+      let inner = (isClipped ? 0 : -(1 - target)) + target
+      gradient[index] = share * slope * inner * probability * (1 - probability)
+    }
+    return sum
+  }
+}
+
+/// `1 / (1 + exp(-x))` without overflow.
+func sigmoid(_ value: Double) -> Double {
+  if value >= 0 { return 1 / (1 + exp(-value)) }
+  let power = exp(value)
+  return power / (1 + power)
+}

@@ -1,0 +1,94 @@
+import HGNetCore
+
+extension Optimizer {
+  /// One named array of the state, such as `conv2d_0.w_0_velocity_0`.
+  public struct NamedTensor: Sendable {
+    /// The internal name of the parameter and what the array is.
+    public let name: String
+    /// The values, in the shape of the parameter, or `[1]`.
+    public let value: Tensor
+
+    /// Makes a named array.
+    public init(name: String, value: Tensor) {
+      self.name = name
+      self.value = value
+    }
+  }
+
+  /// The state under the names that PaddlePaddle uses in `.pdopt`.
+  ///
+  /// Momentum: `_velocity_0`. AdamW: `_moment1_0`, `_moment2_0`, and of shape `[1]` `_beta1_pow_acc_0`,
+  /// `_beta2_pow_acc_0`. SGD has none.
+  ///
+  /// - Parameter internalNames: internal names by those of the state dictionary, as `Graph.internalParameterNames` gives
+  ///   them; a name that is missing stands for itself.
+  public func state(internalNames: [String: String]) -> [NamedTensor] {
+    var result: [NamedTensor] = []
+    for (slot, index) in indices.enumerated() {
+      let name = internalName(index, internalNames)
+      switch settings.rule {
+      case .sgd: break
+      case .momentum: result.append(NamedTensor(name: "\(name)_velocity_0", value: first[slot]))
+      case .adamW:
+        result.append(NamedTensor(name: "\(name)_moment1_0", value: first[slot]))
+        result.append(NamedTensor(name: "\(name)_moment2_0", value: second[slot]))
+        result.append(
+          NamedTensor(name: "\(name)_beta1_pow_acc_0", value: Tensor(shape: [1], values: [powers[slot].0])))
+        result.append(
+          NamedTensor(name: "\(name)_beta2_pow_acc_0", value: Tensor(shape: [1], values: [powers[slot].1])))
+      }
+    }
+    return result
+  }
+
+  /// Takes over a stored state; nothing changes when it does not fit.
+  ///
+  /// - Parameters:
+  ///   - tensors: the arrays by name; names that belong to no parameter are left alone.
+  ///   - internalNames: as for `state(internalNames:)`.
+  /// - Throws: `HGNetError.Code.parameterMismatch` listing what is missing or has another shape.
+  public mutating func restore(
+    _ tensors: [String: Tensor], internalNames: [String: String]
+  ) throws(HGNetError) {
+    var problems: [String] = []
+    func taken(_ name: String, _ shape: Shape) -> Tensor {
+      guard let tensor = tensors[name] else {
+        problems.append("\(name) is missing")
+        return Tensor(shape: shape)
+      }
+      // A stored scalar may have no axis.
+      if shape.count == 1, tensor.count == 1 { return Tensor(shape: shape, values: [tensor[0]]) }
+      guard tensor.shape == shape else {
+        problems.append("\(name) has shape \(tensor.shape) instead of \(shape)")
+        return Tensor(shape: shape)
+      }
+      return tensor
+    }
+    var copy = self
+    for (slot, index) in indices.enumerated() {
+      let name = internalName(index, internalNames)
+      let shape = declarations[index].shape
+      switch settings.rule {
+      case .sgd: break
+      case .momentum: copy.first[slot] = taken("\(name)_velocity_0", shape)
+      case .adamW:
+        copy.first[slot] = taken("\(name)_moment1_0", shape)
+        copy.second[slot] = taken("\(name)_moment2_0", shape)
+        copy.powers[slot] = (taken("\(name)_beta1_pow_acc_0", [1])[0], taken("\(name)_beta2_pow_acc_0", [1])[0])
+      }
+    }
+    guard problems.isEmpty else {
+      let shown = problems.prefix(5).joined(separator: "; ")
+      throw HGNetError(
+        .parameterMismatch,
+        "the stored optimiser state does not fit this model and optimiser: \(shown)"
+          + (problems.count > 5 ? "; and \(problems.count - 5) more" : "")
+          + "; resume with the configuration that wrote it")
+    }
+    self = copy
+  }
+
+  private func internalName(_ index: Int, _ internalNames: [String: String]) -> String {
+    internalNames[declarations[index].name] ?? declarations[index].name
+  }
+}
