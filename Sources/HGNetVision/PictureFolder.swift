@@ -73,9 +73,9 @@ public enum PictureFolder {
     return sorted(names.map { join(folder, String($0)) })
   }
 
-  private enum Kind { case missing, folder, file }
+  enum Kind { case missing, folder, file }
 
-  private static func kind(of path: String, followingLinks: Bool) -> Kind {
+  static func kind(of path: String, followingLinks: Bool) -> Kind {
     var status = stat()
     guard (followingLinks ? stat(path, &status) : lstat(path, &status)) == 0 else { return .missing }
     return status.st_mode & S_IFMT == S_IFDIR ? .folder : .file
@@ -113,12 +113,12 @@ public enum PictureFolder {
     return extensions.contains(String(name[name.utf8.index(after: dot)...]))
   }
 
-  private static func join(_ folder: String, _ name: String) -> String {
+  static func join(_ folder: String, _ name: String) -> String {
     if folder.isEmpty || name.hasPrefix("/") { return name }
     return folder.hasSuffix("/") ? folder + name : "\(folder)/\(name)"
   }
 
-  private static func sorted(_ paths: [String]) -> [String] {
+  static func sorted(_ paths: [String]) -> [String] {
     paths.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
   }
 }
