@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CHGNetAffine.h"
+#include "CHGNetColor.h"
 #include "CHGNetResample.h"
 
 #define HG_PANEL 16
