@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CHGNetAffine.h"
+#include "CHGNetColor.h"
 #include "CHGNetOptimizer.h"
 #include "CHGNetResample.h"
 #include "CHGNetTraining.h"
