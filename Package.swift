@@ -75,7 +75,9 @@ let package = Package(
       name: "HGNetDownloadTests", dependencies: ["HGNetDownload", "HGNet", "HGNetModels", "HGNetFormats", "HGNetCore"]),
     .testTarget(
       name: "HGNetTrainingTests",
-      dependencies: ["HGNetTraining", "HGNetConfiguration", "HGNetFormats", "HGNetVision", "HGNetModels", "HGNetCore"]),
+      dependencies: [
+        "HGNetTraining", "HGNetConfiguration", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetModels", "HGNetCore",
+      ]),
     .testTarget(name: "ToolTests", dependencies: ["HGNetCore", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNet"]),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
   ],

@@ -17,6 +17,8 @@ import HGNetCore
 public final class TrainingParameters: Sendable {
   /// The names, shapes and roles, in state-dictionary order.
   public let declarations: [ParameterDeclaration]
+  /// Whether each parameter is kept as it is; an optimiser leaves it alone.
+  public let isFrozen: [Bool]
   private let offsets: [Int]
   private let count: Int
   nonisolated(unsafe) private let values: UnsafeMutablePointer<Float>
@@ -25,10 +27,17 @@ public final class TrainingParameters: Sendable {
 
   /// Copies the parameters that a graph declares.
   ///
+  /// - Parameters:
+  ///   - graph: the network.
+  ///   - parameters: a value for each declaration.
+  ///   - isFrozen: which parameters are kept as they are.
   /// - Throws: `HGNetError.Code.parameterMismatch` naming a parameter that is missing or has another shape,
   ///   `limitExceeded` when there is not enough memory.
-  public init(graph: Graph, parameters: ParameterStore) throws(HGNetError) {
+  public init(
+    graph: Graph, parameters: ParameterStore, isFrozen: (ParameterDeclaration) -> Bool = { _ in false }
+  ) throws(HGNetError) {
     declarations = graph.parameters
+    self.isFrozen = graph.parameters.map(isFrozen)
     var offsets: [Int] = []
     var indices: [String: Int] = [:]
     var count = 0
@@ -62,7 +71,7 @@ public final class TrainingParameters: Sendable {
   public func index(of name: String) -> Int? { indices[name] }
 
   /// Calls `body` with the values of a parameter; the pointer must not escape.
-  public func withValues<Result>(_ index: Int, _ body: (UnsafeMutableBufferPointer<Float>) -> Result) -> Result {
+  public func withValue<Result>(_ index: Int, _ body: (UnsafeMutableBufferPointer<Float>) -> Result) -> Result {
     body(UnsafeMutableBufferPointer(start: values + offsets[index], count: declarations[index].shape.count))
   }
 
@@ -79,7 +88,7 @@ public final class TrainingParameters: Sendable {
     var store = ParameterStore()
     for (index, declaration) in declarations.enumerated() {
       store[declaration.name] = Parameter(
-        withValues(index) { Tensor(shape: declaration.shape, values: UnsafeBufferPointer($0)) })
+        withValue(index) { Tensor(shape: declaration.shape, values: UnsafeBufferPointer($0)) })
     }
     return store
   }

@@ -109,7 +109,7 @@ import Testing
     let expected = reference.logits(pictures, parameters: values) { norm, means, variances in
       for (name, batchValues) in [(norm.mean, means), (norm.variance, variances)] {
         guard let at = parameters.index(of: name), let old = values[name] else { continue }
-        let found = parameters.withValues(at) { Array($0) }
+        let found = parameters.withValue(at) { Array($0) }
         for c in batchValues.indices {
           let wanted = old[c] * 0.9 + batchValues[c] * 0.1
           #expect(abs(Double(found[c]) - wanted) <= 1e-5 * max(1, abs(wanted)), "\(name)")

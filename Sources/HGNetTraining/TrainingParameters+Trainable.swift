@@ -1,0 +1,4 @@
+import HGNetEngine
+
+/// What a training session computes gradients for is what an optimiser changes.
+extension TrainingParameters: TrainableParameters {}
