@@ -32,10 +32,10 @@ enum PaddleClasKeys {
     "checkpoints pretrained_model output_dir device save_interval eval_during_train eval_interval start_eval_epoch "
       + "epochs image_shape save_inference_dir use_multilabel seed update_freq iter_per_epoch eval_mode train_mode "
       + "print_batch_step uniform_output_enabled export_for_fd pdx_model_name class_num infer_imgs "
-      + "inference_model_dir batch_size cpu_num_threads model_name"
+      + "inference_model_dir batch_size cpu_num_threads model_name use_visualdl use_tensorboard"
   ).merging(
     ConfigurationKeys.table(
-      "use_visualdl to_static use_dali log_ranks print_mem_info hpi_config_path use_gpu enable_mkldnn "
+      "to_static use_dali log_ranks print_mem_info hpi_config_path use_gpu enable_mkldnn "
         + "enable_benchmark use_fp16 ir_optim use_tensorrt gpu_mem enable_profile use_onnx use_npu use_xpu use_mlu "
         + "use_int8 gpu_id benchmark save_log_path", .ignored)
   ) { first, _ in first }

@@ -18,7 +18,9 @@ import HGNetCore
 /// Threads: a value; one task advances it. Source: PaddleClas `ppcls/optimizer/learning_rate.py`, PaddlePaddle
 /// `paddle.optimizer.lr`.
 public struct Schedule: Sendable, Hashable {
-  /// The rule after the warm-up. Lengths are epochs.
+  /// The rule after the warm-up.
+  ///
+  /// Lengths are epochs.
   public enum Rule: Sendable, Hashable {
     /// The same rate for ever.
     case constant

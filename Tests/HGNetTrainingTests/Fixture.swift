@@ -8,7 +8,9 @@ enum Fixture {
     .appendingPathComponent("Fixtures/training")
 
   static func decode<Value: Decodable>(_ name: String, as type: Value.Type = Value.self) throws -> Value {
-    try JSONDecoder().decode(type, from: Data(contentsOf: folder.appendingPathComponent(name)))
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    return try decoder.decode(type, from: Data(contentsOf: folder.appendingPathComponent(name)))
   }
 }
 

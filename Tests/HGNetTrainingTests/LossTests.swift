@@ -7,10 +7,10 @@ import Testing
 struct LossCase: Decodable, CustomTestStringConvertible {
   struct Options: Decodable {
     var epsilon: Double?
-    var size_sum: Bool?
-    var weight_ratio: Bool?
-    var gamma_pos: Double?
-    var gamma_neg: Double?
+    var sizeSum: Bool?
+    var weightRatio: Bool?
+    var gammaPos: Double?
+    var gammaNeg: Double?
     var clip: Double?
     var hold: Bool?
     var reduction: String?
@@ -33,10 +33,10 @@ struct LossCase: Decodable, CustomTestStringConvertible {
     case "CELoss": CrossEntropyLoss(epsilon: options.epsilon)
     case "MultiLabelLoss":
       MultiLabelLoss(
-        epsilon: options.epsilon, sumsClasses: options.size_sum ?? false, weightsByRatio: options.weight_ratio ?? false)
+        epsilon: options.epsilon, sumsClasses: options.sizeSum ?? false, weightsByRatio: options.weightRatio ?? false)
     default:
       MultiLabelAsymmetricLoss(
-        positiveFocus: options.gamma_pos ?? 1, negativeFocus: options.gamma_neg ?? 4, clip: options.clip ?? 0.05,
+        positiveFocus: options.gammaPos ?? 1, negativeFocus: options.gammaNeg ?? 4, clip: options.clip ?? 0.05,
         holdsFocusConstant: options.hold ?? true, reduction: options.reduction == "mean" ? .mean : .sum)
     }
   }

@@ -15,13 +15,13 @@ struct OptimizerGoldens: Decodable {
   struct Options: Decodable {
     var name: String
     var momentum: Float?
-    var use_nesterov: Bool?
+    var useNesterov: Bool?
     var l1: Float?
     var l2: Float?
-    var clip_norm: Float?
-    var no_weight_decay_name: [String]?
-    var one_dim: Bool?
-    var weight_decay: Float?
+    var clipNorm: Float?
+    var noWeightDecayName: [String]?
+    var oneDim: Bool?
+    var weightDecay: Float?
   }
 
   struct Case: Decodable, CustomTestStringConvertible {
@@ -37,13 +37,13 @@ struct OptimizerGoldens: Decodable {
       let rule: Optimizer.Rule =
         switch options.name {
         case "SGD": .sgd
-        case "Momentum": .momentum(options.momentum ?? 0.9, nesterov: options.use_nesterov ?? false)
-        default: .adamW(weightDecay: options.weight_decay ?? 0.01)
+        case "Momentum": .momentum(options.momentum ?? 0.9, nesterov: options.useNesterov ?? false)
+        default: .adamW(weightDecay: options.weightDecay ?? 0.01)
         }
       return Optimizer.Settings(
         rule, regularizer: options.l2.map { .l2($0) } ?? options.l1.map { .l1($0) } ?? .none,
-        clipNorm: options.clip_norm, namesWithoutDecay: options.no_weight_decay_name ?? [],
-        oneAxisWithoutDecay: options.one_dim ?? false)
+        clipNorm: options.clipNorm, namesWithoutDecay: options.noWeightDecayName ?? [],
+        oneAxisWithoutDecay: options.oneDim ?? false)
     }
   }
 

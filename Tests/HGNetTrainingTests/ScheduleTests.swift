@@ -6,26 +6,26 @@ import Testing
 /// One line of schedules.json.
 struct ScheduleCase: Decodable, CustomTestStringConvertible {
   struct Options: Decodable {
-    var eta_min: Double?
-    var end_lr: Double?
+    var etaMin: Double?
+    var endLr: Double?
     var power: Double?
     var cycle: Bool?
-    var step_size: Double?
+    var stepSize: Double?
     var gamma: Double?
     var milestones: [Double]?
-    var decay_epochs: [Double]?
+    var decayEpochs: [Double]?
     var values: [Double]?
   }
 
   struct Inner: Decodable {
-    var last_epoch: Int
-    var last_lr: Double
+    var lastEpoch: Int
+    var lastLr: Double
   }
 
   struct State: Decodable {
-    var last_epoch: Int
-    var last_lr: Double
-    var LinearWarmup_LR: Inner?
+    var lastEpoch: Int
+    var lastLr: Double
+    var inner: Inner?
   }
 
   var rule: String
@@ -45,11 +45,11 @@ struct ScheduleCase: Decodable, CustomTestStringConvertible {
   func schedule() throws -> Schedule {
     let rule: Schedule.Rule =
       switch rule {
-      case "Cosine": .cosine(minimum: options.eta_min ?? 0)
-      case "Linear": .polynomial(end: options.end_lr ?? 0, power: options.power ?? 1, cycle: options.cycle ?? false)
-      case "Step": .step(epochs: options.step_size ?? 1, factor: options.gamma ?? 0.1)
+      case "Cosine": .cosine(minimum: options.etaMin ?? 0)
+      case "Linear": .polynomial(end: options.endLr ?? 0, power: options.power ?? 1, cycle: options.cycle ?? false)
+      case "Step": .step(epochs: options.stepSize ?? 1, factor: options.gamma ?? 0.1)
       case "MultiStepDecay": .multiStep(epochs: options.milestones ?? [], factor: options.gamma ?? 0.1)
-      case "Piecewise": .piecewise(epochs: options.decay_epochs ?? [], rates: options.values ?? [])
+      case "Piecewise": .piecewise(epochs: options.decayEpochs ?? [], rates: options.values ?? [])
       default: .constant
       }
     return try Schedule(
@@ -70,10 +70,10 @@ struct ScheduleTests {
       if step > 0 { schedule.advance() }
       #expect(schedule.learningRate == rate, "step \(step)")
       if let state = item.states["\(step)"] {
-        #expect(schedule.state.step == state.last_epoch)
-        #expect(schedule.state.learningRate == state.last_lr)
-        #expect(schedule.state.inner?.step == state.LinearWarmup_LR?.last_epoch)
-        #expect(schedule.state.inner?.learningRate == state.LinearWarmup_LR?.last_lr)
+        #expect(schedule.state.step == state.lastEpoch)
+        #expect(schedule.state.learningRate == state.lastLr)
+        #expect(schedule.state.inner?.step == state.inner?.lastEpoch)
+        #expect(schedule.state.inner?.learningRate == state.inner?.lastLr)
       }
     }
   }

@@ -216,7 +216,10 @@ def schedules():
             scheduler.step()
             rates.append(float(scheduler()))
             if step in (1, 50, 150):
-                states[str(step)] = scheduler.state_dict()
+                state = scheduler.state_dict()
+                if "LinearWarmup_LR" in state:
+                    state["inner"] = state.pop("LinearWarmup_LR")
+                states[str(step)] = state
         cases.append({"rule": rule, "options": options, "epochs": epochs, "steps": steps, "rate": rate,
                       "warmup": warmup, "start": start, "byEpoch": by_epoch, "rates": rates, "states": states,
                       "name": "Constant" if isinstance(scheduler, lr.LambdaDecay) else type(scheduler).__name__})

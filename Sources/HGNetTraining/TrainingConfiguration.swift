@@ -1,0 +1,165 @@
+import HGNetConfiguration
+import HGNetCore
+import HGNetModels
+
+/// What a PaddleClas configuration says about a training run, as plain values.
+///
+/// Read are the sections `Global`, `Arch`, `Loss`, `Optimizer`, `EMA` and `Metric`; data belongs to the loaders. Keys
+/// that PaddleClas cannot do without but that have an obvious value get it here. Threads: a value, safe to share.
+public struct TrainingConfiguration: Sendable {
+  /// What is measured.
+  public enum Metric: Sendable, Hashable {
+    /// `TopkAcc` with its values of k.
+    case topK([Int])
+    /// `MultiLabelMAP`.
+    case meanAveragePrecision(MultiLabelMeanAveragePrecision.Kind)
+  }
+
+  /// The network.
+  public var model: Model
+  /// Its options, the number of classes included.
+  public var options: ModelOptions
+  /// Prefix of a checkpoint to resume (`Global.checkpoints`).
+  public var checkpoint: String?
+  /// Weights to begin with (`Global.pretrained_model`).
+  public var pretrainedModel: String?
+  /// The folder for results (`Global.output_dir`).
+  public var outputFolder = "./output/"
+  /// Epochs between kept checkpoints; 0 or less for none (`Global.save_interval`).
+  public var saveInterval = 1
+  /// Whether to evaluate during training (`Global.eval_during_train`).
+  public var evaluatesDuringTraining = true
+  /// Epochs between evaluations, at least 1 (`Global.eval_interval`).
+  public var evaluationInterval = 1
+  /// The first epoch that is evaluated (`Global.start_eval_epoch`).
+  public var firstEvaluatedEpoch = 0
+  /// Epochs of the whole training, at least 1 (`Global.epochs`).
+  public var epochs: Int
+  /// Iterations between log lines, at least 1 (`Global.print_batch_step`).
+  public var printInterval = 10
+  /// Whether TensorBoard records are written (`Global.use_visualdl`, `Global.use_tensorboard`).
+  public var writesTensorBoard = false
+  /// Whether pictures have several labels (`Global.use_multilabel`).
+  public var usesMultipleLabels = false
+  /// The seed of everything random, nil if none is given (`Global.seed`).
+  public var seed: Int?
+  /// Iterations whose gradients are added before a step, at least 1 (`Global.update_freq`).
+  public var updateFrequency = 1
+  /// The most iterations of an epoch, nil for all (`Global.iter_per_epoch`).
+  public var iterationsPerEpoch: Int?
+  /// What is minimised (`Loss.Train`).
+  public var trainingLoss: CombinedLoss
+  /// What is logged in evaluation (`Loss.Eval`), nil for nothing.
+  public var evaluationLoss: CombinedLoss?
+  /// How parameters change (`Optimizer`).
+  public var optimizer: Optimizer.Settings
+  /// The schedule's numbers (`Optimizer.lr`).
+  public var rate: Rate
+  /// The decay of the averaged weights, nil without `EMA`.
+  public var averageDecay: Double?
+  /// What is measured in training (`Metric.Train`).
+  public var trainingMetrics: [Metric]
+  /// What is measured in evaluation; the first decides which model is the best (`Metric.Eval`).
+  public var evaluationMetrics: [Metric]
+
+  /// The numbers of a schedule before the length of an epoch is known.
+  public struct Rate: Sendable, Hashable {
+    /// The rule after the warm-up.
+    public var rule: Schedule.Rule
+    /// The base rate.
+    public var learningRate: Double
+    /// Epochs of warm-up.
+    public var warmupEpochs: Double
+    /// The rate at the beginning of the warm-up.
+    public var warmupStart: Double
+    /// Whether the rate changes per epoch instead of per step.
+    public var isByEpoch: Bool
+
+    /// Makes a rate.
+    public init(
+      _ rule: Schedule.Rule, learningRate: Double, warmupEpochs: Double = 0, warmupStart: Double = 0,
+      isByEpoch: Bool = false
+    ) {
+      self.rule = rule
+      self.learningRate = learningRate
+      self.warmupEpochs = warmupEpochs
+      self.warmupStart = warmupStart
+      self.isByEpoch = isByEpoch
+    }
+  }
+
+  /// Reads the sections.
+  ///
+  /// - Throws: `HGNetError.Code.invalidConfiguration` for a missing or wrong value, `unsupported` for something that
+  ///   PaddleClas has and this package does not; both name the key.
+  public init(_ configuration: Configuration) throws(HGNetError) {
+    let path = configuration.path
+    guard let (model, options) = try configuration.model() else {
+      throw HGNetError(.invalidConfiguration, "expected the name of a network, found nothing", path: path, key: "Arch.name")
+    }
+    self.model = model
+    self.options = options
+    let counts = 1...Int(Int32.max)
+    guard let epochs = try configuration.integer("Global.epochs", in: counts) else {
+      throw HGNetError(
+        .invalidConfiguration, "expected the number of epochs, found nothing", path: path, key: "Global.epochs")
+    }
+    self.epochs = epochs
+    guard let loss = try configuration.losses("Loss.Train") else {
+      throw HGNetError(
+        .invalidConfiguration, "expected a list of losses such as CELoss, found nothing", path: path, key: "Loss.Train")
+    }
+    trainingLoss = loss
+    evaluationLoss = try configuration.losses("Loss.Eval")
+    (optimizer, rate) = try configuration.optimizerSettings()
+    trainingMetrics = try configuration.metrics("Metric.Train")
+    evaluationMetrics = try configuration.metrics("Metric.Eval")
+    checkpoint = try configuration.text("Global.checkpoints")
+    pretrainedModel = try configuration.text("Global.pretrained_model")
+    if let folder = try configuration.text("Global.output_dir") { outputFolder = folder }
+    if let interval = try configuration.integer("Global.save_interval") { saveInterval = interval }
+    if let evaluates = try configuration.boolean("Global.eval_during_train") { evaluatesDuringTraining = evaluates }
+    if let interval = try configuration.integer("Global.eval_interval", in: counts) { evaluationInterval = interval }
+    if let epoch = try configuration.integer("Global.start_eval_epoch") { firstEvaluatedEpoch = epoch }
+    if let interval = try configuration.integer("Global.print_batch_step", in: counts) { printInterval = interval }
+    let usesVisualDL = try configuration.boolean("Global.use_visualdl") ?? false
+    writesTensorBoard = try configuration.boolean("Global.use_tensorboard") ?? usesVisualDL
+    if let uses = try configuration.boolean("Global.use_multilabel") { usesMultipleLabels = uses }
+    seed = try configuration.integer("Global.seed")
+    if let frequency = try configuration.integer("Global.update_freq", in: counts) { updateFrequency = frequency }
+    iterationsPerEpoch = try configuration.integer("Global.iter_per_epoch", in: counts)
+    if configuration["EMA"] != nil {
+      let decay = try configuration.number("EMA.decay") ?? 0.9999
+      guard decay > 0, decay < 1 else {
+        throw HGNetError(
+          .invalidConfiguration, "expected a decay inside (0, 1), found \(decay)", path: path, key: "EMA.decay")
+      }
+      averageDecay = decay
+    }
+    // Wrong numbers should be found before any data is read.
+    do throws(HGNetError) {
+      try optimizer.check()
+      _ = try schedule(iterationsPerEpoch: max(updateFrequency, 1))
+    } catch { throw error.at(path: path) }
+  }
+
+  /// The schedule of the run.
+  ///
+  /// - Parameter iterationsPerEpoch: iterations of an epoch; with gradients added over several iterations the schedule
+  ///   takes fewer steps.
+  /// - Throws: `HGNetError.Code.invalidConfiguration`.
+  public func schedule(iterationsPerEpoch: Int) throws(HGNetError) -> Schedule {
+    try Schedule(
+      rate.rule, learningRate: rate.learningRate, epochs: epochs,
+      stepsPerEpoch: max(iterationsPerEpoch / max(updateFrequency, 1), 1), warmupEpochs: rate.warmupEpochs,
+      warmupStart: rate.warmupStart, isByEpoch: rate.isByEpoch)
+  }
+
+  /// Whether an epoch (from 1) is followed by an evaluation.
+  public func evaluates(after epoch: Int) -> Bool {
+    evaluatesDuringTraining && epoch % evaluationInterval == 0 && epoch > firstEvaluatedEpoch
+  }
+
+  /// Whether the checkpoint of an epoch (from 1) is kept.
+  public func saves(after epoch: Int) -> Bool { saveInterval > 0 && epoch % saveInterval == 0 }
+}

@@ -1,0 +1,146 @@
+/// The lines of `train.log` and `eval.log`, letter by letter as PaddleClas writes them.
+///
+/// Pure functions: nothing is printed here. People have scripts that read these lines.
+public enum TrainingLog {
+  /// The level of a line.
+  public enum Level: String, Sendable {
+    case info = "INFO", warning = "WARNING", error = "ERROR"
+  }
+
+  /// A whole line of the file: time, logger, level, message.
+  ///
+  /// - Parameter time: seconds since 1970, shown in local time.
+  public static func line(_ message: String, level: Level = .info, time: Double) -> String {
+    "[\(TextFormat.timestamp(time))] ppcls \(level.rawValue): \(message)"
+  }
+
+  /// Where in training a line is written.
+  public struct Position: Sendable, Hashable {
+    /// The epoch, from 1.
+    public var epoch: Int
+    /// The number of epochs.
+    public var epochs: Int
+    /// The iteration in the epoch, from 0.
+    public var iteration: Int
+    /// The iterations of an epoch.
+    public var iterations: Int
+
+    /// Makes a position.
+    public init(epoch: Int, epochs: Int, iteration: Int, iterations: Int) {
+      self.epoch = epoch
+      self.epochs = epochs
+      self.iteration = iteration
+      self.iterations = iterations
+    }
+
+    /// Iterations that are left, this one included.
+    public var remaining: Int { (epochs - epoch + 1) * iterations - iteration }
+  }
+
+  /// Mean times of the iterations since the last line, in seconds.
+  ///
+  /// As in PaddleClas the means begin anew after every printed line and once at iteration 5, when caches are warm.
+  public struct Times: Sendable, Hashable {
+    /// Seconds from the end of one iteration to the end of the next.
+    public private(set) var batch = RunningAverage()
+    /// Seconds that an iteration waited for its data.
+    public private(set) var reader = RunningAverage()
+
+    /// Makes empty times.
+    public init() {}
+
+    /// Adds an iteration; call it before the line of that iteration is written.
+    public mutating func add(batch seconds: Double, reader wait: Double, iteration: Int) {
+      if iteration == 5 { reset() }
+      batch.add(seconds)
+      reader.add(wait)
+    }
+
+    /// Begins anew.
+    public mutating func reset() { self = Times() }
+
+    var text: String {
+      "batch_cost: \(TextFormat.fixed(batch.mean, digits: 5))s, "
+        + "reader_cost: \(TextFormat.fixed(reader.mean, digits: 5))"
+    }
+
+    func rate(_ samples: Int) -> String {
+      TextFormat.fixed(batch.mean > 0 ? Double(samples) / batch.mean : .infinity, digits: 5)
+    }
+  }
+
+  /// The line of a training iteration.
+  ///
+  /// - Parameters:
+  ///   - learningRates: name and rate of each schedule after it has advanced, hence the rate of the next step.
+  ///   - averages: metrics, then losses: the means of the epoch so far.
+  ///   - batchSize: pictures of this iteration.
+  public static func iteration(
+    _ position: Position, learningRates: [(name: String, value: Double)], averages: [(name: String, value: Double)],
+    times: Times, batchSize: Int
+  ) -> String {
+    let rates = learningRates.map { "lr(\($0.name)): \(TextFormat.fixed($0.value, digits: 8))" }
+    let eta = TextFormat.duration(Double(position.remaining) * times.batch.mean)
+    return "[Train][Epoch \(position.epoch)/\(position.epochs)][Iter: \(position.iteration)/\(position.iterations)]"
+      + "\(rates.joined(separator: ", ")), \(list(averages)), \(times.text), "
+      + "ips: \(times.rate(batchSize)) samples/s, eta: \(eta)"
+  }
+
+  /// The line at the end of a training epoch.
+  public static func epoch(_ epoch: Int, of epochs: Int, averages: [(name: String, value: Double)]) -> String {
+    "[Train][Epoch \(epoch)/\(epochs)][Avg]\(list(averages))"
+  }
+
+  /// The line of an evaluation iteration.
+  ///
+  /// - Parameters:
+  ///   - epoch: the epoch, 0 outside training.
+  ///   - losses: the losses of this batch.
+  ///   - metrics: the running metrics, as `metrics(_:)` or `metric(_:)` spell them.
+  public static func evaluation(
+    epoch: Int, iteration: Int, iterations: Int, losses: [(name: String, value: Double)], metrics: String,
+    times: Times, batchSize: Int
+  ) -> String {
+    "[Eval][Epoch \(epoch)][Iter: \(iteration)/\(iterations)]\(joined(losses, metrics)), \(times.text), "
+      + "ips: \(times.rate(batchSize)) images/sec"
+  }
+
+  /// The line at the end of an evaluation, with the mean losses.
+  public static func evaluation(epoch: Int, losses: [(name: String, value: Double)], metrics: String) -> String {
+    "[Eval][Epoch \(epoch)][Avg]\(joined(losses, metrics))"
+  }
+
+  /// Metrics with five decimals, `top1: 0.25000, top5: 1.00000`.
+  public static func metrics(_ values: [(name: String, value: Double)]) -> String { list(values) }
+
+  /// The multi-label metric with three decimals, `MultiLabelMAP(integral): 0.376`.
+  public static func metric(_ metric: MultiLabelMeanAveragePrecision) -> String {
+    "\(metric.name): \(TextFormat.fixed(metric.value, digits: 3))"
+  }
+
+  /// The line that names the best metric so far.
+  ///
+  /// - Parameter isAveraged: whether the averaged weights were evaluated (`EMA`).
+  public static func best(epoch: Int, metric: Double, isAveraged: Bool = false) -> String {
+    "[Eval][Epoch \(epoch)][best metric\(isAveraged ? " ema" : ""): \(TextFormat.shortest(metric))]"
+  }
+
+  /// The line after a checkpoint was written.
+  ///
+  /// - Parameter prefix: its path without extension.
+  public static func saved(_ prefix: String) -> String { "Already save model in \(prefix)" }
+
+  /// The line after a checkpoint was loaded.
+  ///
+  /// - Parameter prefix: its path without extension.
+  public static func loaded(_ prefix: String) -> String { "Finish load checkpoints from \(prefix)" }
+
+  private static func list(_ values: [(name: String, value: Double)]) -> String {
+    values.map { "\($0.name): \(TextFormat.fixed($0.value, digits: 5))" }.joined(separator: ", ")
+  }
+
+  private static func joined(_ losses: [(name: String, value: Double)], _ metrics: String) -> String {
+    // PaddleClas writes the comma even where there is no loss.
+    "\(list(losses)), \(metrics)"
+  }
+}
