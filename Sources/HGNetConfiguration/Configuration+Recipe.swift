@@ -37,7 +37,7 @@ extension Configuration {
     return recipe
   }
 
-  private func decodingStyle(_ key: String) throws(HGNetError) -> DecodingStyle {
+  func decodingStyle(_ key: String) throws(HGNetError) -> DecodingStyle {
     if try boolean("\(key).to_rgb") == false {
       throw HGNetError(
         .unsupported, "the networks are trained on red, green, blue; leave to_rgb True", path: path,
@@ -50,7 +50,7 @@ extension Configuration {
     }
   }
 
-  private func resize(_ key: String) throws(HGNetError) -> Transform {
+  func resize(_ key: String) throws(HGNetError) -> Transform {
     let backendName = try text("\(key).backend") ?? ResizeBackend.openCV.rawValue
     guard let backend = ResizeBackend(rawValue: backendName.lowercased()) else {
       throw wrong("\(key).backend", expected: "cv2 or pil", found: .text(backendName))
@@ -70,10 +70,10 @@ extension Configuration {
     return .resize(try size("\(key).size"), interpolation: interpolation, backend: backend)
   }
 
-  private static let maximumSide = 1 << 15
+  static let maximumSide = 1 << 15
 
   /// One number for a square, or `[width, height]` in PaddleClas' order.
-  private func size(_ key: String) throws(HGNetError) -> Size {
+  func size(_ key: String) throws(HGNetError) -> Size {
     let sides = 1...Configuration.maximumSide
     guard case .list(let list)? = self[key] else {
       guard let side = try integer(key, in: sides) else {
@@ -88,7 +88,7 @@ extension Configuration {
     return Size(height: height, width: width)
   }
 
-  private func normalization(_ key: String) throws(HGNetError) -> Transform {
+  func normalization(_ key: String) throws(HGNetError) -> Transform {
     func three(_ name: String, _ standard: [Float]) throws(HGNetError) -> [Float] {
       guard let numbers = try numbers("\(key).\(name)") else { return standard }
       guard numbers.count == 3, numbers.allSatisfy({ Float($0).isFinite }) else {
