@@ -21,7 +21,7 @@ let package = Package(
       name: "CHGNetSystem", exclude: ["README.md"],
       linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png"), .linkedLibrary("webp"), .linkedLibrary("z")]),
     // Floor 1.
-    .target(name: "HGNetCore", dependencies: ["CHGNetKernels"], exclude: ["README.md"]),
+    .target(name: "HGNetCore", dependencies: ["CHGNetSystem"], exclude: ["README.md"]),
     // Floor 2.
     .target(name: "HGNetModels", dependencies: ["HGNetCore"], exclude: ["README.md"]),
     .target(name: "HGNetEngine", dependencies: ["HGNetCore", "CHGNetKernels"], exclude: ["README.md"]),

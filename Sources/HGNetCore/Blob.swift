@@ -25,7 +25,8 @@ public final class Blob: Sendable {
   ///
   /// - Throws: `HGNetError.Code.fileNotFound`, or `unreadableFile` for a folder, a device or a lack of permission.
   public init(mapping path: String) throws(HGNetError) {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    // Without O_NONBLOCK a named pipe would wait for its writer before we can see what it is.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw Blob.openingError(path: path, number: errno) }
     defer { close(descriptor) }
     var status = stat()
@@ -101,7 +102,9 @@ public final class Blob: Sendable {
 
   private static func openingError(path: String, number: Int32) -> HGNetError {
     if number == ENOENT || number == ENOTDIR {
-      return HGNetError(.fileNotFound, "no such file; check the path", path: path)
+      // A name that is not UTF-8 has been turned into text with this character, and so no longer names the file.
+      let hint = path.contains("\u{FFFD}") ? "rename it if its name is not UTF-8" : "check the path"
+      return HGNetError(.fileNotFound, "no such file; \(hint)", path: path)
     }
     return HGNetError(.unreadableFile, "cannot open the file", path: path, cause: String(cString: strerror(number)))
   }

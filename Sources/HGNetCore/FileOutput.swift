@@ -10,11 +10,13 @@
 ///
 /// Bytes go to a temporary file in the same folder; `commit` flushes it to the disk and renames it. A value that goes
 /// away without `commit` removes the temporary file, so that a crash or an error leaves the old file or the new one.
+/// A device or pipe, such as `/dev/null` or `/dev/stdout`, is never replaced: it gets the bytes directly.
 ///
 /// Threads: one task.
 public struct FileOutput: ~Copyable {
   private let path: String
-  private let temporaryPath: String
+  /// Nil for a device or pipe.
+  private let temporaryPath: String?
   private var descriptor: Int32
   private var buffer: [UInt8] = []
   /// The number of bytes written so far.
@@ -24,21 +26,29 @@ public struct FileOutput: ~Copyable {
   ///
   /// - Throws: `HGNetError.Code.unwritableFile` when the folder is missing or closed to us.
   public init(path: String) throws(HGNetError) {
-    self.path = path
-    temporaryPath = "\(path).\(getpid()).partial"
-    descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-    guard descriptor >= 0 else {
+    var status = stat()
+    let kind = stat(path, &status) == 0 ? status.st_mode & S_IFMT : S_IFREG
+    guard kind != S_IFDIR else {
+      throw HGNetError(.unwritableFile, "expected the name of a file to write, found a folder", path: path)
+    }
+    let temporary = kind == S_IFREG ? "\(path).\(getpid()).partial" : nil
+    let opened =
+      temporary.map { open($0, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644) } ?? open(path, O_WRONLY | O_CLOEXEC)
+    guard opened >= 0 else {
       throw HGNetError(
         .unwritableFile, "cannot create the file; does the folder exist and may we write there?", path: path,
         cause: String(cString: strerror(errno)))
     }
+    self.path = path
+    temporaryPath = temporary
+    descriptor = opened
     buffer.reserveCapacity(1 << 16)
   }
 
   deinit {
     if descriptor >= 0 {
       close(descriptor)
-      unlink(temporaryPath)
+      if let temporaryPath { unlink(temporaryPath) }
     }
   }
 
@@ -68,7 +78,9 @@ public struct FileOutput: ~Copyable {
   /// - Throws: `HGNetError.Code.unwritableFile`; the temporary file is then removed.
   public consuming func commit() throws(HGNetError) {
     try flush()
-    guard fsync(descriptor) == 0 || errno == EINVAL, rename(temporaryPath, path) == 0 else { throw failure() }
+    if let temporaryPath {
+      guard fsync(descriptor) == 0 || errno == EINVAL, rename(temporaryPath, path) == 0 else { throw failure() }
+    }
     close(descriptor)
     descriptor = -1
   }

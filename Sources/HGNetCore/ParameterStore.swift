@@ -107,11 +107,17 @@ extension Float {
   }
 }
 
+/// What gives parameters by name: a `ParameterStore`, or something that makes each one when it is asked for.
+public protocol ParameterSource: Sendable {
+  /// The parameter of a name, or nil.
+  subscript(name: String) -> Parameter? { get }
+}
+
 /// Named parameters in the order of their file or model.
 ///
 /// Names, shapes and layouts are PaddlePaddle's (`stages.2.blocks.0.layers.3.conv1.bn._mean`); readers of other
 /// formats translate. Threads: a value, safe to share.
-public struct ParameterStore: Sendable {
+public struct ParameterStore: ParameterSource {
   /// The names in order.
   public private(set) var names: [String] = []
   private var parameters: [String: Parameter] = [:]

@@ -1,4 +1,3 @@
-import CHGNetKernels
 import Synchronization
 
 #if canImport(Glibc)
@@ -85,25 +84,13 @@ private final class PoolState: Sendable {
   nonisolated(unsafe) var workers: Int
   private let generation = Atomic<Int>(0)
   private let running = Atomic<Int>(0)
-  private let sleeping = Atomic<Int>(0)
+  private let called = WaitingPlace()
+  private let finished = WaitingPlace()
   private nonisolated(unsafe) var context: UnsafeMutableRawPointer?
   private nonisolated(unsafe) var body: ThreadPool.Body?
-  private nonisolated(unsafe) let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-  private nonisolated(unsafe) let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private nonisolated(unsafe) var threads: [pthread_t] = []
 
-  init(workers: Int) {
-    self.workers = workers
-    pthread_mutex_init(mutex, nil)
-    pthread_cond_init(condition, nil)
-  }
-
-  deinit {
-    pthread_cond_destroy(condition)
-    pthread_mutex_destroy(mutex)
-    condition.deallocate()
-    mutex.deallocate()
-  }
+  init(workers: Int) { self.workers = workers }
 
   /// What a new thread needs to know.
   private final class Start: Sendable {
@@ -140,11 +127,11 @@ private final class PoolState: Sendable {
     let state = start.state
     var seen = 0
     while true {
-      state.waitForGeneration(after: seen)
+      state.called.wait { state.generation.load(ordering: .sequentiallyConsistent) > seen }
       seen += 1
       guard let body = state.body, let context = state.context else { return }
       body(context, start.index)
-      state.running.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+      state.finish()
     }
   }
 
@@ -160,25 +147,9 @@ private final class PoolState: Sendable {
     }
   #endif
 
-  private func waitForGeneration(after seen: Int) {
-    // About 50 µs of polling covers the pause between two pictures; after that sleeping is cheaper for everyone.
-    for _ in 0..<2_000 {
-      if generation.load(ordering: .acquiring) > seen { return }
-      hg_spin_hint()
-    }
-    pthread_mutex_lock(mutex)
-    sleeping.wrappingAdd(1, ordering: .sequentiallyConsistent)
-    while generation.load(ordering: .sequentiallyConsistent) <= seen { pthread_cond_wait(condition, mutex) }
-    sleeping.wrappingSubtract(1, ordering: .sequentiallyConsistent)
-    pthread_mutex_unlock(mutex)
-  }
-
   private func wake() {
     generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
-    guard sleeping.load(ordering: .sequentiallyConsistent) > 0 else { return }
-    pthread_mutex_lock(mutex)
-    pthread_cond_broadcast(condition)
-    pthread_mutex_unlock(mutex)
+    called.announce()
   }
 
   func run(context: UnsafeMutableRawPointer, body: ThreadPool.Body) {
@@ -187,48 +158,17 @@ private final class PoolState: Sendable {
     running.store(workers, ordering: .releasing)
     wake()
     body(context, 0)
-    var spins = 0
-    while running.load(ordering: .acquiring) > 0 {
-      spins += 1
-      if spins < 4_000 { hg_spin_hint() } else { sched_yield() }
-    }
+    finished.wait { running.load(ordering: .sequentiallyConsistent) == 0 }
+  }
+
+  /// A worker's last act in a run.
+  private func finish() {
+    if running.wrappingSubtract(1, ordering: .sequentiallyConsistent).newValue == 0 { finished.announce() }
   }
 
   func stop() {
     body = nil
     wake()
     for thread in threads { pthread_join(thread, nil) }
-  }
-}
-
-/// Lets all threads of a pool finish one step before any begins the next.
-///
-/// Hands out the tasks of the step, too: `next` gives each index once. Allocates nothing.
-public struct StepBarrier: ~Copyable {
-  private let next = Atomic<Int>(0)
-  private let arrived = Atomic<Int>(0)
-  private let phase = Atomic<Int>(0)
-
-  /// Makes a barrier that has no task handed out.
-  public init() {}
-
-  /// The next task of this step that nobody has.
-  public borrowing func nextTask() -> Int { next.wrappingAdd(1, ordering: .relaxed).oldValue }
-
-  /// Waits until `count` threads are here, then begins the next step.
-  public borrowing func wait(count: Int) {
-    let current = phase.load(ordering: .acquiring)
-    if arrived.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue == count {
-      arrived.store(0, ordering: .relaxed)
-      next.store(0, ordering: .relaxed)
-      phase.store(current &+ 1, ordering: .releasing)
-      return
-    }
-    var spins = 0
-    while phase.load(ordering: .acquiring) == current {
-      spins += 1
-      // Where there are fewer processors than threads, the one that we wait for needs ours.
-      if spins < 2_000 { hg_spin_hint() } else { sched_yield() }
-    }
   }
 }

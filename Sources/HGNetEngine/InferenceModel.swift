@@ -21,13 +21,13 @@ public final class InferenceModel: Sendable {
   ///
   /// - Parameters:
   ///   - graph: the network, with the outputs that are wanted.
-  ///   - parameters: at least the parameters that the graph declares.
+  ///   - parameters: at least the parameters that the graph declares; each is asked for once or twice and not kept.
   ///   - instructionSet: the kernels to use.
   ///   - pool: the threads that pack; nil packs on the caller's.
   /// - Throws: `HGNetError.Code.parameterMismatch` for a missing or misshapen parameter, `unsupported` for an operator
   ///   outside the family, both naming the layer.
   public init(
-    graph: Graph, parameters: ParameterStore, instructionSet: InstructionSet = .best, pool: ThreadPool? = nil
+    graph: Graph, parameters: some ParameterSource, instructionSet: InstructionSet = .best, pool: ThreadPool? = nil
   ) throws(HGNetError) {
     // What no output needs (the softmax of an exported program, say) is not run.
     let graph = try graph.selecting(outputs: graph.outputs.map(\.name))

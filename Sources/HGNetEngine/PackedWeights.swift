@@ -78,7 +78,7 @@ struct EpilogueValues: Hashable, Sendable {
 
 /// Reads parameters by name with their shapes checked.
 struct ParameterReader {
-  let store: ParameterStore
+  let store: any ParameterSource
 
   func tensor(_ name: String, shape: Shape, layer: String) throws(HGNetError) -> Tensor {
     guard let parameter = store[name] else {

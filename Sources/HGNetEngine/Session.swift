@@ -73,6 +73,7 @@ public struct Session: ~Copyable {
   /// Allocates nothing. The bits of the results do not depend on the number of threads or the place in the batch.
   public mutating func execute() {
     run.pointee.times?[0] = StepReport.nanoseconds()
+    run.pointee.queue.restart()
     pool.run(context: UnsafeMutableRawPointer(run)) { context, worker in
       let run = context.assumingMemoryBound(to: SessionRun.self)
       run.pointee.work(as: worker)
@@ -136,7 +137,7 @@ struct SessionRun: ~Copyable {
   let threads: Int
   /// Nanoseconds at the start of the run and at the end of each step; nil unless wanted.
   let times: UnsafeMutablePointer<UInt64>?
-  let barrier = StepBarrier()
+  let queue = StepQueue()
 
   init(
     steps: UnsafeMutablePointer<ResolvedStep>, count: Int, scratch: UnsafeMutablePointer<Float>, scratchDistance: Int,
@@ -153,19 +154,19 @@ struct SessionRun: ~Copyable {
   /// One thread's part of the run: all threads walk through the steps together and share the tasks of each.
   borrowing func work(as worker: Int) {
     let own = scratch + worker * scratchDistance
-    for index in 0..<count {
-      let step = steps[index]
-      if threads == 1 {
+    guard threads > 1 else {
+      for index in 0..<count {
+        let step = steps[index]
         for task in 0..<step.taskCount { step.task(step.descriptor, Int32(truncatingIfNeeded: task), own) }
-      } else {
-        while true {
-          let task = barrier.nextTask()
-          guard task < step.taskCount else { break }
-          step.task(step.descriptor, Int32(truncatingIfNeeded: task), own)
-        }
-        barrier.wait(count: threads)
+        if let times { times[index + 1] = StepReport.nanoseconds() }
       }
-      if let times, worker == 0 { times[index + 1] = StepReport.nanoseconds() }
+      return
     }
+    queue.work(
+      stepCount: count, taskCount: { steps[$0].taskCount },
+      perform: { steps[$0].task(steps[$0].descriptor, Int32(truncatingIfNeeded: $1), own) },
+      stepEnded: { index in
+        if let times { times[index + 1] = StepReport.nanoseconds() }
+      })
   }
 }

@@ -165,6 +165,7 @@ public struct TrainingSession: ~Copyable {
   }
 
   private func execute(_ run: UnsafeMutablePointer<SessionRun>) {
+    run.pointee.queue.restart()
     pool.run(context: UnsafeMutableRawPointer(run)) { context, worker in
       context.assumingMemoryBound(to: SessionRun.self).pointee.work(as: worker)
     }

@@ -49,7 +49,7 @@ struct Bench: ParsableCommand {
   }
 
   func run() throws {
-    let pool = ThreadPool(threads: compute.threads)
+    let pool = compute.pool()
     var opened = try ModelOrFile(subject)
     // Drawing random weights is not part of loading.
     let random = opened.file == nil ? opened.parameters() : nil

@@ -98,7 +98,7 @@ struct Demo: ParsableCommand {
 
   private func classify(_ paths: [String], _ weights: [Weights]) throws {
     let clock = ContinuousClock()
-    let pool = ThreadPool(threads: compute.threads)
+    let pool = compute.pool()
     var classifiers: [Classifier] = []
     try StandardOutput.write("")
     for file in weights {

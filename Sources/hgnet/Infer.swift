@@ -66,7 +66,7 @@ struct Infer: AsyncParsableCommand {
     if options.verbose {
       StandardError.write("hgnet: \(weights.path): \(weights.format.title): \(weights.report.summary)")
     }
-    let classifier = try Classifier(weights, recipe: recipe, pool: ThreadPool(threads: compute.threads))
+    let classifier = try Classifier(weights, recipe: recipe, pool: compute.pool())
 
     var saved: [JSONText] = []
     let isCollected = json || input.saveFile != nil

@@ -50,13 +50,25 @@ struct ConfigurationOptions: ParsableArguments {
 struct ThreadOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Threads; otherwise all processors that affinity, control group and HGNET_NUM_THREADS allow.", valueName: "n"))
+      "Threads, at most the processors that affinity, control group and HGNET_NUM_THREADS allow; otherwise all of them.",
+      valueName: "n"))
   var threads: Int?
 
   func validate() throws {
     if let threads, !(1...1024).contains(threads) {
       throw ValidationError("expected 1 to 1024 threads, found \(threads)")
     }
+  }
+
+  /// The threads of this process: as many as wanted and allowed.
+  ///
+  /// - Parameter standard: how many are wanted where the command line says nothing.
+  func pool(standard: Int? = nil) -> ThreadPool {
+    let allowed = ProcessorCount.current()
+    if let threads, threads > allowed.count {
+      StandardError.write("hgnet: --threads \(threads): \(allowed.count) at most here (\(allowed.reason))")
+    }
+    return ThreadPool(threads: min(threads ?? standard ?? allowed.count, allowed.count))
   }
 }
 

@@ -85,8 +85,8 @@ struct Predict: AsyncParsableCommand {
       StandardError.write("hgnet: \(opened.path): \(opened.format.title): \(opened.report.summary)")
     }
     let recipe = try recipe(configuration: configuration, weights: opened)
-    let threads = try compute.threads ?? processors(of: configuration)
-    let classifier = try Classifier(opened, recipe: recipe, pool: ThreadPool(threads: threads))
+    let pool = compute.pool(standard: try processors(of: configuration))
+    let classifier = try Classifier(opened, recipe: recipe, pool: pool)
 
     var printed: [JSONText] = []
     var run = PictureRun(classifier: classifier, batchSize: batch ?? input?.batchSize ?? 1)
@@ -128,7 +128,8 @@ struct Predict: AsyncParsableCommand {
   private func isFolder(_ path: String) throws(HGNetError) -> Bool {
     var status = stat()
     guard stat(path, &status) == 0 else {
-      throw HGNetError(.fileNotFound, "no such picture or folder; check the path", path: path)
+      let hint = path.contains("\u{FFFD}") ? "rename it if its name is not UTF-8" : "check the path"
+      throw HGNetError(.fileNotFound, "no such picture or folder; \(hint)", path: path)
     }
     return status.st_mode & S_IFMT == S_IFDIR
   }
@@ -184,8 +185,7 @@ struct Predict: AsyncParsableCommand {
 
   /// `Global.cpu_num_threads`, but never more than there are processors: more only slows down.
   private func processors(of configuration: Configuration?) throws -> Int? {
-    guard let wanted = try configuration?.integer("Global.cpu_num_threads", in: 1...1024) else { return nil }
-    return min(wanted, ProcessorCount.current().count)
+    try configuration?.integer("Global.cpu_num_threads", in: 1...1024)
   }
 }
 

@@ -45,7 +45,7 @@ struct Run: ParsableCommand {
     let names = ["logits"] + (features ? (0..<4).map { "stages.\($0)" } : [])
     let graph = try file.graph.selecting(outputs: names)
     let engine = try InferenceModel(graph: graph, parameters: file.parameters)
-    let pool = ThreadPool(threads: compute.threads)
+    let pool = compute.pool()
     let count = tensor.shape[0]
     let size = Size(height: tensor.shape[2], width: tensor.shape[3])
 

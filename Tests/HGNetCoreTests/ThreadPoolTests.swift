@@ -37,4 +37,39 @@ import Testing
       #expect(sum.load(ordering: .relaxed) == 6)
     }
   }
+
+  /// More threads than processors must cost little: those that run do the work, those that wait sleep.
+  @Test(arguments: [2, 8, 32]) func noTaskBeginsBeforeTheStepBeforeHasEnded(threads: Int) {
+    final class Steps: Sendable {
+      let queue = StepQueue()
+      let done: Mutex<[Int]> = Mutex(Array(repeating: 0, count: 300))
+      let faults = Atomic<Int>(0)
+      let ends = Atomic<Int>(0)
+      func tasks(_ step: Int) -> Int { step % 7 + 1 }
+    }
+    let pool = ThreadPool(threads: threads)
+    let steps = Steps()
+    let clock = ContinuousClock()
+    let elapsed = clock.measure {
+      for _ in 0..<10 {
+        steps.done.withLock { $0 = Array(repeating: 0, count: 300) }
+        steps.queue.restart()
+        pool.run(context: Unmanaged.passUnretained(steps).toOpaque()) { context, _ in
+          let steps = Unmanaged<Steps>.fromOpaque(context).takeUnretainedValue()
+          steps.queue.work(
+            stepCount: 300, taskCount: steps.tasks,
+            perform: { step, _ in
+              steps.done.withLock {
+                if step > 0, $0[step - 1] != steps.tasks(step - 1) { steps.faults.wrappingAdd(1, ordering: .relaxed) }
+                $0[step] += 1
+              }
+            }, stepEnded: { _ in steps.ends.wrappingAdd(1, ordering: .relaxed) })
+        }
+        steps.done.withLock { #expect($0 == (0..<300).map(steps.tasks)) }
+      }
+    }
+    #expect(steps.faults.load(ordering: .relaxed) == 0)
+    #expect(steps.ends.load(ordering: .relaxed) == 3000)
+    #expect(elapsed < .seconds(10))
+  }
 }

@@ -173,12 +173,3 @@ void hg_planes_to_pixels(const float *_Nonnull planes, int32_t channels, int64_t
                          ptrdiff_t stride);
 void hg_pixels_to_planes(const float *_Nonnull input, ptrdiff_t stride, int32_t channels, int64_t pixels,
                          float *_Nonnull planes);
-
-// A hint to the processor that the caller is waiting in a loop.
-static inline void hg_spin_hint(void) {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
-}
