@@ -61,9 +61,11 @@ struct MetricTests {
     try integral.add(scores: scores, targets: targets)
     try points.add(scores: scores, targets: targets)
     #expect(integral.averagePrecisions[1] == nil)
-    #expect(abs(integral.value - (0.5 * (1 + 2.0 / 3) + 0.25) / 2) < 1e-12)
+    let first: Double = 0.5 * (1 + 2.0 / 3)
+    #expect(abs(integral.value - (first + 0.25) / 2) < 1e-12)
     // Class 0: precision 1 up to recall 0.5 (points 0 … 5), then 2/3 (points 6 … 10). Class 2: 1/4 everywhere.
-    #expect(abs(points.value - ((6 + 5 * 2.0 / 3) / 11 + 0.25) / 2) < 1e-12)
+    let elevenPoints: Double = (6 + 10.0 / 3) / 11
+    #expect(abs(points.value - (elevenPoints + 0.25) / 2) < 1e-12)
     #expect(TrainingLog.metric(integral) == "MultiLabelMAP(integral): 0.542")
     #expect(points.name == "MultiLabelMAP(11point)")
     #expect(throws: HGNetError.self) {
