@@ -74,7 +74,9 @@ public struct MultiLabelMeanAveragePrecision: Sendable {
     guard total > 0 else { return nil }
     // The comparison by position keeps the order of equal scores; scores that are no numbers come last.
     let order = values.indices.sorted { left, right in
-      let (a, b) = (values[left].isNaN ? -Float.infinity : values[left], values[right].isNaN ? -Float.infinity : values[right])
+      let (a, b) = (
+        values[left].isNaN ? -Float.infinity : values[left], values[right].isNaN ? -Float.infinity : values[right]
+      )
       return a != b ? a > b : left < right
     }
     var found = 0

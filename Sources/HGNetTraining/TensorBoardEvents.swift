@@ -32,7 +32,8 @@ public struct TensorBoardEvents: ~Copyable {
     }
     if mkdir(folder, 0o755) != 0, errno != EEXIST {
       throw HGNetError(
-        .unwritableFile, "cannot make the folder for TensorBoard", path: folder, cause: String(cString: strerror(errno)))
+        .unwritableFile, "cannot make the folder for TensorBoard", path: folder, cause: String(cString: strerror(errno))
+      )
     }
     let base = "\(folder)/events.out.tfevents.\(Int64(time)).\(TensorBoardEvents.hostName).\(getpid())"
     // Two files of one second get different names.
@@ -48,12 +49,17 @@ public struct TensorBoardEvents: ~Copyable {
       throw HGNetError(
         .unwritableFile, "cannot create the file", path: name, cause: String(cString: strerror(errno)))
     }
-    path = name
-    descriptor = opened
     var event = EventBytes()
     event.append(double: time, field: 1)
     event.append(bytes: Array("brain.Event:2".utf8), field: 3)
-    try write(event.bytes)
+    do throws(HGNetError) {
+      try TensorBoardEvents.write(event.bytes, to: opened, path: name)
+    } catch {
+      close(opened)
+      throw error
+    }
+    path = name
+    descriptor = opened
   }
 
   deinit { close(descriptor) }
@@ -66,7 +72,8 @@ public struct TensorBoardEvents: ~Copyable {
   ///   - time: seconds since 1970.
   /// - Throws: `HGNetError.Code.unwritableFile`.
   public func add(_ values: [(name: String, value: Double)], step: Int, time: Double) throws(HGNetError) {
-    try write(TensorBoardEvents.event(values, step: step, time: time))
+    try TensorBoardEvents.write(
+      TensorBoardEvents.event(values, step: step, time: time), to: descriptor, path: path)
   }
 
   /// The message of one record.
@@ -92,7 +99,7 @@ public struct TensorBoardEvents: ~Copyable {
       + EventBytes.littleEndian(maskedChecksum(message))
   }
 
-  private func write(_ message: [UInt8]) throws(HGNetError) {
+  private static func write(_ message: [UInt8], to descriptor: Int32, path: String) throws(HGNetError) {
     let record = TensorBoardEvents.record(message)
     var start = 0
     while start < record.count {

@@ -46,7 +46,8 @@ extension Configuration {
         holdsFocusConstant: try boolean("\(key).disable_focal_loss_grad") ?? true, reduction: reduction)
     default:
       throw HGNetError(
-        .unsupported, "expected CELoss, MultiLabelLoss or MultiLabelAsymmetricLoss, found \(name)", path: path, key: key)
+        .unsupported, "expected CELoss, MultiLabelLoss or MultiLabelAsymmetricLoss, found \(name)", path: path, key: key
+      )
     }
   }
 
@@ -75,7 +76,8 @@ extension Configuration {
         let kindName = try text("\(key).map_type") ?? "integral"
         guard let kind = MultiLabelMeanAveragePrecision.Kind(rawValue: kindName) else {
           throw HGNetError(
-            .invalidConfiguration, "expected integral or 11point, found \(kindName)", path: path, key: "\(key).map_type")
+            .invalidConfiguration, "expected integral or 11point, found \(kindName)", path: path, key: "\(key).map_type"
+          )
         }
         result.append(.meanAveragePrecision(kind))
       default:

@@ -95,7 +95,8 @@ public struct TrainingConfiguration: Sendable {
   public init(_ configuration: Configuration) throws(HGNetError) {
     let path = configuration.path
     guard let (model, options) = try configuration.model() else {
-      throw HGNetError(.invalidConfiguration, "expected the name of a network, found nothing", path: path, key: "Arch.name")
+      throw HGNetError(
+        .invalidConfiguration, "expected the name of a network, found nothing", path: path, key: "Arch.name")
     }
     self.model = model
     self.options = options
@@ -157,7 +158,7 @@ public struct TrainingConfiguration: Sendable {
 
   /// Whether an epoch (from 1) is followed by an evaluation.
   public func evaluates(after epoch: Int) -> Bool {
-    evaluatesDuringTraining && epoch % evaluationInterval == 0 && epoch > firstEvaluatedEpoch
+    evaluatesDuringTraining && epoch % evaluationInterval == 0 && epoch >= firstEvaluatedEpoch
   }
 
   /// Whether the checkpoint of an epoch (from 1) is kept.

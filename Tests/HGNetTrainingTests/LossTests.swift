@@ -56,7 +56,7 @@ struct LossTests {
     let logits = Tensor(shape: Shape(item.shape), values: item.logits)
     let (value, gradient) = try item.rule.evaluate(logits: logits, targets: item.targets)
     // Paddle computes in float32.
-    #expect(abs(value - item.value) <= 2e-6 * max(1, abs(item.value)))
+    #expect(abs(value - item.value) <= 5e-6 * max(1, abs(item.value)))
     #expect(relativeDifference(gradient.values, item.gradient) < 5e-6)
   }
 

@@ -69,7 +69,8 @@ def losses():
             entry["targetShape"] = list(target.shape)
         cases.append(entry)
 
-    for rows, classes, scale in [(1, 2, 1), (4, 10, 3), (3, 17, 30)]:
+    # Wider logits would meet the floor of -64 that Paddle on a CPU puts under x - max(x).
+    for rows, classes, scale in [(1, 2, 1), (4, 10, 3), (3, 17, 10)]:
         logits = (random.randn(rows, classes) * scale).astype("float32")
         labels = random.randint(0, classes, rows).astype("int64")
         soft = random.dirichlet(np.ones(classes), rows).astype("float32")
