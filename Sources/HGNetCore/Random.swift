@@ -38,6 +38,22 @@ public struct RandomGenerator: RandomNumberGenerator, Sendable {
     return mixed ^ (mixed >> 31)
   }
 
+  /// All that decides the numbers to come, in six words.
+  public var words: [UInt64] {
+    [state.0, state.1, state.2, state.3, spareNormal == nil ? 0 : 1, spareNormal?.bitPattern ?? 0]
+  }
+
+  /// Makes the generator that goes on where `words` were taken.
+  ///
+  /// - Throws: `HGNetError.Code.malformedData` for words that no generator has.
+  public init(words: [UInt64]) throws(HGNetError) {
+    guard words.count == 6, words[4] <= 1, words[..<4].contains(where: { $0 != 0 }) else {
+      throw HGNetError(.malformedData, "expected the six words of a random generator, found \(words.count) or others")
+    }
+    state = (words[0], words[1], words[2], words[3])
+    spareNormal = words[4] == 1 ? Double(bitPattern: words[5]) : nil
+  }
+
   /// The next 64 random bits.
   public mutating func next() -> UInt64 {
     func rotated(_ word: UInt64, _ bits: UInt64) -> UInt64 { word << bits | word >> (64 - bits) }
