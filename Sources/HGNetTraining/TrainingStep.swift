@@ -28,16 +28,16 @@ public struct TrainingStep: ~Copyable {
   /// The number of batches whose gradients make one update.
   public let accumulatedSteps: Int
   /// The formula of the update and its state.
-  public private(set) var optimizer: Optimizer
+  public internal(set) var optimizer: Optimizer
   /// The learning rate.
-  public private(set) var schedule: Schedule
+  public internal(set) var schedule: Schedule
   /// The average of the parameters, if one is kept.
-  public private(set) var average: ExponentialMovingAverage?
+  public internal(set) var average: ExponentialMovingAverage?
   /// The number of batches so far.
-  public private(set) var batchCount = 0
+  public internal(set) var batchCount = 0
 
   private let pool: ThreadPool
-  private var random: RandomGenerator
+  var random: RandomGenerator
   private var session: TrainingSession?
 
   /// Puts the parts together.

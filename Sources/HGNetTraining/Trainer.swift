@@ -1,0 +1,221 @@
+import HGNetCore
+import HGNetEngine
+import HGNetModels
+import HGNetVision
+import Synchronization
+
+/// A whole training run: epochs of steps, evaluation, checkpoints, and going on after a stop.
+///
+/// Output is left to the caller: lines in PaddleClas' form go to `log`, everything else to `Event`. A run that was
+/// stopped, in mid-epoch too, goes on from its checkpoint with the same bits as if it had not been.
+///
+/// Threads: `run` belongs to one task; `stop` may be called from any.
+public final class Trainer: Sendable {
+  /// What happened, for progress bars and reports.
+  public enum Event: Sendable {
+    /// A batch was trained on; `fraction` is the part of the whole run that is done.
+    case step(epoch: Int, iteration: Int, loss: Double, learningRate: Double, fraction: Double)
+    /// The pictures that could not be read, once each.
+    case broken([Loader.BrokenPicture])
+    /// An epoch was evaluated.
+    case evaluated(epoch: Int, Evaluator.Result)
+    /// An epoch has ended, with how long its steps waited for data, in seconds.
+    case epochEnded(epoch: Int, waited: Double, took: Double)
+  }
+
+  /// How a run ended.
+  public struct Outcome: Sendable {
+    /// The parameters at the end.
+    public let parameters: ParameterStore
+    /// How far it came.
+    public let progress: TrainingProgress
+    /// Whether it was asked to stop before its last epoch.
+    public let wasStopped: Bool
+    /// The last evaluation.
+    public let evaluation: Evaluator.Result?
+  }
+
+  /// What the run does.
+  public let configuration: TrainingConfiguration
+  /// The network.
+  public let graph: Graph
+  private let training: TrainingData
+  private let evaluator: Evaluator?
+  private let folder: CheckpointFolder?
+  private let pool: ThreadPool
+  private let isStopping = Atomic<Bool>(false)
+
+  /// Puts a run together.
+  ///
+  /// - Parameters:
+  ///   - configuration: what the run does.
+  ///   - training: the pictures to train on.
+  ///   - evaluation: the pictures to evaluate on, if any.
+  ///   - folder: where checkpoints go; nil keeps none.
+  ///   - pool: the threads.
+  /// - Throws: `HGNetError.Code.invalidArgument` for options that the model does not take.
+  public init(
+    configuration: TrainingConfiguration, training: TrainingData, evaluation: TrainingData?, folder: CheckpointFolder?,
+    pool: ThreadPool
+  ) throws(HGNetError) {
+    self.configuration = configuration
+    self.training = training
+    self.folder = folder
+    self.pool = pool
+    graph = try configuration.model.graph(options: configuration.options)
+    evaluator = evaluation.map {
+      Evaluator(
+        data: $0, loss: configuration.evaluationLoss, metrics: configuration.evaluationMetrics,
+        printInterval: configuration.printInterval, pool: pool)
+    }
+  }
+
+  /// Asks the run to save and end after the batch that it is at.
+  public func stop() { isStopping.store(true, ordering: .relaxed) }
+
+  /// Trains from some parameters, or goes on from a checkpoint.
+  ///
+  /// - Parameters:
+  ///   - initial: a value for each parameter of the graph.
+  ///   - checkpoint: where the run goes on; its parameters replace `initial`.
+  ///   - log: receives the lines of PaddleClas.
+  ///   - report: receives everything else that happens.
+  /// - Throws: `HGNetError.Code.parameterMismatch` for a checkpoint of another model, `malformedData` at the first loss
+  ///   that is no number, and what reading pictures or writing checkpoints throws; older checkpoints are then complete.
+  public func run(
+    from initial: ParameterStore, checkpoint: CheckpointContents? = nil, log: (String) -> Void,
+    report: (Event) -> Void = { _ in }
+  ) throws(HGNetError) -> Outcome {
+    if let name = checkpoint?.progress.model, name != configuration.model.name {
+      throw HGNetError(
+        .parameterMismatch, "expected a checkpoint of \(configuration.model.name), found one of \(name)",
+        key: "Global.checkpoints")
+    }
+    let seed = checkpoint?.progress.seed ?? UInt64(truncatingIfNeeded: configuration.seed ?? 0)
+    let sampler = try training.sampler()
+    let iterations = min(configuration.iterationsPerEpoch ?? sampler.batchCount, sampler.batchCount)
+    guard iterations > 0 else {
+      throw HGNetError(
+        .noInput, "an epoch has no batch; use a smaller batch_size or drop_last: False", path: training.dataset.source)
+    }
+    var step = try TrainingStep(
+      graph: graph, parameters: TrainingParameters(graph: graph, parameters: checkpoint?.parameters ?? initial),
+      loss: configuration.trainingLoss, optimizer: configuration.optimizer,
+      schedule: configuration.schedule(iterationsPerEpoch: iterations), averageDecay: configuration.averageDecay,
+      accumulatedSteps: configuration.updateFrequency, seed: seed, pool: pool)
+    var progress = checkpoint?.progress ?? TrainingProgress()
+    progress.seed = seed
+    progress.model = configuration.model.name
+    if let checkpoint { try step.restore(checkpoint, internalNames: graph.internalParameterNames) }
+    var evaluation: Evaluator.Result?
+
+    while progress.epoch < configuration.epochs {
+      let isComplete = try runEpoch(&step, &progress, iterations: iterations, seed: seed, log: log, report: report)
+      guard isComplete else {
+        try folder?.save(step.contents(progress, graph: graph))
+        return Outcome(
+          parameters: step.parameters.store(), progress: progress, wasStopped: true, evaluation: evaluation)
+      }
+      step.endEpoch()
+      progress.epoch += 1
+      progress.stepInEpoch = 0
+      progress.metric = 0
+      if let evaluator, configuration.evaluates(after: progress.epoch) {
+        evaluation = try evaluate(evaluator, step: &step, &progress, log: log, report: report)
+      }
+      if let written = try folder?.save(step.contents(progress, graph: graph)) {
+        for prefix in written { log(TrainingLog.saved(prefix)) }
+      }
+    }
+    return Outcome(parameters: step.parameters.store(), progress: progress, wasStopped: false, evaluation: evaluation)
+  }
+
+  /// The rest of an epoch; false if the run was asked to stop.
+  private func runEpoch(
+    _ step: inout TrainingStep, _ progress: inout TrainingProgress, iterations: Int, seed: UInt64,
+    log: (String) -> Void, report: (Event) -> Void
+  ) throws(HGNetError) -> Bool {
+    let epoch = progress.epoch + 1
+    let loader = try training.loader(
+      epoch: progress.epoch, startingAt: progress.stepInEpoch, count: iterations, seed: seed)
+    var averages = RunningAverages()
+    var accuracies: [TopKAccuracy] = []
+    for case .topK(let ks) in configuration.trainingMetrics { accuracies.append(try TopKAccuracy(ks)) }
+    var times = TrainingLog.Times()
+    let clock = ContinuousClock()
+    let begin = clock.now
+    var last = begin
+    while let batch = try loader.next() {
+      if !batch.broken.isEmpty { report(.broken(batch.broken)) }
+      guard batch.count > 0 else { continue }
+      let targets = batch.targets.targets(classCount: training.dataset.classCount)
+      let outcome: TrainingStep.Outcome
+      do throws(HGNetError) {
+        outcome = try step.run(batch.inputs, targets: targets)
+      } catch {
+        guard error.code == .malformedData else { throw error }
+        var named = error
+        let names = batch.indices.prefix(4).map { training.dataset.paths[$0] }
+        named.cause = "epoch \(epoch), iteration \(batch.number), first pictures: " + names.joined(separator: ", ")
+        throw named
+      }
+      progress.stepInEpoch = batch.number + 1
+      if outcome.learningRate != nil { progress.globalStep += 1 }
+      if case .classes(let labels) = targets {
+        for index in accuracies.indices {
+          for (name, value) in try accuracies[index].add(logits: outcome.logits, labels: labels) {
+            averages.add(name, value, samples: batch.count)
+          }
+        }
+      }
+      for (name, value) in outcome.loss.logged { averages.add(name, Double(value), samples: batch.count) }
+      let now = clock.now
+      times.add(batch: seconds(now - last), reader: seconds(batch.waited), iteration: batch.number)
+      last = now
+      if batch.number % configuration.printInterval == 0 {
+        let position = TrainingLog.Position(
+          epoch: epoch, epochs: configuration.epochs, iteration: batch.number, iterations: iterations)
+        log(
+          TrainingLog.iteration(
+            position, learningRates: [(step.schedule.name, step.schedule.learningRate)], averages: averages.means,
+            times: times, batchSize: batch.count))
+        times.reset()
+      }
+      let done = Double(progress.epoch * iterations + progress.stepInEpoch)
+      report(
+        .step(
+          epoch: epoch, iteration: batch.number, loss: Double(outcome.loss.value),
+          learningRate: step.schedule.learningRate, fraction: done / Double(configuration.epochs * iterations)))
+      if isStopping.load(ordering: .relaxed), progress.stepInEpoch < iterations { return false }
+    }
+    log(TrainingLog.epoch(epoch, of: configuration.epochs, averages: averages.means))
+    report(.epochEnded(epoch: epoch, waited: seconds(loader.waited), took: seconds(clock.now - begin)))
+    return true
+  }
+
+  /// Evaluates the parameters, and their average where one is kept; the better of both counts.
+  private func evaluate(
+    _ evaluator: Evaluator, step: inout TrainingStep, _ progress: inout TrainingProgress, log: (String) -> Void,
+    report: (Event) -> Void
+  ) throws(HGNetError) -> Evaluator.Result {
+    let epoch = progress.epoch
+    var result = try evaluator.evaluate(
+      graph: graph, parameters: step.parameters.store(), epoch: epoch, log: log)
+    if let averaged = step.averagedStore() {
+      let other = try evaluator.evaluate(graph: graph, parameters: averaged, epoch: epoch, log: log)
+      log(TrainingLog.best(epoch: epoch, metric: other.decisive, isAveraged: true))
+      if other.decisive > result.decisive { result = other }
+    }
+    progress.metric = result.decisive
+    report(.evaluated(epoch: epoch, result))
+    if !result.broken.isEmpty { report(.broken(result.broken)) }
+    if result.decisive >= progress.bestMetric ?? -.infinity {
+      progress.bestMetric = result.decisive
+      progress.bestEpoch = epoch
+      try folder?.saveBest(step.contents(progress, graph: graph))
+      if let folder { log(TrainingLog.saved(folder.best)) }
+    }
+    log(TrainingLog.best(epoch: epoch, metric: progress.bestMetric ?? 0))
+    return result
+  }
+}

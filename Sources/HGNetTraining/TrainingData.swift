@@ -1,0 +1,123 @@
+import HGNetConfiguration
+import HGNetCore
+import HGNetVision
+
+/// One part of the data of a run, with what happens to its pictures and the order in which they come.
+///
+/// Threads: a value, safe to share.
+public struct TrainingData: Sendable {
+  /// The pictures and what they show.
+  public var dataset: Dataset
+  /// The pictures of a batch, at least 1.
+  public var batchSize: Int
+  /// Whether each epoch has an order of its own.
+  public var shuffles: Bool
+  /// Whether a smaller last batch is left out.
+  public var dropsLast: Bool
+  /// What happens to each picture.
+  public var transforms: TrainingTransforms
+  /// How pictures are read ahead.
+  public var loading = Loader.Options()
+
+  /// Makes a part from its pieces.
+  public init(
+    dataset: Dataset, batchSize: Int, shuffles: Bool, dropsLast: Bool = false, transforms: TrainingTransforms
+  ) {
+    self.dataset = dataset
+    self.batchSize = batchSize
+    self.shuffles = shuffles
+    self.dropsLast = dropsLast
+    self.transforms = transforms
+    loading.decodingStyle = transforms.decodingStyle
+  }
+
+  /// Reads a part of `DataLoader`.
+  ///
+  /// - Parameters:
+  ///   - configuration: a PaddleClas configuration.
+  ///   - part: `Train` or `Eval`.
+  ///   - classCount: the number of classes of the network.
+  /// - Returns: nil when the configuration has no such part.
+  /// - Throws: `HGNetError.Code.invalidConfiguration` naming a missing or wrong key, and what is wrong with the list or
+  ///   its pictures.
+  public init?(_ configuration: Configuration, part: String, classCount: Int) throws(HGNetError) {
+    let root = "DataLoader.\(part)"
+    guard configuration[root] != nil else { return nil }
+    func required(_ key: String) throws(HGNetError) -> String {
+      guard let text = try configuration.text("\(root).dataset.\(key)") else {
+        throw HGNetError(
+          .invalidConfiguration, "expected a path, found nothing", path: configuration.path,
+          key: "\(root).dataset.\(key)")
+      }
+      return text
+    }
+    guard let transforms = try configuration.trainingTransforms(dataset: "\(root).dataset") else {
+      throw HGNetError(
+        .invalidConfiguration, "expected a list of transforms, found nothing", path: configuration.path,
+        key: "\(root).dataset.transform_ops")
+    }
+    let (folder, list) = (try required("image_root"), try required("cls_label_path"))
+    let delimiter = try configuration.text("\(root).dataset.delimiter")
+    switch try configuration.text("\(root).dataset.name") ?? "ImageNetDataset" {
+    case "ImageNetDataset":
+      dataset = try Dataset(
+        listFile: list, folder: folder, delimiter: delimiter ?? " ",
+        relabels: configuration.boolean("\(root).dataset.relabel") ?? false, classCount: classCount)
+    case "MultiLabelDataset":
+      dataset = try Dataset(
+        multiLabelListFile: list, folder: folder, delimiter: delimiter ?? "\t", classCount: classCount)
+    case let other:
+      throw HGNetError(
+        .unsupported, "expected ImageNetDataset or MultiLabelDataset, found \(other)", path: configuration.path,
+        key: "\(root).dataset.name")
+    }
+    let isTraining = part == "Train"
+    let counts = 1...Int(Int32.max)
+    batchSize = try configuration.integer("\(root).sampler.batch_size", in: counts) ?? 1
+    shuffles = try configuration.boolean("\(root).sampler.shuffle") ?? isTraining
+    dropsLast = try configuration.boolean("\(root).sampler.drop_last") ?? false
+    self.transforms = transforms
+    loading.decodingStyle = transforms.decodingStyle
+  }
+
+  /// The order of the pictures.
+  ///
+  /// - Throws: as `DistributedBatchSampler.init`.
+  public func sampler() throws(HGNetError) -> DistributedBatchSampler {
+    try DistributedBatchSampler(
+      sampleCount: dataset.count, batchSize: batchSize, shuffles: shuffles, dropsLast: dropsLast)
+  }
+
+  /// Starts to read the batches of an epoch.
+  ///
+  /// - Parameters:
+  ///   - epoch: the number of epochs before this one, from 0.
+  ///   - start: the first batch to deliver.
+  ///   - count: the number of batches of the epoch, nil for all.
+  ///   - seed: of all random transforms.
+  /// - Throws: as `Loader.init`.
+  public func loader(
+    epoch: Int, startingAt start: Int = 0, count: Int? = nil, seed: UInt64 = 0
+  ) throws(HGNetError) -> Loader {
+    var options = loading
+    options.seed = seed
+    var batches = try sampler().batches(epoch: epoch)
+    if let count { batches = Array(batches.prefix(count)) }
+    let transforms = transforms
+    return try Loader(
+      dataset: dataset, batches: batches, epoch: epoch, startingAt: min(start, batches.count), options: options
+    ) { (image, generator) throws(HGNetError) in try transforms.tensor(from: image, using: &generator) }
+  }
+}
+
+extension Dataset.Targets {
+  /// The targets as a loss takes them.
+  func targets(classCount: Int) -> Targets {
+    switch self {
+    case .classes(let classes): .classes(classes)
+    case .multipleClasses(let values):
+      .vectors(
+        Tensor(shape: [classCount == 0 ? 0 : values.count / classCount, classCount], values: values.map { Float($0) }))
+    }
+  }
+}
