@@ -72,7 +72,9 @@ public enum Checkpoint {
     let states = try CheckpointStates(opened(hasNext ? "\(prefix).next.pdstates" : "\(prefix).pdstates"))
     func blob(_ ending: String) throws(HGNetError) -> Blob {
       // A file that is no longer under the new name has its final one already.
-      let blob = try (hasNext ? try? Blob(mapping: "\(prefix).next.\(ending)") : nil) ?? opened("\(prefix).\(ending)")
+      let next = hasNext ? try? Blob(mapping: "\(prefix).next.\(ending)") : nil
+      let blob: Blob
+      if let next { blob = next } else { blob = try opened("\(prefix).\(ending)") }
       guard let stamp = states.stamps[ending] else { return blob }
       guard stamp.byteCount == blob.count, stamp.hash == CheckpointHash.text(of: blob) else {
         throw HGNetError(

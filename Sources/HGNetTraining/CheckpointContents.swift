@@ -47,11 +47,11 @@ public struct OptimizerState: Sendable {
     for tensor in tensors { self.tensors[tensor.name] = Parameter(tensor.value) }
   }
 
-  /// The accumulators as an optimizer takes them, copied.
-  public var namedTensors: [Optimizer.NamedTensor] {
-    tensors.names.compactMap { name in
-      tensors[name].map { Optimizer.NamedTensor(name: name, value: $0.tensor()) }
-    }
+  /// The accumulators as `Optimizer.restore` takes them, copied.
+  public var tensorsByName: [String: Tensor] {
+    var result: [String: Tensor] = [:]
+    for name in tensors.names { result[name] = tensors[name]?.tensor() }
+    return result
   }
 }
 
