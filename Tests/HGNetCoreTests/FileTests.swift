@@ -1,0 +1,54 @@
+import HGNetCore
+import Testing
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+@Suite struct FileTests {
+  /// A path that no other test uses.
+  private static func path(_ name: String) -> String { "/tmp/hgnet-file-tests-\(getpid())-\(name)" }
+
+  @Test(.timeLimit(.minutes(1))) func aNamedPipeIsAnErrorAndNoWait() throws {
+    let pipe = FileTests.path("pipe")
+    #expect(mkfifo(pipe, 0o600) == 0)
+    defer { unlink(pipe) }
+    let error = try #require(throws: HGNetError.self) { try Blob(mapping: pipe) }
+    #expect(error.code == .unreadableFile)
+  }
+
+  @Test func aDeviceIsWrittenToAndNotReplaced() throws {
+    var output = try FileOutput(path: "/dev/null")
+    try output.write("text")
+    try output.commit()
+    var status = stat()
+    #expect(stat("/dev/null", &status) == 0)
+    #expect(status.st_mode & S_IFMT == S_IFCHR)
+  }
+
+  #if os(Linux)
+    @Test func aFullDiskIsAnError() throws {
+      let error = try #require(throws: HGNetError.self) {
+        var output = try FileOutput(path: "/dev/full")
+        try output.write("text")
+        try output.commit()
+      }
+      #expect(error.code == .unwritableFile)
+    }
+  #endif
+
+  @Test func aFileIsReplacedOnlyByACommit() throws {
+    let path = FileTests.path("file")
+    defer { unlink(path) }
+    for (text, isCommitted) in [("old", true), ("newer", false)] {
+      var output = try FileOutput(path: path)
+      try output.write(text)
+      if isCommitted { try output.commit() }
+    }
+    #expect(try Blob(mapping: path).count == 3)
+  }
+}
