@@ -15,23 +15,42 @@ extension Model {
   ///   - seed: the same seed gives the same parameters.
   /// - Returns: one float32 parameter per declaration of the graph, in its order.
   public static func randomParameters(for graph: Graph, seed: UInt64) -> ParameterStore {
-    var drawing = RandomDrawing(graph: graph, seed: seed)
-    for node in graph.nodes { drawing.draw(node) }
+    let source = RandomParameters(graph: graph, seed: seed)
     var store = ParameterStore()
-    for declaration in graph.parameters {
-      store[declaration.name] = Parameter(
-        drawing.tensors[declaration.name] ?? Tensor(shape: declaration.shape, repeating: 0))
-    }
+    for declaration in graph.parameters { store[declaration.name] = source[declaration.name] }
     return store
   }
 }
 
-/// One pass over a graph that draws parameters and estimates the mean square of every activation.
+/// The parameters of `Model.randomParameters`, each drawn when it is asked for and not kept.
+///
+/// Threads: a value, safe to share.
+public struct RandomParameters: ParameterSource {
+  private let plan: RandomDrawing
+
+  /// Finds the ranges; draws nothing but the affine blocks.
+  public init(graph: Graph, seed: UInt64) {
+    var plan = RandomDrawing(graph: graph, seed: seed)
+    for node in graph.nodes { plan.draw(node) }
+    self.plan = plan
+  }
+
+  /// The parameter of a name that the graph declares, the same each time.
+  public subscript(name: String) -> Parameter? { plan.tensor(name).map { Parameter($0) } }
+}
+
+/// How the values of one parameter are spread.
+private enum Spread {
+  case normal(deviation: Float)
+  case uniform(from: Float, to: Float)
+}
+
+/// One pass over a graph that chooses the spread of its parameters and estimates the mean square of every activation.
 private struct RandomDrawing {
   let graph: Graph
   let seed: UInt64
   let declarations: [String: ParameterDeclaration]
-  var tensors: [String: Tensor] = [:]
+  var spreads: [String: Spread] = [:]
   /// The estimated mean square of each node's result so far.
   var power: [Float] = []
 
@@ -91,22 +110,30 @@ private struct RandomDrawing {
 
   private mutating func drawNormal(_ name: String) {
     guard let declaration = declarations[name] else { return }
-    var generator = RandomGenerator(seed: seed, stream: name)
-    let deviation = (1 / Float(declaration.fanIn)).squareRoot()
-    tensors[name] = Tensor(shape: declaration.shape) { values in
-      for index in values.indices { values[index] = deviation * generator.normal() }
-    }
+    spreads[name] = .normal(deviation: (1 / Float(declaration.fanIn)).squareRoot())
   }
 
-  /// Draws a parameter and returns its first value.
+  /// Chooses the spread of a parameter and returns its first value.
   @discardableResult
   private mutating func drawUniform(_ name: String, from lower: Float, to upper: Float) -> Float {
     guard let declaration = declarations[name] else { return 0 }
+    spreads[name] = .uniform(from: lower, to: upper)
+    guard declaration.shape.count > 0 else { return 0 }
     var generator = RandomGenerator(seed: seed, stream: name)
-    let tensor = Tensor(shape: declaration.shape) { values in
-      for index in values.indices { values[index] = generator.uniform(from: lower, to: upper) }
+    return generator.uniform(from: lower, to: upper)
+  }
+
+  /// Draws a parameter; zeros for one that no node uses.
+  func tensor(_ name: String) -> Tensor? {
+    guard let declaration = declarations[name] else { return nil }
+    guard let spread = spreads[name] else { return Tensor(shape: declaration.shape, repeating: 0) }
+    var generator = RandomGenerator(seed: seed, stream: name)
+    return Tensor(shape: declaration.shape) { values in
+      switch spread {
+      case .normal(let deviation): for index in values.indices { values[index] = deviation * generator.normal() }
+      case .uniform(let lower, let upper):
+        for index in values.indices { values[index] = generator.uniform(from: lower, to: upper) }
+      }
     }
-    tensors[name] = tensor
-    return tensor.count > 0 ? tensor[0] : 0
   }
 }

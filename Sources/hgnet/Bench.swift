@@ -50,15 +50,12 @@ struct Bench: ParsableCommand {
 
   func run() throws {
     let pool = compute.pool()
-    var opened = try ModelOrFile(subject)
-    // Drawing random weights is not part of loading.
-    let random = opened.file == nil ? opened.parameters() : nil
     let clock = ContinuousClock()
     let begin = clock.now
-    if random == nil { opened = try ModelOrFile(subject) }
+    let opened = try ModelOrFile(subject)
     let graph = opened.graph
     let size = inputSize?.size ?? graph.inputSize
-    let model = try InferenceModel(graph: graph, parameters: random ?? opened.parameters())
+    let model = try InferenceModel(graph: graph, parameters: opened.parameters())
     var session = try model.session(batch: batch, inputSize: size, pool: pool)
     let load = clock.now - begin
 
@@ -79,7 +76,7 @@ struct Bench: ParsableCommand {
       times.append((clock.now - start).milliseconds)
     }
     let report = BenchReport(
-      title: opened.model?.name ?? subject, isRandom: random != nil, batch: batch, size: size, threads: pool.count,
+      title: opened.model?.name ?? subject, isRandom: opened.file == nil, batch: batch, size: size, threads: pool.count,
       instructionSet: model.instructionSet.description, load: load.milliseconds, times: times,
       parameterCount: graph.parameters.reduce(0) { $0 + $1.shape.count },
       multiplyAdds: try graph.resized(to: size).multiplyAdds,
@@ -118,7 +115,7 @@ struct BenchReport {
     return """
       \(title)\(isRandom ? " (random weights)" : ""), input \(batch)×3×\(size), \(threads) \
       thread\(threads == 1 ? "" : "s"), \(instructionSet)
-        load     \(milliseconds(load))
+        load     \(milliseconds(load))\(isRandom ? "   drawing the weights included" : "")
         minimum  \(milliseconds(sorted[0]))
         median   \(milliseconds(median))   \(FixedPoint.text(rate, digits: 1)) pictures/s, \
       \(FixedPoint.text(speed, digits: 0)) GFLOP/s of direct arithmetic

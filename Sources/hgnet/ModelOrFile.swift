@@ -33,9 +33,9 @@ struct ModelOrFile {
     graph = try named.graph(options: options)
   }
 
-  /// The parameters of the file, or random ones with a fixed seed.
-  func parameters() -> ParameterStore {
+  /// The parameters of the file, or random ones with a fixed seed, drawn one by one so that they are never all in memory.
+  func parameters() -> any ParameterSource {
     if let file { return file.parameters }
-    return Model.randomParameters(for: graph, seed: 1)
+    return RandomParameters(graph: graph, seed: 1)
   }
 }
