@@ -26,20 +26,22 @@ public struct FileOutput: ~Copyable {
   ///
   /// - Throws: `HGNetError.Code.unwritableFile` when the folder is missing or closed to us.
   public init(path: String) throws(HGNetError) {
-    self.path = path
     var status = stat()
     let kind = stat(path, &status) == 0 ? status.st_mode & S_IFMT : S_IFREG
-    temporaryPath = kind == S_IFREG || kind == S_IFDIR ? "\(path).\(getpid()).partial" : nil
-    if let temporaryPath {
-      descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-    } else {
-      descriptor = open(path, O_WRONLY | O_CLOEXEC)
+    guard kind != S_IFDIR else {
+      throw HGNetError(.unwritableFile, "expected the name of a file to write, found a folder", path: path)
     }
-    guard descriptor >= 0 else {
+    let temporary = kind == S_IFREG ? "\(path).\(getpid()).partial" : nil
+    let opened =
+      temporary.map { open($0, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644) } ?? open(path, O_WRONLY | O_CLOEXEC)
+    guard opened >= 0 else {
       throw HGNetError(
         .unwritableFile, "cannot create the file; does the folder exist and may we write there?", path: path,
         cause: String(cString: strerror(errno)))
     }
+    self.path = path
+    temporaryPath = temporary
+    descriptor = opened
     buffer.reserveCapacity(1 << 16)
   }
 
