@@ -21,13 +21,25 @@ enum StepReport {
 
   static func print(plan: Plan, times: UnsafeMutablePointer<UInt64>?) {
     guard let times else { return }
-    var text = ""
+    var rows: [[String]] = []
     for (index, step) in plan.steps.enumerated() {
       let milliseconds = Double(times[index + 1] - times[index]) / 1e6
-      let rate =
-        step.multiplyAdds == 0 ? "" : rounded(Double(step.multiplyAdds) * 2 / milliseconds / 1e6, 1) + " GFLOP/s"
-      text += "\(step.name)\t\(step.algorithmName)\t\(step.input.shape) -> \(step.output.shape)\t"
-      text += "\(rounded(milliseconds, 3)) ms\t\(rate)\n"
+      let rate = step.multiplyAdds == 0 ? "" : rounded(Double(step.multiplyAdds) * 2 / milliseconds / 1e6, 1)
+      let shapes = "\(step.input.shape) -> \(step.output.shape)"
+      let unit = rate.isEmpty ? "" : " GFLOP/s"
+      rows.append([step.name, step.algorithmName, shapes, rounded(milliseconds, 3), " ms  ", rate, unit])
+    }
+    var text = ""
+    let widths = (0..<7).map { column in rows.map { $0[column].count }.max() ?? 0 }
+    for row in rows {
+      var line = ""
+      for (column, cell) in row.enumerated() {
+        let space = String(repeating: " ", count: widths[column] - cell.count)
+        // Numbers end, words begin below one another.
+        line += column == 3 || column == 5 ? space + cell : column < 3 ? cell + space + "  " : cell
+      }
+      while line.last == " " { line.removeLast() }
+      text += line + "\n"
     }
     let bytes = Array(text.utf8)
     _ = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
