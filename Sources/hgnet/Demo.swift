@@ -1,7 +1,6 @@
 import ArgumentParser
 import HGNet
 import HGNetCore
-import HGNetEngine
 import HGNetFormats
 import HGNetModels
 import HGNetVision
@@ -46,14 +45,14 @@ struct Demo: ParsableCommand {
     let model = try Model.named(self.model)
     try makeFolder(output)
     let paths = try draw()
-    let weights = try writeWeights(of: model, pictures: paths)
+    let weights = try writeWeights(of: model)
     try classify(paths, weights)
     try StandardOutput.write(
       """
 
-      The weights are random numbers (seed \(seed)), not trained: the classes and scores mean nothing. What is shown is the
-      whole way from a picture to classes, that both files of weights give the same scores, and how long it takes. The
-      last layer is scaled so that these pictures differ; others may well get one class for all.
+      The weights are random numbers (seed \(seed)), not trained: the classes and scores mean nothing, and most pictures get
+      the same. What is shown is the whole way from a picture to classes, that both files of weights give the same scores,
+      and how long it takes.
 
       Next, on the same files or on your own:
         hgnet predict \(paths[0]) --weights \(weights[0].path)
@@ -83,10 +82,9 @@ struct Demo: ParsableCommand {
     var format: String
   }
 
-  private func writeWeights(of model: Model, pictures paths: [String]) throws -> [Weights] {
+  private func writeWeights(of model: Model) throws -> [Weights] {
     let graph = try model.graph()
-    var parameters = Model.randomParameters(for: graph, seed: seed)
-    try spreadClasses(of: paths, model: model, graph: graph, parameters: &parameters)
+    let parameters = Model.randomParameters(for: graph, seed: seed)
     let stem = "\(output)/\(model.name)_untrained"
     try PaddleParameters.write(parameters, to: stem + ".pdparams")
     try Safetensors.write(parameters, to: stem + ".safetensors")
@@ -96,42 +94,6 @@ struct Demo: ParsableCommand {
     ]
     for weights in written { try StandardOutput.write("Wrote \(weights.path) (\(try megabytes(of: weights.path))).") }
     return written
-  }
-
-  /// Scales and shifts the last layer by the mean and the deviation of the pictures' logits.
-  ///
-  /// A random network gives all pictures nearly the same logits, far apart from one another; after this each class has
-  /// mean 0, and what is left are the differences between the pictures.
-  private func spreadClasses(
-    of paths: [String], model: Model, graph: Graph, parameters: inout ParameterStore
-  ) throws {
-    let lastLayer = graph.nodes.compactMap { node -> (weight: String, bias: String)? in
-      guard case .linear(let weight, let bias?, _, _) = node.operation else { return nil }
-      return (weight, bias)
-    }.last
-    guard paths.count > 1, let lastLayer, let weight = parameters[lastLayer.weight]?.tensor(),
-      let bias = parameters[lastLayer.bias]?.tensor()
-    else { return }
-    let network = try InferenceModel(graph: graph, parameters: parameters)
-    let recipe = Recipe.evaluation(of: model)
-    var session = try network.session(batch: 1, inputSize: graph.inputSize, pool: compute.pool())
-    var means = [Double](repeating: 0, count: bias.count)
-    var squares = means
-    for path in paths {
-      let picture = try recipe.tensor(contentsOf: path)
-      let logits = try session.run(picture.reshaped([1, picture.shape[0], picture.shape[1], 3]))[0]
-      for index in means.indices {
-        let logit = Double(logits[index])
-        means[index] += logit / Double(paths.count)
-        squares[index] += logit * logit / Double(paths.count)
-      }
-    }
-    let variance = zip(means, squares).reduce(0) { $0 + max($1.1 - $1.0 * $1.0, 0) } / Double(means.count)
-    let factor = Float(2.5 / max(variance.squareRoot(), 1e-6))
-    parameters[lastLayer.weight] = Parameter(
-      Tensor(shape: weight.shape, values: weight.values.map { $0 * factor }))
-    parameters[lastLayer.bias] = Parameter(
-      Tensor(shape: bias.shape, values: zip(bias.values, means).map { ($0 - Float($1)) * factor }))
   }
 
   private func classify(_ paths: [String], _ weights: [Weights]) throws {
