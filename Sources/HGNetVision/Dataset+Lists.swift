@@ -156,7 +156,7 @@ extension Dataset {
   }
 
   /// Path and class of a line; nil without a delimiter.
-  private static func fields(of line: Substring, delimiter: String) -> (String, Substring)? {
+  static func fields(of line: Substring, delimiter: String) -> (String, Substring)? {
     guard let first = line.range(of: delimiter) else { return nil }
     let rest = line[first.upperBound...]
     let second = rest[..<(rest.range(of: delimiter)?.lowerBound ?? rest.endIndex)]
@@ -187,7 +187,7 @@ extension Dataset {
 // By bytes rather than by characters: a list may have millions of lines.
 extension Substring {
   /// The text without ASCII white space at its ends.
-  fileprivate var trimmed: Substring {
+  var trimmed: Substring {
     func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || (0x09...0x0D).contains(byte) }
     guard let start = utf8.firstIndex(where: { !isSpace($0) }), let last = utf8.lastIndex(where: { !isSpace($0) })
     else { return self[endIndex...] }

@@ -23,7 +23,9 @@ struct Tool: AsyncParsableCommand {
       73 output cannot be written, 78 wrong configuration.
       """,
     version: "0.1.0",
-    subcommands: [Predict.self, Infer.self, Run.self, Preprocess.self, Summary.self, Bench.self, Demo.self])
+    subcommands: [
+      Predict.self, Infer.self, Run.self, Preprocess.self, Summary.self, Bench.self, DatasetCommand.self, Demo.self,
+    ])
 
   static func main() async {
     do {

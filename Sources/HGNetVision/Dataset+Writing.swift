@@ -1,0 +1,115 @@
+import HGNetCore
+
+extension Dataset {
+  /// The line of a list that stands for a picture: `path class`, or `path`, a tab and `0,1,0` with several classes.
+  ///
+  /// - Parameters:
+  ///   - index: the picture, `0 ..< count`; traps outside.
+  ///   - folder: what the path in the list is relative to; a picture that is elsewhere keeps its whole path.
+  /// - Returns: nil for a path that a list cannot hold: with line breaks, white space at its ends, or a delimiter where
+  ///   a reader would take it for one.
+  public func listLine(at index: Int, relativeTo folder: String) -> String? {
+    let prefix = folder.isEmpty || folder.hasSuffix("/") ? folder : folder + "/"
+    var name = paths[index]
+    if name.hasPrefix(prefix) { name.removeFirst(prefix.count) }
+    let isBreak: (UInt8) -> Bool = { $0 == 0x0A || $0 == 0x0D }
+    guard !name.utf8.contains(where: isBreak), Substring(name).trimmed == name else { return nil }
+    switch targets {
+    case .classes(let classes):
+      let line = "\(name) \(classes[index])"
+      guard let (found, label) = Dataset.fields(of: Substring(line), delimiter: " "), found == name,
+        Int(label) == classes[index]
+      else { return nil }
+      return line
+    case .multipleClasses(let values):
+      guard !name.utf8.contains(UInt8(ascii: "\t")) else { return nil }
+      let row = values[index * classCount..<(index + 1) * classCount]
+      return "\(name)\t" + row.map { "\($0)" }.joined(separator: ",")
+    }
+  }
+
+  /// Writes the list, which `Dataset(listFile:folder:)` or `Dataset(multiLabelListFile:folder:)` and PaddleClas read.
+  ///
+  /// PaddleClas itself cannot read a path with a space in a list with one class per picture. The file appears once it is
+  /// complete.
+  ///
+  /// - Parameters:
+  ///   - path: the list file.
+  ///   - folder: what the paths in the list are relative to.
+  /// - Throws: `HGNetError.Code.unwritableFile`; `unsupported` for a picture without a line, as `listLine` says.
+  public func writeList(to path: String, relativeTo folder: String) throws(HGNetError) {
+    var output = try FileOutput(path: path)
+    for index in 0..<count {
+      guard let line = listLine(at: index, relativeTo: folder) else {
+        throw HGNetError(
+          .unsupported, "this name cannot stand in a list of pictures; rename the file", path: paths[index])
+      }
+      try output.write(line + "\n")
+    }
+    try output.commit()
+  }
+
+  /// Decodes every picture, and says its size or why it cannot be read.
+  ///
+  /// - Parameters:
+  ///   - pool: the threads to work with.
+  ///   - style: whose decoder to follow.
+  /// - Returns: one result per picture, in order.
+  /// - Cost: O(pixels of all pictures); memory for one picture per thread.
+  public func decodedSizes(pool: ThreadPool, style: DecodingStyle = .openCV) -> [Result<Size, HGNetError>] {
+    let untouched = Result<Size, HGNetError>.failure(HGNetError(.internalInconsistency, "not looked at"))
+    var results = [Result<Size, HGNetError>](repeating: untouched, count: count)
+    results.withUnsafeMutableBufferPointer { results in
+      // Each index is written by one thread.
+      nonisolated(unsafe) let results = results
+      pool.forEach(count) { index in
+        do throws(HGNetError) {
+          results[index] = .success(try Image(contentsOf: paths[index], style: style).size)
+        } catch {
+          results[index] = .failure(error.at(path: paths[index]))
+        }
+      }
+    }
+    return results
+  }
+
+  /// A data set with several classes per picture, from one in which a picture lies in the folder of each of its classes.
+  ///
+  /// Files with the same bytes are one picture, which keeps the path of the first of them.
+  ///
+  /// - Throws: `HGNetError.Code.fileNotFound`, `unreadableFile` for a picture that cannot be read.
+  /// - Cost: reads every file once.
+  public func mergingEqualPictures() throws(HGNetError) -> Dataset {
+    guard case .classes(let classes) = targets else { return self }
+    var groups: [[Int]] = []
+    var groupsByHash: [UInt64: [Int]] = [:]
+    for index in 0..<count {
+      let blob = try Blob(mapping: paths[index])
+      let hash = blob.withUnsafeBytes { bytes in
+        bytes.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3 }
+      }
+      var found: Int?
+      for group in groupsByHash[hash] ?? [] where found == nil {
+        if try Dataset.areEqual(Blob(mapping: paths[groups[group][0]]), blob) { found = group }
+      }
+      if let found {
+        groups[found].append(index)
+      } else {
+        groupsByHash[hash, default: []].append(groups.count)
+        groups.append([index])
+      }
+    }
+    var values = [UInt8](repeating: 0, count: groups.count * classCount)
+    for (row, group) in groups.enumerated() {
+      for index in group { values[row * classCount + classes[index]] = 1 }
+    }
+    return Dataset(
+      source: source, paths: groups.map { paths[$0[0]] }, targets: .multipleClasses(values), classCount: classCount,
+      classNames: classNames)
+  }
+
+  private static func areEqual(_ left: Blob, _ right: Blob) -> Bool {
+    left.count == right.count
+      && left.withUnsafeBytes { leftBytes in right.withUnsafeBytes { leftBytes.elementsEqual($0) } }
+  }
+}

@@ -1,0 +1,155 @@
+import ArgumentParser
+import HGNet
+import HGNetCore
+import HGNetVision
+
+/// Writes the lists of a folder of pictures and checks every picture.
+struct DatasetCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "dataset", abstract: "Check a folder of pictures and write the lists that training reads.",
+    discussion: """
+      FOLDER has one folder per class, or the folders train and val (or test) with one folder per class each. Every \
+      picture is decoded; those that cannot be are named, left out of the lists, and make the exit status 65. Writes \
+      train_list.txt, val_list.txt and labels.txt; paths in the lists are relative to FOLDER, which is the image_root \
+      of a configuration.
+      """)
+
+  @Argument(help: ArgumentHelp("The folder.", valueName: "folder"))
+  var folder: String
+
+  @Option(help: ArgumentHelp("Where the lists go; otherwise into the folder itself.", valueName: "folder"))
+  var output: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The part of each class's pictures to train on, where there is no folder train.", valueName: "part"))
+  var split = 0.9
+
+  @Option(help: ArgumentHelp("Which pictures go where.", valueName: "n"))
+  var seed: UInt64 = 0
+
+  @Flag(
+    name: .customLong("multi-label"),
+    help: "A picture has all classes whose folders hold it, byte for byte; lists of 0 and 1 for each class.")
+  var hasMultipleClasses = false
+
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  @OptionGroup var compute: ThreadOptions
+
+  func validate() throws {
+    guard split > 0, split < 1 else { throw ValidationError("expected --split between 0 and 1, found \(split)") }
+  }
+
+  func run() throws {
+    let (training, evaluation) = try Dataset.parts(of: folder)
+    let whole = try Dataset(folder: training, checksPictures: false)
+    var inspection = DatasetInspection(folder: folder, pool: compute.pool())
+    var first = try inspection.usable(whole)
+    var second: Dataset
+    if let evaluation {
+      second = try inspection.usable(Dataset(folder: evaluation, classNames: whole.classNames, checksPictures: false))
+      if hasMultipleClasses { (first, second) = (try first.mergingEqualPictures(), try second.mergingEqualPictures()) }
+    } else {
+      let usable = hasMultipleClasses ? try first.mergingEqualPictures() : first
+      (first, second) = usable.split(fraction: split, seed: seed)
+    }
+    for line in inspection.broken { StandardError.write("hgnet: warning: \(line)") }
+    guard first.count > 0, second.count > 0 else {
+      throw HGNetError(
+        .noInput,
+        "expected at least two readable pictures, to train on and to evaluate on; found "
+          + "\(first.count + second.count)", path: folder)
+    }
+    let names = whole.classNames ?? []
+    let files = try write(first, second, names: names)
+    try StandardOutput.write(report(first, second, names: names, files: files, inspection: inspection))
+    if !inspection.broken.isEmpty { throw ExitStatus.dataError }
+  }
+
+  private func write(_ first: Dataset, _ second: Dataset, names: [String]) throws -> [String] {
+    let target = output ?? folder
+    let base = target.hasSuffix("/") ? target : target + "/"
+    let files = ["train_list.txt", "val_list.txt", "labels.txt"].map { base + $0 }
+    try first.writeList(to: files[0], relativeTo: folder)
+    try second.writeList(to: files[1], relativeTo: folder)
+    var labels = try FileOutput(path: files[2])
+    for (number, name) in names.enumerated() { try labels.write("\(number) \(name)\n") }
+    try labels.commit()
+    if !hasMultipleClasses, (first.paths + second.paths).contains(where: { $0.dropFirst(folder.count).contains(" ") }) {
+      StandardError.write(
+        "hgnet: warning: some paths hold a space; hgnet reads these lists, PaddleClas does not. Rename to use both")
+    }
+    return files
+  }
+
+  private func report(
+    _ first: Dataset, _ second: Dataset, names: [String], files: [String], inspection: DatasetInspection
+  ) -> String {
+    let counts = zip(first.pictureCounts, second.pictureCounts)
+    if json {
+      let classes = zip(names, counts).map { name, counts in
+        JSONText.object([("name", .text(name)), ("train", .integer(counts.0)), ("val", .integer(counts.1))])
+      }
+      let sides = [inspection.smallest, inspection.largest].map { size in
+        size.map { JSONText.list([.integer($0.height), .integer($0.width)]) } ?? .null
+      }
+      return JSONText.object([
+        ("classes", .list(classes)), ("train", .integer(first.count)), ("val", .integer(second.count)),
+        ("broken", .list(inspection.broken.map { .text("\($0)") })), ("smallest_size", sides[0]),
+        ("largest_size", sides[1]), ("files", .list(files.map { .text($0) })),
+      ]).line
+    }
+    var table = TextTable(titles: ["class", "name", "train", "val"])
+    table.rightAligned = [0, 2, 3]
+    for (number, (name, counts)) in zip(names, counts).enumerated() {
+      table.append(["\(number)", name, Grouped.text(counts.0), Grouped.text(counts.1)])
+    }
+    table.append(["", "all pictures", Grouped.text(first.count), Grouped.text(second.count)])
+    var text = table.text + "\n\n"
+    if let smallest = inspection.smallest, let largest = inspection.largest {
+      text += "sizes    \(smallest) to \(largest) pixels\n"
+    }
+    if !inspection.broken.isEmpty { text += "left out \(Grouped.text(inspection.broken.count)), named above\n" }
+    return text + "written  " + files.joined(separator: "\n         ")
+  }
+}
+
+/// What the pictures of a folder turned out to be.
+private struct DatasetInspection {
+  let folder: String
+  let pool: ThreadPool
+  private(set) var broken: [HGNetError] = []
+  /// The sizes with the fewest and with the most pixels.
+  private(set) var smallest: Size?
+  private(set) var largest: Size?
+
+  init(folder: String, pool: ThreadPool) {
+    self.folder = folder
+    self.pool = pool
+  }
+
+  /// The pictures that can be decoded and listed; notes the others.
+  mutating func usable(_ dataset: Dataset) throws -> Dataset {
+    var usable: [Int] = []
+    for (index, result) in dataset.decodedSizes(pool: pool).enumerated() {
+      switch result {
+      case .failure(let error): broken.append(error)
+      case .success(let size):
+        guard dataset.listLine(at: index, relativeTo: folder) != nil else {
+          broken.append(
+            HGNetError(
+              .unsupported, "this name cannot stand in a list of pictures; rename the file", path: dataset.paths[index])
+          )
+          continue
+        }
+        usable.append(index)
+        let pixels = size.height * size.width
+        if smallest.map({ pixels < $0.height * $0.width }) ?? true { smallest = size }
+        if largest.map({ pixels > $0.height * $0.width }) ?? true { largest = size }
+      }
+    }
+    return dataset.subset(usable)
+  }
+}
