@@ -24,6 +24,14 @@ public enum ParameterRole: Hashable, Sendable {
 
   /// Whether the optimiser changes it; running statistics are only tracked.
   public var isLearned: Bool { self != .runningMean && self != .runningVariance }
+
+  /// Whether it belongs to a batch normalisation.
+  public var isNormalization: Bool {
+    switch self {
+    case .normalizationWeight, .normalizationBias, .runningMean, .runningVariance: true
+    default: false
+    }
+  }
 }
 
 /// A leaf of a graph: a parameter's name, shape and role.

@@ -2,6 +2,14 @@ import HGNetCore
 import HGNetEngine
 import HGNetVision
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// Measures a network on the pictures of a part of the data, with the inference engine.
 ///
 /// Evaluation during training and afterwards are the same code. Threads: one task.
@@ -16,12 +24,29 @@ public struct Evaluator: Sendable {
     public var metricText: String
     /// Who was taken for whom; nil with several labels per picture.
     public var confusion: ConfusionMatrix?
+    /// The pictures that were taken for something else with the highest probability, worst first.
+    public var mistakes: [Mistake]
     /// Pictures that could not be read.
     public var broken: [Loader.BrokenPicture]
+    /// The pictures that were measured, and how many a second.
+    public var pictures: Int, rate: Double
 
     /// The metric that decides, 0 without one.
     public var decisive: Double { metrics.first?.value ?? 0 }
   }
+
+  /// A picture that was taken for something else.
+  public struct Mistake: Sendable, Hashable {
+    /// The file.
+    public var path: String
+    /// The class that it has, and the one that it was taken for.
+    public var label, prediction: Int
+    /// The probability of the prediction, 0 … 1.
+    public var score: Double
+  }
+
+  /// The number of mistakes that are kept.
+  public var mistakeLimit = 24
 
   /// The pictures.
   public let data: TrainingData
@@ -52,10 +77,13 @@ public struct Evaluator: Sendable {
   ///   - parameters: its parameters.
   ///   - epoch: the epoch in log lines, 0 outside training.
   ///   - log: receives the lines of PaddleClas.
+  ///   - shouldContinue: asked after each batch, with the batches done and all of them.
+  /// - Returns: nil when it was not to continue.
   /// - Throws: what the loader, the losses or the engine throw.
   public func evaluate(
-    graph: Graph, parameters: ParameterStore, epoch: Int, log: (String) -> Void
-  ) throws(HGNetError) -> Result {
+    graph: Graph, parameters: ParameterStore, epoch: Int, log: (String) -> Void,
+    shouldContinue: (_ done: Int, _ count: Int) -> Bool = { _, _ in true }
+  ) throws(HGNetError) -> Result? {
     let model = try InferenceModel(graph: graph, parameters: parameters, pool: pool)
     let loader = try data.loader(epoch: 0)
     var losses = RunningAverages()
@@ -70,11 +98,14 @@ public struct Evaluator: Sendable {
     var confusion: ConfusionMatrix?
     if case .classes = data.dataset.targets { confusion = try ConfusionMatrix(classes: data.dataset.classCount) }
     var broken: [Loader.BrokenPicture] = []
+    var mistakes: [Mistake] = []
+    var pictures = 0
     var times = TrainingLog.Times()
     var (batchSize, size) = (0, Size(0))
     var session: Session?
     let clock = ContinuousClock()
-    var last = clock.now
+    let begin = clock.now
+    var last = begin
     while let batch = try loader.next() {
       broken += batch.broken
       guard batch.count > 0 else { continue }
@@ -97,6 +128,7 @@ public struct Evaluator: Sendable {
       if case .classes(let labels) = targets {
         _ = try accuracy?.add(logits: logits, labels: labels)
         try confusion?.add(logits: logits, labels: labels)
+        note(&mistakes, logits: logits, labels: labels, indices: batch.indices)
       } else if case .vectors(let vectors) = targets {
         try precision?.add(scores: logits, targets: vectors)
       }
@@ -110,6 +142,8 @@ public struct Evaluator: Sendable {
             metrics: TrainingLog.metrics(accuracy?.averages.means ?? []), times: times, batchSize: batch.count))
         times.reset()
       }
+      pictures += batch.count
+      guard shouldContinue(batch.number + 1, loader.batchCount) else { return nil }
     }
     var text = TrainingLog.metrics(accuracy?.averages.means ?? [])
     var values = accuracy?.averages.means ?? []
@@ -118,7 +152,29 @@ public struct Evaluator: Sendable {
       values = [(precision.name, precision.value)]
     }
     log(TrainingLog.evaluation(epoch: epoch, losses: losses.means, metrics: text))
-    return Result(losses: losses.means, metrics: values, metricText: text, confusion: confusion, broken: broken)
+    return Result(
+      losses: losses.means, metrics: values, metricText: text, confusion: confusion, mistakes: mistakes,
+      broken: broken, pictures: pictures, rate: Double(pictures) / max(seconds(clock.now - begin), 1e-9))
+  }
+
+  /// Adds the mistakes of a batch, and keeps the worst.
+  private func note(_ mistakes: inout [Mistake], logits: Tensor, labels: [Int], indices: [Int]) {
+    let classes = logits.shape[1]
+    logits.withUnsafeBufferPointer { values in
+      for (row, label) in labels.enumerated() {
+        let scores = values[row * classes..<(row + 1) * classes]
+        // The lower index counts first among equals.
+        guard let top = scores.max(), let best = scores.firstIndex(of: top) else { continue }
+        let prediction = best - row * classes
+        guard prediction != label else { continue }
+        let sum = scores.reduce(0.0) { $0 + exp(Double($1 - top)) }
+        mistakes.append(
+          Mistake(path: data.dataset.paths[indices[row]], label: label, prediction: prediction, score: 1 / sum))
+      }
+    }
+    guard mistakes.count > mistakeLimit else { return }
+    mistakes.sort { $0.score > $1.score }
+    mistakes.removeLast(mistakes.count - mistakeLimit)
   }
 }
 

@@ -13,14 +13,43 @@ import Synchronization
 public final class Trainer: Sendable {
   /// What happened, for progress bars and reports.
   public enum Event: Sendable {
-    /// A batch was trained on; `fraction` is the part of the whole run that is done.
-    case step(epoch: Int, iteration: Int, loss: Double, learningRate: Double, fraction: Double)
+    /// A batch was trained on.
+    case step(Step)
     /// The pictures that could not be read, once each.
     case broken([Loader.BrokenPicture])
     /// An epoch was evaluated.
     case evaluated(epoch: Int, Evaluator.Result)
-    /// An epoch has ended, with how long its steps waited for data, in seconds.
-    case epochEnded(epoch: Int, waited: Double, took: Double)
+    /// The average of the parameters was evaluated after an epoch.
+    case averageEvaluated(epoch: Int, Evaluator.Result)
+    /// Evaluation goes on: batches that are done, and all of them.
+    case evaluating(epoch: Int, done: Int, of: Int)
+    /// An epoch has ended: the means of its metrics and losses, how long its steps waited for data and how long they
+    /// took, in seconds.
+    case epochEnded(epoch: Int, averages: [(name: String, value: Double)], waited: Double, took: Double)
+  }
+
+  /// A batch that was trained on.
+  public struct Step: Sendable {
+    /// Where in the run.
+    public var position: TrainingLog.Position
+    /// The steps of the optimizer so far.
+    public var globalStep: Int
+    /// The means of the epoch so far: metrics, then losses, `loss` last.
+    public var averages: [(name: String, value: Double)]
+    /// The loss of this batch.
+    public var loss: Double
+    /// The name of the schedule, and the learning rate of the next step.
+    public var learningRate: (name: String, value: Double)
+    /// The pictures of the batch.
+    public var pictures: Int
+    /// How long the batch took and how long it waited for data, in seconds.
+    public var took, waited: Double
+
+    /// The part of the whole run that is done, 0 … 1.
+    public var fraction: Double {
+      Double((position.epoch - 1) * position.iterations + position.iteration + 1)
+        / Double(max(position.epochs * position.iterations, 1))
+    }
   }
 
   /// How a run ended.
@@ -70,8 +99,11 @@ public final class Trainer: Sendable {
     }
   }
 
-  /// Asks the run to save and end after the batch that it is at.
+  /// Asks the run to save and end after the batch that it is at, of training or of evaluation.
   public func stop() { isStopping.store(true, ordering: .relaxed) }
+
+  /// The key in a checkpoint that says that its last epoch has not been evaluated yet.
+  private static let pendingEvaluation = "pending evaluation"
 
   /// Trains from some parameters, or goes on from a checkpoint.
   ///
@@ -99,7 +131,9 @@ public final class Trainer: Sendable {
         .noInput, "an epoch has no batch; use a smaller batch_size or drop_last: False", path: training.dataset.source)
     }
     var step = try TrainingStep(
-      graph: graph, parameters: TrainingParameters(graph: graph, parameters: checkpoint?.parameters ?? initial),
+      graph: graph,
+      parameters: TrainingParameters(
+        graph: graph, parameters: checkpoint?.parameters ?? initial, isFrozen: configuration.isFrozen),
       loss: configuration.trainingLoss, optimizer: configuration.optimizer,
       schedule: configuration.schedule(iterationsPerEpoch: iterations), averageDecay: configuration.averageDecay,
       accumulatedSteps: configuration.updateFrequency, seed: seed, pool: pool)
@@ -108,23 +142,36 @@ public final class Trainer: Sendable {
     progress.model = configuration.model.name
     if let checkpoint { try step.restore(checkpoint, internalNames: graph.internalParameterNames) }
     var evaluation: Evaluator.Result?
+    var isPending = progress.values.removeValue(forKey: Trainer.pendingEvaluation) == 1
 
-    while progress.epoch < configuration.epochs {
-      let isComplete = try runEpoch(&step, &progress, iterations: iterations, seed: seed, log: log, report: report)
-      guard isComplete else {
-        try folder?.save(step.contents(progress, graph: graph))
-        return Outcome(
-          parameters: step.parameters.store(), progress: progress, wasStopped: true, evaluation: evaluation)
+    while isPending || progress.epoch < configuration.epochs {
+      if !isPending {
+        guard try runEpoch(&step, &progress, iterations: iterations, seed: seed, log: log, report: report) else {
+          try folder?.save(step.contents(progress, graph: graph))
+          return Outcome(
+            parameters: step.parameters.store(), progress: progress, wasStopped: true, evaluation: evaluation)
+        }
+        step.endEpoch()
+        progress.epoch += 1
+        progress.stepInEpoch = 0
+        progress.metric = 0
       }
-      step.endEpoch()
-      progress.epoch += 1
-      progress.stepInEpoch = 0
-      progress.metric = 0
+      isPending = false
       if let evaluator, configuration.evaluates(after: progress.epoch) {
-        evaluation = try evaluate(evaluator, step: &step, &progress, log: log, report: report)
+        guard let result = try evaluate(evaluator, step: &step, &progress, log: log, report: report) else {
+          progress.values[Trainer.pendingEvaluation] = 1
+          try folder?.save(step.contents(progress, graph: graph))
+          return Outcome(
+            parameters: step.parameters.store(), progress: progress, wasStopped: true, evaluation: evaluation)
+        }
+        evaluation = result
       }
       if let written = try folder?.save(step.contents(progress, graph: graph)) {
         for prefix in written { log(TrainingLog.saved(prefix)) }
+      }
+      if isStopping.load(ordering: .relaxed), progress.epoch < configuration.epochs {
+        return Outcome(
+          parameters: step.parameters.store(), progress: progress, wasStopped: true, evaluation: evaluation)
       }
     }
     return Outcome(parameters: step.parameters.store(), progress: progress, wasStopped: false, evaluation: evaluation)
@@ -148,10 +195,15 @@ public final class Trainer: Sendable {
     while let batch = try loader.next() {
       if !batch.broken.isEmpty { report(.broken(batch.broken)) }
       guard batch.count > 0 else { continue }
-      let targets = batch.targets.targets(classCount: training.dataset.classCount)
+      var (inputs, targets) = (batch.inputs, batch.targets.targets(classCount: training.dataset.classCount))
+      if !training.transforms.mixing.isEmpty {
+        // A stream of its own for each batch, so that a run that goes on needs no state of it.
+        var random = RandomGenerator(seed: seed, stream: "mixing \(progress.epoch) \(batch.number)")
+        try training.mix(&inputs, &targets, using: &random)
+      }
       let outcome: TrainingStep.Outcome
       do throws(HGNetError) {
-        outcome = try step.run(batch.inputs, targets: targets)
+        outcome = try step.run(inputs, targets: targets)
       } catch {
         guard error.code == .malformedData else { throw error }
         var named = error
@@ -170,45 +222,55 @@ public final class Trainer: Sendable {
       }
       for (name, value) in outcome.loss.logged { averages.add(name, Double(value), samples: batch.count) }
       let now = clock.now
-      times.add(batch: seconds(now - last), reader: seconds(batch.waited), iteration: batch.number)
+      let took = seconds(now - last)
+      times.add(batch: took, reader: seconds(batch.waited), iteration: batch.number)
       last = now
+      let position = TrainingLog.Position(
+        epoch: epoch, epochs: configuration.epochs, iteration: batch.number, iterations: iterations)
       if batch.number % configuration.printInterval == 0 {
-        let position = TrainingLog.Position(
-          epoch: epoch, epochs: configuration.epochs, iteration: batch.number, iterations: iterations)
         log(
           TrainingLog.iteration(
             position, learningRates: [(step.schedule.name, step.schedule.learningRate)], averages: averages.means,
             times: times, batchSize: batch.count))
         times.reset()
       }
-      let done = Double(progress.epoch * iterations + progress.stepInEpoch)
       report(
         .step(
-          epoch: epoch, iteration: batch.number, loss: Double(outcome.loss.value),
-          learningRate: step.schedule.learningRate, fraction: done / Double(configuration.epochs * iterations)))
+          Step(
+            position: position, globalStep: progress.globalStep, averages: averages.means,
+            loss: Double(outcome.loss.value), learningRate: (step.schedule.name, step.schedule.learningRate),
+            pictures: batch.count, took: took, waited: seconds(batch.waited))))
       if isStopping.load(ordering: .relaxed), progress.stepInEpoch < iterations { return false }
     }
     log(TrainingLog.epoch(epoch, of: configuration.epochs, averages: averages.means))
-    report(.epochEnded(epoch: epoch, waited: seconds(loader.waited), took: seconds(clock.now - begin)))
+    report(
+      .epochEnded(
+        epoch: epoch, averages: averages.means, waited: seconds(loader.waited), took: seconds(clock.now - begin)))
     return true
   }
 
-  /// Evaluates the parameters, and their average where one is kept; the better of both counts.
+  /// Evaluates the parameters, and their average where one is kept; the better of both counts. Nil if stopped.
   private func evaluate(
     _ evaluator: Evaluator, step: inout TrainingStep, _ progress: inout TrainingProgress, log: (String) -> Void,
     report: (Event) -> Void
-  ) throws(HGNetError) -> Evaluator.Result {
+  ) throws(HGNetError) -> Evaluator.Result? {
     let epoch = progress.epoch
-    var result = try evaluator.evaluate(
-      graph: graph, parameters: step.parameters.store(), epoch: epoch, log: log)
+    func measure(_ parameters: ParameterStore) throws(HGNetError) -> Evaluator.Result? {
+      try evaluator.evaluate(graph: graph, parameters: parameters, epoch: epoch, log: log) { done, count in
+        report(.evaluating(epoch: epoch, done: done, of: count))
+        return !isStopping.load(ordering: .relaxed)
+      }
+    }
+    guard var result = try measure(step.parameters.store()) else { return nil }
+    report(.evaluated(epoch: epoch, result))
+    if !result.broken.isEmpty { report(.broken(result.broken)) }
     if let averaged = step.averagedStore() {
-      let other = try evaluator.evaluate(graph: graph, parameters: averaged, epoch: epoch, log: log)
+      guard let other = try measure(averaged) else { return nil }
       log(TrainingLog.best(epoch: epoch, metric: other.decisive, isAveraged: true))
+      report(.averageEvaluated(epoch: epoch, other))
       if other.decisive > result.decisive { result = other }
     }
     progress.metric = result.decisive
-    report(.evaluated(epoch: epoch, result))
-    if !result.broken.isEmpty { report(.broken(result.broken)) }
     if result.decisive >= progress.bestMetric ?? -.infinity {
       progress.bestMetric = result.decisive
       progress.bestEpoch = epoch

@@ -39,6 +39,14 @@ public struct TrainingConfiguration: Sendable {
   public var printInterval = 10
   /// Whether TensorBoard records are written (`Global.use_visualdl`, `Global.use_tensorboard`).
   public var writesTensorBoard = false
+  /// Whether each checkpoint has its weights as safetensors, too (`Global.save_safetensors`).
+  public var savesSafetensors = false
+  /// How much of the network keeps its weights: 0 the stem, k the stem and the first k stages; nil nothing
+  /// (`Arch.freeze_at`).
+  public var frozenStages: Int?
+  /// Whether every batch normalisation keeps its weights and its running statistics, with which it then normalises
+  /// (`Arch.freeze_norm`).
+  public var freezesNormalization = false
   /// Whether pictures have several labels (`Global.use_multilabel`).
   public var usesMultipleLabels = false
   /// The seed of everything random, nil if none is given (`Global.seed`).
@@ -125,6 +133,10 @@ public struct TrainingConfiguration: Sendable {
     if let interval = try configuration.integer("Global.print_batch_step", in: counts) { printInterval = interval }
     let usesVisualDL = try configuration.boolean("Global.use_visualdl") ?? false
     writesTensorBoard = try configuration.boolean("Global.use_tensorboard") ?? usesVisualDL
+    savesSafetensors = try configuration.boolean("Global.save_safetensors") ?? false
+    // PaddleDetection's name and its -1 for nothing.
+    if let stages = try configuration.integer("Arch.freeze_at", in: -1...4), stages >= 0 { frozenStages = stages }
+    freezesNormalization = try configuration.boolean("Arch.freeze_norm") ?? false
     if let uses = try configuration.boolean("Global.use_multilabel") { usesMultipleLabels = uses }
     seed = try configuration.integer("Global.seed")
     if let frequency = try configuration.integer("Global.update_freq", in: counts) { updateFrequency = frequency }
@@ -154,6 +166,15 @@ public struct TrainingConfiguration: Sendable {
       rate.rule, learningRate: rate.learningRate, epochs: epochs,
       stepsPerEpoch: max(iterationsPerEpoch / max(updateFrequency, 1), 1), warmupEpochs: rate.warmupEpochs,
       warmupStart: rate.warmupStart, isByEpoch: rate.isByEpoch)
+  }
+
+  /// Whether a parameter keeps its value.
+  public func isFrozen(_ parameter: ParameterDeclaration) -> Bool {
+    let name = parameter.name
+    if freezesNormalization, parameter.role.isNormalization { return true }
+    guard let frozenStages else { return false }
+    if name.hasPrefix("stem.") { return true }
+    return (0..<frozenStages).contains { name.hasPrefix("stages.\($0).") }
   }
 
   /// Whether an epoch (from 1) is followed by an evaluation.

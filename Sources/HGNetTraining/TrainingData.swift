@@ -110,6 +110,35 @@ public struct TrainingData: Sendable {
   }
 }
 
+extension TrainingData {
+  /// Mixes the pictures and labels of a batch as the transforms say.
+  ///
+  /// - Parameters:
+  ///   - pictures: `[N, H, W, 3]`.
+  ///   - targets: N classes, which become vectors `[N, K]` where something is mixed, or such vectors.
+  ///   - generator: where chance comes from.
+  /// - Throws: as `BatchMixing.draw` and `BatchMix.apply`.
+  func mix(
+    _ pictures: inout Tensor, _ targets: inout Targets, using generator: inout RandomGenerator
+  ) throws(HGNetError) {
+    for mixing in transforms.mixing {
+      let size = Size(height: pictures.shape[1], width: pictures.shape[2])
+      guard let mix = try mixing.draw(count: pictures.shape[0], size: size, using: &generator) else { continue }
+      var labels: Tensor
+      switch targets {
+      case .vectors(let vectors): labels = vectors
+      case .classes(let classes):
+        let count = dataset.classCount
+        labels = Tensor(shape: [classes.count, count]) { values in
+          for index in values.indices { values[index] = classes[index / count] == index % count ? 1 : 0 }
+        }
+      }
+      try mix.apply(toPictures: &pictures, labels: &labels)
+      targets = .vectors(labels)
+    }
+  }
+}
+
 extension Dataset.Targets {
   /// The targets as a loss takes them.
   func targets(classCount: Int) -> Targets {
