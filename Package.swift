@@ -56,7 +56,7 @@ let package = Package(
       name: "hgnet",
       dependencies: [
         "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration",
-        "HGNetDownload", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "HGNetDownload", "HGNetTraining", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       exclude: ["README.md"]),
     // Tests mirror Sources.

@@ -67,6 +67,15 @@ extension Configuration {
     }
   }
 
+  /// The weights that training begins with; nil where neither `Global.pretrained_model` nor `Arch.pretrained` asks for any.
+  ///
+  /// - Throws: `HGNetError.Code.invalidConfiguration` when published weights are asked for that do not exist.
+  public func trainingWeightsSource() throws(HGNetError) -> WeightsSource? {
+    let key = try architectureKey() ?? "Arch"
+    if try text("Global.pretrained_model") == nil, self["\(key).pretrained"]?.isOff ?? true { return nil }
+    return try weightsSource()
+  }
+
   private func architectureKey() throws(HGNetError) -> String? {
     guard let name = try text("Arch.name") else { return nil }
     guard name == "DistillationModel" else { return "Arch" }

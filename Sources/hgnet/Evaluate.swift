@@ -1,0 +1,195 @@
+import ArgumentParser
+import Foundation
+import HGNet
+import HGNetConfiguration
+import HGNetCore
+import HGNetModels
+import HGNetTraining
+import HGNetVision
+
+/// Measures a network on labelled pictures: the work of `tools/eval.py`, and the short form for a folder.
+struct Evaluate: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "eval", abstract: "Measure a network on labelled pictures.",
+    discussion: """
+      With a training configuration, as tools/eval.py:
+        hgnet eval -c Configs/PPHGNetV2_B4.yaml -o Global.pretrained_model=output/best_model
+      Short form, for a folder with one folder per class (its val or test where it has them):
+        hgnet eval --data photos --weights output/best_model.pdparams --report report.html
+      """)
+
+  @Option(help: ArgumentHelp("A folder of pictures, instead of a configuration.", valueName: "folder"))
+  var data: String?
+
+  @Option(help: ArgumentHelp("A file of weights in any format, with --data.", valueName: "file"))
+  var weights: String?
+
+  @Option(help: ArgumentHelp("The model, with --data, where the weights do not tell.", valueName: "name"))
+  var model: String?
+
+  @Option(
+    name: .customLong("input-size"),
+    help: ArgumentHelp("Height and width that the network sees, with --data (default: 224).", valueName: "HxW"))
+  var inputSize: SizeArgument?
+
+  @Option(help: ArgumentHelp("Pictures of a batch, with --data (default: 32).", valueName: "n"))
+  var batch: Int?
+
+  @Option(help: ArgumentHelp("Write a report with the confusion matrix and the worst mistakes.", valueName: "file"))
+  var report: String?
+
+  @Flag(help: "Print JSON instead of the lines of tools/eval.py.")
+  var json = false
+
+  @Flag(help: "Never touch the network; published weights must have been fetched before.")
+  var offline = false
+
+  @OptionGroup var options: ConfigurationOptions
+  @OptionGroup var compute: ThreadOptions
+
+  func validate() throws {
+    guard (data == nil) != (options.file == nil) else {
+      throw ValidationError(
+        data == nil
+          ? "expected a folder of pictures with --data FOLDER, or a configuration with -c FILE"
+          : "expected --data FOLDER or -c FILE, found both")
+    }
+    if data == nil, weights != nil || model != nil || inputSize != nil || batch != nil {
+      throw ValidationError("--weights, --model, --input-size and --batch go with --data; with -c FILE use -o Key=value")
+    }
+    if data != nil, !options.overrides.isEmpty {
+      throw ValidationError("-o overrides a key of a configuration; give one with -c FILE")
+    }
+    if let batch, !(1...65536).contains(batch) {
+      throw ValidationError("expected --batch of 1 to 65536, found \(batch)")
+    }
+  }
+
+  /// What is measured, on what, how.
+  private struct Subject {
+    var weights: WeightsFile
+    var data: TrainingData
+    var loss: CombinedLoss?
+    var metrics: [TrainingConfiguration.Metric]
+    var printInterval: Int
+    var labels: [String]
+    var log: TrainingLogFile?
+    var configuration: String
+  }
+
+  func run() async throws {
+    let subject = try await data == nil ? configured() : folder()
+    let pool = compute.pool()
+    let evaluator = Evaluator(
+      data: subject.data, loss: subject.loss, metrics: subject.metrics, printInterval: subject.printInterval,
+      pool: pool)
+    var bar = TrainingProgressBar(isShown: isatty(2) == 1)
+    let result = try evaluator.evaluate(
+      graph: subject.weights.graph, parameters: subject.weights.parameters, epoch: 0
+    ) { line in
+      bar.clear()
+      if json { return }
+      if let log = subject.log { log.write(line) } else { try? StandardOutput.write(line) }
+    } shouldContinue: { done, count in
+      bar.show(.evaluating(epoch: 0, done: done, of: count))
+      return true
+    }
+    bar.clear()
+    guard let result else { return }
+    for picture in result.broken {
+      StandardError.write("hgnet: warning: \(picture.error.at(path: picture.path)); the picture is left out")
+    }
+    if json { try StandardOutput.write(text(of: result, labels: subject.labels).indented) }
+    if let report {
+      var history = TrainingHistory()
+      history.note(.evaluated(epoch: 0, result))
+      try history.report(
+        title: "\(subject.weights.path) on \(subject.data.dataset.source)",
+        subtitle: "\(result.pictures) pictures, \(FixedPoint.text(result.rate, digits: 1)) a second",
+        labels: subject.labels, configuration: subject.configuration
+      ).write(to: report)
+      StandardError.write("hgnet: report: \(report)")
+    }
+    if !result.broken.isEmpty { throw ExitStatus.dataError }
+  }
+
+  /// With `-c`: the model, weights, data and metrics of a configuration.
+  private func configured() async throws -> Subject {
+    let configuration = try options.require()
+    let settings = try TrainingConfiguration(configuration)
+    guard let data = try TrainingData(configuration, part: "Eval", classCount: settings.options.classCount) else {
+      throw HGNetError(
+        .invalidConfiguration, "expected the data to evaluate on, found nothing", path: configuration.path,
+        key: "DataLoader.Eval")
+    }
+    let file: String
+    switch try configuration.weightsSource() {
+    case .file(let path): file = path
+    case .published(let weights): file = try await ModelSource.published(weights, isOffline: offline)
+    }
+    let weights = try WeightsFile(contentsOf: file, model: settings.model, options: settings.options)
+    let folder = try CheckpointFolder(path: settings.outputFolder)
+    let log = try TrainingLogFile(path: "\(folder.path)/eval.log", hidesIterations: isatty(1) == 1 && isatty(2) == 1)
+    if !json { for line in configuration.root.lines() { log.write(line) } }
+    return Subject(
+      weights: weights, data: data, loss: settings.evaluationLoss, metrics: settings.evaluationMetrics,
+      printInterval: settings.printInterval, labels: try TrainingRun.labels(configuration, data: data), log: log,
+      configuration: configuration.root.yaml)
+  }
+
+  /// With `--data`: cross entropy and top-k on the pictures of a folder.
+  private func folder() async throws -> Subject {
+    let folder = data ?? ""
+    let named = try model.map { name throws(HGNetError) in try Model.named(name) }
+    let weights = try await ModelSource.weights(file: self.weights, model: named, isOffline: offline)
+    let (training, evaluation) = try Dataset.parts(of: folder)
+    let names = evaluation == nil ? nil : try Dataset(folder: training, checksPictures: false).classNames
+    let dataset = try Dataset(folder: evaluation ?? training, classNames: names)
+    if let classes = weights.graph.classCount, classes != dataset.classCount {
+      throw HGNetError(
+        .parameterMismatch,
+        "expected one folder for each of the \(classes) classes of \(weights.path), found \(dataset.classCount)",
+        path: folder)
+    }
+    var recipe = weights.standardRecipe
+    if let size = inputSize?.size {
+      recipe.transforms = [
+        .resizeShort(FolderConfiguration.shortSide(for: size), interpolation: .bicubic, backend: .pillow),
+        .centerCrop(size),
+      ] + recipe.transforms.suffix(1)
+    }
+    let transforms = TrainingTransforms(
+      decodingStyle: recipe.decodingStyle, steps: recipe.transforms.map { .fixed($0) })
+    return Subject(
+      weights: weights,
+      data: TrainingData(dataset: dataset, batchSize: batch ?? 32, shuffles: false, transforms: transforms),
+      loss: try CombinedLoss([.init(CrossEntropyLoss(epsilon: nil), weight: 1)]),
+      metrics: [.topK([1, min(5, dataset.classCount)])], printInterval: 10, labels: dataset.classNames ?? [],
+      log: nil, configuration: "")
+  }
+
+  private func text(of result: Evaluator.Result, labels: [String]) -> JSONText {
+    func numbers(_ values: [(name: String, value: Double)]) -> JSONText {
+      .object(values.map { ($0.name, .number($0.value)) })
+    }
+    var entries: [(String, JSONText)] = [
+      ("metrics", numbers(result.metrics)), ("losses", numbers(result.losses)), ("pictures", .integer(result.pictures)),
+      ("pictures_per_second", .number(result.rate)),
+      (
+        "broken",
+        .list(result.broken.map { .object([("file_name", .text($0.path)), ("error", .text($0.error.description))]) })
+      ),
+    ]
+    if let confusion = result.confusion {
+      let classes = confusion.qualities.enumerated().map { index, quality in
+        JSONText.object([
+          ("name", .text(labels.indices.contains(index) ? labels[index] : "\(index)")),
+          ("precision", .number(quality.precision)), ("recall", .number(quality.recall)), ("f1", .number(quality.f1)),
+          ("pictures", .integer(quality.support)),
+        ])
+      }
+      entries.append(("classes", .list(classes)))
+    }
+    return .object(entries)
+  }
+}

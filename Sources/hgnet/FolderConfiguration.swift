@@ -1,0 +1,153 @@
+import HGNetConfiguration
+import HGNetCore
+import HGNetModels
+import HGNetVision
+
+/// The configuration of a run on a folder of one's own pictures, with sound defaults.
+///
+/// It is written as a file and then read like any other, so that what was run can be looked at, changed, and run again.
+struct FolderConfiguration {
+  /// The folder: one folder per class, or `train` and `val` (or `test`) with one folder per class each.
+  var folder: String
+  /// Where lists, checkpoints and the report go.
+  var output: String
+  /// The network.
+  var model: Model
+  /// The file of weights to begin with; nil for the published ones, or none of `isFromScratch`.
+  var weights: String?
+  /// Whether training starts from random weights.
+  var isFromScratch = false
+  /// Height and width of what the network sees.
+  var size = Size(224)
+  /// Epochs of training; nil for the standard.
+  var epochs: Int?
+  /// Pictures of a batch.
+  var batchSize = 32
+  /// The highest learning rate; nil for the standard.
+  var learningRate: Double?
+  /// Decides the split, the order and all chance.
+  var seed = 0
+
+  /// Reads the folder, and writes `train_list.txt`, `val_list.txt` and `labels.txt` into the output folder.
+  ///
+  /// - Returns: the configuration, and how many pictures and classes were found.
+  /// - Throws: what is wrong with the folder or its pictures, `HGNetError.Code.unwritableFile`.
+  func written() throws(HGNetError) -> (value: ConfigurationValue, training: Dataset, evaluation: Dataset) {
+    let (first, second) = try parts()
+    let names = first.classNames ?? []
+    let base = output.hasSuffix("/") ? output : output + "/"
+    try first.writeList(to: base + "train_list.txt", relativeTo: folder)
+    try second.writeList(to: base + "val_list.txt", relativeTo: folder)
+    var labels = try FileOutput(path: base + "labels.txt")
+    for (number, name) in names.enumerated() { try labels.write("\(number) \(name)\n") }
+    try labels.commit()
+    return (try ConfigurationValue(yaml: text(base: base, classes: names.count, pictures: first.count)), first, second)
+  }
+
+  /// The pictures to train and to evaluate on: the folder's own parts, else nine in ten of each class and the rest.
+  private func parts() throws(HGNetError) -> (Dataset, Dataset) {
+    let (training, evaluation) = try Dataset.parts(of: folder)
+    let whole = try Dataset(folder: training)
+    let first: Dataset
+    let second: Dataset
+    if let evaluation {
+      (first, second) = (whole, try Dataset(folder: evaluation, classNames: whole.classNames))
+    } else {
+      (first, second) = whole.split(fraction: 0.9, seed: UInt64(bitPattern: Int64(seed)))
+    }
+    guard first.count > 0, second.count > 0 else {
+      throw HGNetError(
+        .noInput, "expected at least two pictures of a class, to train on and to evaluate on; found \(whole.count)",
+        path: folder)
+    }
+    return (first, second)
+  }
+
+  /// The side that the shorter side of a picture is resized to before the crop: 232 for 224.
+  static func shortSide(for size: Size) -> Int { (max(size.height, size.width) * 232 + 112) / 224 }
+
+  private func text(base: String, classes: Int, pictures: Int) -> String {
+    let batch = min(batchSize, pictures)
+    // The linear rule: twice the batch, twice the rate. New weights bear more than trained ones.
+    let rate = learningRate ?? (isFromScratch ? 0.1 : 0.02) * Double(batch) / 64
+    let epochs = epochs ?? (isFromScratch ? 60 : 20)
+    let resize = FolderConfiguration.shortSide(for: size)
+    let crop = size.height == size.width ? "\(size.height)" : "[\(size.width), \(size.height)]"
+    let pretrained = weights == nil && !isFromScratch
+    let evaluation = """
+              - DecodeImage: {to_rgb: True, channel_first: False}
+              - ResizeImage: {resize_short: \(resize), interpolation: bicubic, backend: pil}
+              - CropImage: {size: \(crop)}
+              - NormalizeImage: {scale: 1.0/255.0, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], order: ''}
+      """
+    return """
+      Global:
+        checkpoints: null
+        pretrained_model: \(weights.map(quoted) ?? "null")
+        output_dir: \(quoted(output))
+        save_interval: 0
+        eval_during_train: True
+        eval_interval: 1
+        epochs: \(epochs)
+        print_batch_step: 10
+        use_tensorboard: True
+        seed: \(seed)
+        image_shape: [3, \(size.height), \(size.width)]
+      Arch:
+        name: \(model.name)
+        class_num: \(classes)
+        pretrained: \(pretrained ? "True" : "False")
+      Loss:
+        Train:
+          - CELoss: {weight: 1.0, epsilon: 0.1}
+        Eval:
+          - CELoss: {weight: 1.0}
+      Optimizer:
+        name: Momentum
+        momentum: 0.9
+        lr:
+          name: Cosine
+          learning_rate: \(rate)
+          warmup_epoch: \(max(1, min(5, epochs / 10)))
+        regularizer: {name: L2, coeff: 0.00004}
+      DataLoader:
+        Train:
+          dataset:
+            name: ImageNetDataset
+            image_root: \(quoted(folder))
+            cls_label_path: \(quoted(base + "train_list.txt"))
+            transform_ops:
+              - DecodeImage: {to_rgb: True, channel_first: False}
+              - RandCropImage: {size: \(crop), scale: [0.35, 1.0], interpolation: bicubic, backend: pil}
+              - RandFlipImage: {flip_code: 1}
+              - TimmAutoAugment: {config_str: rand-m7-mstd0.5-inc1, interpolation: bicubic, img_size: \(size.height)}
+              - NormalizeImage: {scale: 1.0/255.0, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], order: ''}
+              - RandomErasing: {EPSILON: 0.25, sl: 0.02, sh: 0.33, r1: 0.3, attempt: 10, use_log_aspect: True, mode: pixel}
+          sampler: {name: DistributedBatchSampler, batch_size: \(batch), drop_last: \(pictures >= 4 * batch ? "True" : "False"), shuffle: True}
+        Eval:
+          dataset:
+            name: ImageNetDataset
+            image_root: \(quoted(folder))
+            cls_label_path: \(quoted(base + "val_list.txt"))
+            transform_ops:
+      \(evaluation)
+          sampler: {name: DistributedBatchSampler, batch_size: \(batch), drop_last: False, shuffle: False}
+      Infer:
+        infer_imgs: \(quoted(folder))
+        batch_size: \(batch)
+        transforms:
+      \(evaluation.split(separator: "\n").map { $0.dropFirst(4) }.joined(separator: "\n"))
+          - ToCHWImage:
+        PostProcess: {name: Topk, topk: \(min(5, classes)), class_id_map_file: \(quoted(base + "labels.txt"))}
+      Metric:
+        Train:
+          - TopkAcc: {topk: [1, \(min(5, classes))]}
+        Eval:
+          - TopkAcc: {topk: [1, \(min(5, classes))]}
+      """
+  }
+
+  private func quoted(_ text: String) -> String {
+    ConfigurationValue.text(text).yaml.split(separator: "\n").first.map(String.init) ?? "''"
+  }
+}

@@ -1,0 +1,205 @@
+import ArgumentParser
+import Foundation
+import HGNet
+import HGNetConfiguration
+import HGNetCore
+import HGNetModels
+import HGNetTraining
+import HGNetVision
+
+/// A training run over a configuration: data, weights, log, bar, curves, checkpoints, report.
+///
+/// All that `hgnet train` does once its configuration is known.
+struct TrainingRun {
+  /// What is run.
+  let configuration: Configuration
+  /// The same as plain values.
+  let settings: TrainingConfiguration
+  private let pool: ThreadPool
+  private let training: TrainingData
+  private let evaluation: TrainingData?
+  private let labels: [String]
+  private let isOffline: Bool
+  /// Whether lines of the log go to standard output, too; the file has them always.
+  private let isTerminal = isatty(1) == 1 && isatty(2) == 1
+
+  /// How a run ended.
+  struct Outcome {
+    /// The history with all curves.
+    let history: TrainingHistory
+    /// What the trainer says.
+    let training: Trainer.Outcome
+    /// The report.
+    let report: String
+    /// The signal that stopped the run, if one did.
+    let signal: Int32?
+  }
+
+  /// Reads the data and finds what is wrong with it and with the configuration, before anything is written.
+  init(_ configuration: Configuration, pool: ThreadPool, isOffline: Bool = false) throws(HGNetError) {
+    self.configuration = configuration
+    self.pool = pool
+    self.isOffline = isOffline
+    settings = try TrainingConfiguration(configuration)
+    let classes = settings.options.classCount
+    guard let training = try TrainingData(configuration, part: "Train", classCount: classes) else {
+      throw HGNetError(
+        .invalidConfiguration, "expected the data to train on, found nothing", path: configuration.path,
+        key: "DataLoader.Train")
+    }
+    self.training = training
+    evaluation =
+      settings.evaluatesDuringTraining
+      ? try TrainingData(configuration, part: "Eval", classCount: classes) : nil
+    if settings.evaluatesDuringTraining, evaluation == nil {
+      throw HGNetError(
+        .invalidConfiguration,
+        "expected the data to evaluate on, found nothing; or use -o Global.eval_during_train=False",
+        path: configuration.path, key: "DataLoader.Eval")
+    }
+    labels = try TrainingRun.labels(configuration, data: training)
+  }
+
+  /// The names of the classes: of the label file of `Infer`, else of the folders; the built-in ones for ImageNet.
+  static func labels(_ configuration: Configuration, data: TrainingData) throws(HGNetError) -> [String] {
+    if let names = data.dataset.classNames { return names }
+    guard configuration["Infer"] != nil, let labels = try? configuration.recipe()?.labels else { return [] }
+    return (0..<data.dataset.classCount).map { labels[$0] }
+  }
+
+  /// Trains, evaluates, saves and reports.
+  func run() async throws -> Outcome {
+    let folder = try CheckpointFolder(
+      path: settings.outputFolder, saveInterval: settings.saveInterval, writesSafetensors: settings.savesSafetensors)
+    let path = folder.path
+    let log = try TrainingLogFile(path: "\(path)/train.log", hidesIterations: isTerminal)
+    for line in configuration.root.lines() { log.write(line) }
+    log.write("train with hgnet \(Tool.configuration.version) and device cpu, threads: \(pool.count)")
+    try write(configuration.root.yaml, to: "\(path)/config.yaml")
+
+    let trainer = try Trainer(
+      configuration: settings, training: training, evaluation: evaluation, folder: folder, pool: pool)
+    let checkpoint = try settings.checkpoint.map { (prefix) throws(HGNetError) in try Checkpoint.read(prefix) }
+    let initial: ParameterStore
+    if let checkpoint, let prefix = settings.checkpoint {
+      log.write(TrainingLog.loaded(Checkpoint.prefix(of: prefix)))
+      initial = checkpoint.parameters
+    } else {
+      initial = try await weights(for: trainer, log: log)
+    }
+
+    var history = TrainingHistory()
+    var bar = TrainingProgressBar(isShown: isatty(2) == 1)
+    let curves =
+      settings.writesTensorBoard ? try TrainingCurves(folder: path, printInterval: settings.printInterval) : nil
+    var brokenCount = 0
+    let signals = StopSignals { trainer.stop() }
+    defer { signals.end() }
+    let outcome: Trainer.Outcome
+    do throws(HGNetError) {
+      outcome = try trainer.run(from: initial, checkpoint: checkpoint) { line in
+        bar.clear()
+        log.write(line)
+      } report: { event in
+        history.note(event)
+        if case .broken(let pictures) = event {
+          brokenCount += pictures.count
+          bar.clear()
+          for picture in pictures {
+            let text = "\(picture.error.at(path: picture.path)); the picture is left out (number \(brokenCount))"
+            log.write(text, level: .warning)
+          }
+        }
+        bar.show(event)
+        curves?.add(event)
+      }
+    } catch {
+      bar.clear()
+      log.write("\(error)", level: .error)
+      throw advised(error, folder: folder)
+    }
+    bar.clear()
+    if let failure = curves?.failure { log.write("\(failure); the curves end there", level: .warning) }
+    let report = "\(path)/report.html"
+    try history.report(
+      title: "\(settings.model.name) on \(training.dataset.source)",
+      subtitle:
+        "\(training.dataset.count) pictures to train on, \(evaluation?.dataset.count ?? 0) to evaluate on, "
+        + "\(settings.options.classCount) classes; \(outcome.progress.epoch) of \(settings.epochs) epochs",
+      labels: labels, configuration: configuration.root.yaml
+    ).write(to: report)
+    if outcome.wasStopped {
+      log.write(
+        "Stopped after epoch \(outcome.progress.epoch), iteration \(outcome.progress.stepInEpoch) of the next; "
+          + "saved. Go on with -o Global.checkpoints=\(folder.latest)")
+    }
+    return Outcome(history: history, training: outcome, report: report, signal: signals.signalNumber)
+  }
+
+  /// The weights to begin with: a file, the published ones, or random ones; what happened to each goes to the log.
+  private func weights(for trainer: Trainer, log: TrainingLogFile) async throws -> ParameterStore {
+    let file: String
+    switch try configuration.trainingWeightsSource() {
+    case .file(let path)?: file = path
+    case .published(let weights)?: file = try await ModelSource.published(weights, isOffline: isOffline)
+    case nil:
+      log.write("random weights (seed \(settings.seed ?? 0))")
+      return Model.initialParameters(for: trainer.graph, seed: UInt64(truncatingIfNeeded: settings.seed ?? 0))
+    }
+    let weights = try WeightsFile(
+      contentsOf: file, model: settings.model, options: settings.options, allowsNewHead: true)
+    log.write("\(weights.path): \(weights.format.title): \(weights.report.summary)")
+    return weights.parameters
+  }
+
+  /// An error of the run with where the last complete checkpoint is.
+  private func advised(_ error: HGNetError, folder: CheckpointFolder) -> HGNetError {
+    guard Checkpoint.exists(at: folder.latest) else { return error }
+    var advised = error
+    advised.message += "; the checkpoint \(folder.latest) is complete"
+    return advised
+  }
+
+  private func write(_ text: String, to path: String) throws(HGNetError) {
+    var output = try FileOutput(path: path)
+    try output.write(text)
+    try output.commit()
+  }
+}
+
+/// The curves that TensorBoard shows of a run, under the tags of PaddleClas' VisualDL records.
+///
+/// A disk that is full ends the curves, not the run.
+private final class TrainingCurves {
+  private let events: TensorBoardEvents
+  private let printInterval: Int
+  /// Why the curves ended early.
+  private(set) var failure: HGNetError?
+
+  init(folder: String, printInterval: Int) throws(HGNetError) {
+    events = try TensorBoardEvents(folder: folder, time: Date().timeIntervalSince1970)
+    self.printInterval = printInterval
+  }
+
+  func add(_ event: Trainer.Event) {
+    guard failure == nil else { return }
+    switch event {
+    case .step(let step) where step.position.iteration % printInterval == 0:
+      add(
+        [("lr(\(step.learningRate.name))", step.learningRate.value)]
+          + step.averages.map { ("train_\($0.name)", $0.value) }, at: step.globalStep)
+    case .evaluated(let epoch, let result):
+      add([("eval_acc", result.decisive)] + result.losses.map { ("eval_\($0.name)", $0.value) }, at: epoch)
+    case .averageEvaluated(let epoch, let result): add([("eval_acc_ema", result.decisive)], at: epoch)
+    default: return
+    }
+  }
+
+  private func add(_ values: [(name: String, value: Double)], at step: Int) {
+    do throws(HGNetError) {
+      try events.add(values, step: step, time: Date().timeIntervalSince1970)
+    } catch {
+      failure = error
+    }
+  }
+}
