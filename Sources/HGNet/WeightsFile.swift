@@ -146,10 +146,13 @@ public struct WeightsFile: Sendable {
       "expected the weights of \(expected), found those of \(found.model); give --model \(found.model) or another file")
   }
 
-  /// The path itself, or with `.pdparams` where only that exists.
+  /// The path itself, or with `.pdparams` where that is meant: a training run leaves `best_model.pdparams` beside a
+  /// folder `best_model`.
   private static func resolve(_ path: String) -> String {
-    guard !FileKind.exists(path), FileKind.exists(path + ".pdparams") else { return path }
-    return path + ".pdparams"
+    guard FileKind.exists(path + ".pdparams") else { return path }
+    if !FileKind.exists(path) { return path + ".pdparams" }
+    let programs = ["inference.json", "inference.pdmodel"].map { "\(path)/\($0)" }
+    return FileKind.isFolder(path) && !programs.contains { FileKind.exists($0) } ? path + ".pdparams" : path
   }
 
   /// Tells the format of a file from its first bytes, and from its name where those say nothing.

@@ -164,7 +164,7 @@ struct Evaluate: AsyncParsableCommand {
       weights: weights,
       data: TrainingData(dataset: dataset, batchSize: batch ?? 32, shuffles: false, transforms: transforms),
       loss: try CombinedLoss([.init(CrossEntropyLoss(epsilon: nil), weight: 1)]),
-      metrics: [.topK([1, min(5, dataset.classCount)])], printInterval: 10, labels: dataset.classNames ?? [],
+      metrics: [.topK(dataset.classCount > 5 ? [1, 5] : [1])], printInterval: 10, labels: dataset.classNames ?? [],
       log: nil, configuration: "")
   }
 

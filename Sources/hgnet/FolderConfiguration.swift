@@ -73,6 +73,8 @@ struct FolderConfiguration {
     let epochs = epochs ?? (isFromScratch ? 60 : 20)
     let resize = FolderConfiguration.shortSide(for: size)
     let crop = size.height == size.width ? "\(size.height)" : "[\(size.width), \(size.height)]"
+    // Of five classes or fewer, one of the five best is no news.
+    let topK = classes > 5 ? "[1, 5]" : "[1]"
     let pretrained = weights == nil && !isFromScratch
     let evaluation = """
               - DecodeImage: {to_rgb: True, channel_first: False}
@@ -141,9 +143,9 @@ struct FolderConfiguration {
         PostProcess: {name: Topk, topk: \(min(5, classes)), class_id_map_file: \(quoted(base + "labels.txt"))}
       Metric:
         Train:
-          - TopkAcc: {topk: [1, \(min(5, classes))]}
+          - TopkAcc: {topk: \(topK)}
         Eval:
-          - TopkAcc: {topk: [1, \(min(5, classes))]}
+          - TopkAcc: {topk: \(topK)}
       """
   }
 

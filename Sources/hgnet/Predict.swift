@@ -161,6 +161,9 @@ struct Predict: AsyncParsableCommand {
       recipe = described
     } else if let beside = try inferenceConfiguration(of: weights)?.recipe(warn: warn) {
       recipe = beside
+    } else if let trained = try trainingConfiguration(of: weights) {
+      if options.verbose { StandardError.write("hgnet: transforms and labels of \(trained.path)") }
+      recipe = try trained.recipe(warn: warn) ?? weights.standardRecipe
     } else {
       recipe = weights.standardRecipe
     }
@@ -181,6 +184,26 @@ struct Predict: AsyncParsableCommand {
       if access(file, F_OK) == 0 { return try Configuration(contentsOf: file) }
     }
     return nil
+  }
+
+  /// `config.yaml` that `hgnet train` wrote beside its weights, if it is of the same network.
+  private func trainingConfiguration(of weights: WeightsFile) throws -> Configuration? {
+    guard let model = weights.model, weights.format != .paddleInferenceModel else { return nil }
+    // The weights alone lie one folder deeper, in `best_model/model.pdparams`.
+    for folder in [parent(of: weights.path), parent(of: parent(of: weights.path))] {
+      let file = folder + "/config.yaml"
+      guard access(file, F_OK) == 0, let configuration = try? Configuration(contentsOf: file),
+        let described = try? configuration.model(), described.model == model,
+        described.options.classCount == weights.graph.classCount
+      else { continue }
+      return configuration
+    }
+    return nil
+  }
+
+  private func parent(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return String(path[..<slash])
   }
 
   /// `Global.cpu_num_threads`, but never more than there are processors: more only slows down.

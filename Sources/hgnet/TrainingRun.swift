@@ -121,8 +121,9 @@ struct TrainingRun {
     bar.clear()
     if let failure = curves?.failure { log.write("\(failure); the curves end there", level: .warning) }
     let report = "\(path)/report.html"
+    let root = try configuration.text("DataLoader.Train.dataset.image_root")
     try history.report(
-      title: "\(settings.model.name) on \(training.dataset.source)",
+      title: "\(settings.model.name) on \(root ?? training.dataset.source)",
       subtitle:
         "\(training.dataset.count) pictures to train on, \(evaluation?.dataset.count ?? 0) to evaluate on, "
         + "\(settings.options.classCount) classes; \(outcome.progress.epoch) of \(settings.epochs) epochs",
