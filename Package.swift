@@ -78,7 +78,11 @@ let package = Package(
       dependencies: [
         "HGNetTraining", "HGNetConfiguration", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetModels", "HGNetCore",
       ]),
-    .testTarget(name: "ToolTests", dependencies: ["HGNetCore", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNet"]),
+    .testTarget(
+      name: "ToolTests",
+      dependencies: [
+        "HGNetCore", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration", "HGNetTraining",
+      ]),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
   ],
   swiftLanguageModes: [.v6],

@@ -36,7 +36,8 @@ public struct TrainingHistory: Sendable {
       let total = step.position.epochs * step.position.iterations
       let number = (step.position.epoch - 1) * step.position.iterations + step.position.iteration
       guard number % max(total / 500, 1) == 0 else { return }
-      let place = Double(step.position.epoch - 1) + Double(step.position.iteration + 1) / Double(step.position.iterations)
+      let place =
+        Double(step.position.epoch - 1) + Double(step.position.iteration + 1) / Double(step.position.iterations)
       losses.append((place, step.loss))
       learningRates.append((place, step.learningRate.value))
     case .epochEnded(let epoch, let averages, let waited, let took):
@@ -72,7 +73,8 @@ public struct TrainingHistory: Sendable {
       report.figures.append(("evaluated pictures", "\(best.result.pictures)"))
     }
     if trainingTime > 0 {
-      report.figures.append(("pictures/s in training", TextFormat.fixed(Double(pictureCount) / trainingTime, digits: 1)))
+      report.figures.append(
+        ("pictures/s in training", TextFormat.fixed(Double(pictureCount) / trainingTime, digits: 1)))
       report.figures.append(("training time", TextFormat.duration(trainingTime)))
       report.figures.append(("waiting for data", HTML.percent(waitingTime / trainingTime)))
     }

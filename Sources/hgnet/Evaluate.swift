@@ -55,7 +55,8 @@ struct Evaluate: AsyncParsableCommand {
           : "expected --data FOLDER or -c FILE, found both")
     }
     if data == nil, weights != nil || model != nil || inputSize != nil || batch != nil {
-      throw ValidationError("--weights, --model, --input-size and --batch go with --data; with -c FILE use -o Key=value")
+      throw ValidationError(
+        "--weights, --model, --input-size and --batch go with --data; with -c FILE use -o Key=value")
     }
     if data != nil, !options.overrides.isEmpty {
       throw ValidationError("-o overrides a key of a configuration; give one with -c FILE")
@@ -153,10 +154,11 @@ struct Evaluate: AsyncParsableCommand {
     }
     var recipe = weights.standardRecipe
     if let size = inputSize?.size {
-      recipe.transforms = [
-        .resizeShort(FolderConfiguration.shortSide(for: size), interpolation: .bicubic, backend: .pillow),
-        .centerCrop(size),
-      ] + recipe.transforms.suffix(1)
+      recipe.transforms =
+        [
+          .resizeShort(FolderConfiguration.shortSide(for: size), interpolation: .bicubic, backend: .pillow),
+          .centerCrop(size),
+        ] + recipe.transforms.suffix(1)
     }
     let transforms = TrainingTransforms(
       decodingStyle: recipe.decodingStyle, steps: recipe.transforms.map { .fixed($0) })

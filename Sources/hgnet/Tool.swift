@@ -23,7 +23,8 @@ struct Tool: AsyncParsableCommand {
       73 output cannot be written, 78 wrong configuration.
       """,
     version: "0.1.0",
-    subcommands: [Train.self, Evaluate.self, 
+    subcommands: [
+      Train.self, Evaluate.self,
       Predict.self, Infer.self, Run.self, Preprocess.self, Summary.self, Bench.self, DatasetCommand.self, Demo.self,
     ])
 

@@ -34,7 +34,9 @@ final class TrainingLogFile {
     do {
       try handle.write(contentsOf: Data((line + "\n").utf8))
     } catch {
-      if !hasFailed { StandardError.write("hgnet: warning: \(path): cannot write the log (\(error)); going on without") }
+      if !hasFailed {
+        StandardError.write("hgnet: warning: \(path): cannot write the log (\(error)); going on without")
+      }
       hasFailed = true
     }
     if hidesIterations, message.contains("][Iter: ") { return }

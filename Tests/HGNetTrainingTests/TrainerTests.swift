@@ -82,7 +82,7 @@ import Testing
     // Stops in the middle of the second epoch.
     let first = try workspace.trainer(saving: "output")
     let stopped = try first.run(from: workspace.initial(first), log: { _ in }) { event in
-      if case .step(epoch: 2, iteration: 1, loss: _, learningRate: _, fraction: _) = event { first.stop() }
+      if case .step(let step) = event, step.position.epoch == 2, step.position.iteration == 1 { first.stop() }
     }
     #expect(stopped.wasStopped && stopped.progress.epoch == 1 && stopped.progress.stepInEpoch == 2)
 
