@@ -249,7 +249,9 @@ public final class Trainer: Sendable {
     return true
   }
 
-  /// Evaluates the parameters, and their average where one is kept; the better of both counts. Nil if stopped.
+  /// Evaluates the parameters, and their average where one is kept; the better of both counts.
+  ///
+  /// - Returns: nil if stopped.
   private func evaluate(
     _ evaluator: Evaluator, step: inout TrainingStep, _ progress: inout TrainingProgress, log: (String) -> Void,
     report: (Event) -> Void
