@@ -15,6 +15,7 @@
 #include "product.h"
 #include "winograd.h"
 #include "windows.h"
+#include "gradient.h"
 #include "training.h"
 #pragma clang attribute pop
 #endif

@@ -6,10 +6,11 @@ int64_t hg_winograd_scratch(int32_t channels, int32_t columns, int32_t tiles_per
   return 36 * (int64_t)tiles_per_task * (channels + padded);
 }
 
-int64_t hg_weight_gradient_scratch(int32_t channels_per_task, int32_t columns) {
-  // Room for any register block: up to 8 rows, blocks of 128 pixels.
-  const int64_t rows = ((int64_t)channels_per_task + 7) / 8 * 8 + 8, padded = ((int64_t)columns + 15) / 16 * 16;
-  return (rows + padded) * 128 + rows * padded;
+int64_t hg_weight_gradient_scratch(int32_t channels_per_task, int32_t columns_per_task, int32_t taps) {
+  // Room for any register block, of up to 8 rows, and for rows that are gathered or not.
+  const int64_t rows = taps * (((int64_t)channels_per_task + 7) / 8 * 8);
+  const int64_t padded = ((int64_t)columns_per_task + HG_PANEL - 1) / HG_PANEL * HG_PANEL;
+  return (rows + padded) * HG_GRADIENT_PIXELS + rows * padded;
 }
 
 void hg_pack_dense(const float *weight, const float *factors, int32_t columns, int32_t channels, int32_t taps,

@@ -1,8 +1,6 @@
 // Training kernels over vector.h and product.h; included once per instruction set.
 typedef double hg_wide __attribute__((vector_size(8 * HG_LANES), aligned(8)));
 
-#define HG_PADDED(channels) (((channels) + HG_PANEL - 1) / HG_PANEL * HG_PANEL)
-
 static void HG_NAME(hg_pack_task)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_pack *d = descriptor;
@@ -36,10 +34,22 @@ static void HG_NAME(hg_pack_task)(const void *descriptor, int32_t task, float *s
     return;
   }
   float *to = d->packed + (int64_t)task * d->taps * d->channels * HG_PANEL;
-  for (int tap = 0; tap < d->taps; tap++) {
-    const float *source = from + (d->is_flipped ? d->taps - 1 - tap : tap);
-    for (int64_t c = 0; c < d->channels; c++, to += HG_PANEL, source += d->channel_stride)
-      for (int n = 0; n < HG_PANEL; n++) to[n] = n < columns ? source[n * d->column_stride] : 0;
+  if (columns < HG_PANEL) __builtin_memset(to, 0, sizeof(float) * (size_t)d->taps * (size_t)d->channels * HG_PANEL);
+  // The side that is dense in memory runs innermost; runs of channels stay in the first-level cache.
+  for (int c0 = 0; c0 < d->channels; c0 += 64) {
+    const int c1 = hg_min(c0 + 64, d->channels);
+    for (int tap = 0; tap < d->taps; tap++) {
+      const float *source = from + (d->is_flipped ? d->taps - 1 - tap : tap);
+      float *target = to + (int64_t)tap * d->channels * HG_PANEL;
+      if (d->column_stride < d->channel_stride)
+        for (int c = c0; c < c1; c++)
+          for (int n = 0; n < columns; n++)
+            target[c * HG_PANEL + n] = source[c * d->channel_stride + n * d->column_stride];
+      else
+        for (int n = 0; n < columns; n++)
+          for (int c = c0; c < c1; c++)
+            target[c * HG_PANEL + n] = source[c * d->channel_stride + n * d->column_stride];
+    }
   }
 }
 
@@ -152,26 +162,31 @@ static void HG_NAME(hg_unit_gradient_sums)(const void *descriptor, int32_t task,
   const int64_t row0 = (int64_t)task * d->rows_per_chunk, row1 = hg_min(row0 + d->rows_per_chunk, d->rows);
   __builtin_memset(sums, 0, sizeof(double) * 4 * (size_t)padded);
   const hg_vector scale = hg_splat(d->scale ? *d->scale : 1);
-  for (int64_t first = row0; first < row1; first += 16) {
-    const int count = hg_min(16, row1 - first);
+  for (int64_t first = row0; first < row1; first += 32) {
+    const int count = hg_min(32, row1 - first);
     for (int c = 0; c < d->channels; c += HG_LANES) {
       const int lanes = d->channels - c;
       const hg_vector mean = hg_load(d->mean + c);
-      hg_vector plain = {0}, centred = {0}, rectified = {0}, all = {0};
-      for (int i = 0; i < count; i++) {
-        const hg_vector z = hg_load_some(d->z + (first + i) * d->channels + c, lanes);
-        const hg_vector g = hg_load_some(d->output + (first + i) * d->output_stride + c, lanes);
-        hg_vector r;
-        const hg_vector dy = hg_unit_gradient(d, z, g, c, scale, &r);
-        plain += dy;
-        centred += dy * (z - mean);
-        rectified += g * r;
-        all += g;
+      const float *z = d->z + first * d->channels + c, *gradient = d->output + first * d->output_stride + c;
+      // Two rows at a time, so that additions do not wait for one another.
+      hg_vector plain[2] = {{0}}, centred[2] = {{0}}, rectified[2] = {{0}}, all[2] = {{0}};
+      for (int i = 0; i < count; i += 2) {
+        HG_UNROLL for (int k = 0; k < 2; k++) {
+          if (i + k >= count) break;
+          const hg_vector value = hg_load_some(z + (i + k) * (int64_t)d->channels, lanes);
+          const hg_vector g = hg_load_some(gradient + (i + k) * d->output_stride, lanes);
+          hg_vector r;
+          const hg_vector dy = hg_unit_gradient(d, value, g, c, scale, &r);
+          plain[k] += dy;
+          centred[k] += dy * (value - mean);
+          rectified[k] += g * r;
+          all[k] += g;
+        }
       }
-      hg_add_wide(sums + c, plain);
-      hg_add_wide(sums + padded + c, centred);
-      hg_add_wide(sums + 2 * padded + c, rectified);
-      hg_add_wide(sums + 3 * padded + c, all);
+      hg_add_wide(sums + c, plain[0] + plain[1]);
+      hg_add_wide(sums + padded + c, centred[0] + centred[1]);
+      hg_add_wide(sums + 2 * padded + c, rectified[0] + rectified[1]);
+      hg_add_wide(sums + 3 * padded + c, all[0] + all[1]);
     }
   }
 }
@@ -223,95 +238,6 @@ static void HG_NAME(hg_unit_gradient_apply)(const void *descriptor, int32_t task
       hg_store_some(at + c, dy * hg_load(d->k + c) + (z * hg_load(d->alpha + c) + hg_load(d->beta + c)), lanes);
     }
   }
-}
-
-#define HG_GRADIENT_PIXELS 128
-
-// Pixels of a block are packed side by side (input [channels / R][pixels][R], gradient [panels][pixels][16]), so that the
-// register block streams; the sum over pixels ascends.
-HG_INLINE void hg_gradient_block(const float *input, const float *gradient, int64_t panel_distance, int pixels,
-                                 float *output, int64_t stride, const int P) {
-  hg_vector sum[HG_BLOCK_ROWS][HG_BLOCK_PANELS * HG_VECTORS];
-  const int V = P * HG_VECTORS;
-  HG_UNROLL for (int r = 0; r < HG_BLOCK_ROWS; r++)
-    HG_UNROLL for (int v = 0; v < V; v++) sum[r][v] = hg_load(output + r * stride + v * HG_LANES);
-  for (int pixel = 0; pixel < pixels; pixel++) {
-    hg_vector y[HG_BLOCK_PANELS * HG_VECTORS];
-    HG_UNROLL for (int p = 0; p < P; p++)
-      HG_UNROLL for (int v = 0; v < HG_VECTORS; v++)
-        y[p * HG_VECTORS + v] = hg_load(gradient + p * panel_distance + v * HG_LANES);
-    HG_UNROLL for (int r = 0; r < HG_BLOCK_ROWS; r++) {
-      const hg_vector x = hg_splat(input[r]);
-      HG_UNROLL for (int v = 0; v < V; v++) sum[r][v] += x * y[v];
-    }
-    input += HG_BLOCK_ROWS;
-    gradient += HG_PANEL;
-  }
-  HG_UNROLL for (int r = 0; r < HG_BLOCK_ROWS; r++)
-    HG_UNROLL for (int v = 0; v < V; v++) hg_store(output + r * stride + v * HG_LANES, sum[r][v]);
-}
-
-static void HG_NAME(hg_weight_gradient)(const void *descriptor, int32_t task, float *scratch) {
-  const hg_weight_gradient *d = descriptor;
-  const int blocks = (d->channels + d->channels_per_task - 1) / d->channels_per_task;
-  const int taps = d->kernel_height * d->kernel_width, padded = HG_PADDED(d->columns), panels = padded / HG_PANEL;
-  const int c0 = task % blocks * d->channels_per_task, C = hg_min(d->channels_per_task, d->channels - c0);
-  const int tap = task / blocks % taps, chunk = task / blocks / taps;
-  const int groups = (C + HG_BLOCK_ROWS - 1) / HG_BLOCK_ROWS;
-  const int64_t pixels = (int64_t)d->batch * d->output_height * d->output_width;
-  const int64_t pixel0 = (int64_t)chunk * d->pixels_per_chunk, pixel1 = hg_min(pixel0 + d->pixels_per_chunk, pixels);
-  float *input = scratch, *gradient = input + (int64_t)groups * HG_BLOCK_ROWS * HG_GRADIENT_PIXELS;
-  float *sums = gradient + (int64_t)padded * HG_GRADIENT_PIXELS;
-  __builtin_memset(sums, 0, sizeof(float) * (size_t)groups * HG_BLOCK_ROWS * (size_t)padded);
-  __builtin_memset(input, 0, sizeof(float) * (size_t)groups * HG_BLOCK_ROWS * HG_GRADIENT_PIXELS);
-  for (int64_t first = pixel0; first < pixel1; first += HG_GRADIENT_PIXELS) {
-    const int count = hg_min(HG_GRADIENT_PIXELS, pixel1 - first);
-    for (int i = 0; i < count; i++) {
-      const int64_t pixel = first + i, image = pixel / ((int64_t)d->output_height * d->output_width);
-      const int y = (int)(pixel / d->output_width % d->output_height) * d->stride_height - d->padding_top + tap / d->kernel_width;
-      const int x = (int)(pixel % d->output_width) * d->stride_width - d->padding_left + tap % d->kernel_width;
-      const int outside = y < 0 || y >= d->height || x < 0 || x >= d->width;
-      const float *from = d->input + ((image * d->height + y) * d->width + x) * d->input_stride + c0;
-      for (int g = 0; g < groups; g++) {
-        float *to = input + ((int64_t)g * HG_GRADIENT_PIXELS + i) * HG_BLOCK_ROWS;
-        const int rows = hg_min(HG_BLOCK_ROWS, C - g * HG_BLOCK_ROWS);
-        if (outside)
-          for (int r = 0; r < HG_BLOCK_ROWS; r++) to[r] = 0;
-        else if (rows == HG_BLOCK_ROWS)
-          __builtin_memcpy(to, from + g * HG_BLOCK_ROWS, sizeof(float) * HG_BLOCK_ROWS);
-        else
-          for (int r = 0; r < rows; r++) to[r] = from[g * HG_BLOCK_ROWS + r];
-      }
-      const float *dz = d->gradient + pixel * d->columns;
-      for (int p = 0; p < panels; p++) {
-        float *to = gradient + ((int64_t)p * HG_GRADIENT_PIXELS + i) * HG_PANEL;
-        for (int v = 0; v < HG_PANEL; v += HG_LANES)
-          hg_store(to + v, hg_load_some(dz + p * HG_PANEL + v, d->columns - p * HG_PANEL - v));
-      }
-    }
-    for (int p = 0; p < panels;) {
-      const int P = hg_next_panels(panels - p);
-      for (int g = 0; g < groups; g++) {
-        const float *a = input + (int64_t)g * HG_GRADIENT_PIXELS * HG_BLOCK_ROWS;
-        const float *b = gradient + (int64_t)p * HG_GRADIENT_PIXELS * HG_PANEL;
-        float *to = sums + (int64_t)g * HG_BLOCK_ROWS * padded + p * HG_PANEL;
-        const int64_t distance = (int64_t)HG_GRADIENT_PIXELS * HG_PANEL;
-        switch (P) {
-          case 1: hg_gradient_block(a, b, distance, count, to, padded, 1); break;
-#if HG_BLOCK_PANELS >= 2
-          case 2: hg_gradient_block(a, b, distance, count, to, padded, 2); break;
-#endif
-#if HG_BLOCK_PANELS >= 3
-          case 3: hg_gradient_block(a, b, distance, count, to, padded, 3); break;
-#endif
-        }
-      }
-      p += P;
-    }
-  }
-  float *out = d->partial + (((int64_t)chunk * taps + tap) * d->channels + c0) * d->columns;
-  for (int c = 0; c < C; c++)
-    __builtin_memcpy(out + (int64_t)c * d->columns, sums + (int64_t)c * padded, sizeof(float) * (size_t)d->columns);
 }
 
 static void HG_NAME(hg_weight_gradient_join)(const void *descriptor, int32_t task, float *scratch) {

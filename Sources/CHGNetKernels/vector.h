@@ -6,6 +6,7 @@ typedef int32_t hg_mask __attribute__((vector_size(4 * HG_LANES)));
 #define HG_INLINE static inline __attribute__((always_inline))
 #define HG_UNROLL _Pragma("clang loop unroll(full)")
 #define HG_VECTORS (HG_PANEL / HG_LANES)
+#define HG_PADDED(channels) (((channels) + HG_PANEL - 1) / HG_PANEL * HG_PANEL)
 
 HG_INLINE hg_vector hg_load(const float *p) { return *(const hg_unaligned *)p; }
 HG_INLINE void hg_store(float *p, hg_vector v) { *(hg_unaligned *)p = v; }

@@ -19,15 +19,31 @@ enum StepReport {
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
   }
 
+  /// A line: what is told about a step beside its time.
+  struct Line {
+    var name: String
+    var algorithm: String
+    var shapes: String
+    var multiplyAdds: Int
+  }
+
   static func print(plan: Plan, times: UnsafeMutablePointer<UInt64>?) {
+    print(
+      plan.steps.map {
+        Line(
+          name: $0.name, algorithm: $0.algorithmName, shapes: "\($0.input.shape) -> \($0.output.shape)",
+          multiplyAdds: $0.multiplyAdds)
+      }, times: times)
+  }
+
+  static func print(_ lines: [Line], times: UnsafeMutablePointer<UInt64>?) {
     guard let times else { return }
     var rows: [[String]] = []
-    for (index, step) in plan.steps.enumerated() {
+    for (index, line) in lines.enumerated() {
       let milliseconds = Double(times[index + 1] - times[index]) / 1e6
-      let rate = step.multiplyAdds == 0 ? "" : rounded(Double(step.multiplyAdds) * 2 / milliseconds / 1e6, 1)
-      let shapes = "\(step.input.shape) -> \(step.output.shape)"
+      let rate = line.multiplyAdds == 0 ? "" : rounded(Double(line.multiplyAdds) * 2 / milliseconds / 1e6, 1)
       let unit = rate.isEmpty ? "" : " GFLOP/s"
-      rows.append([step.name, step.algorithmName, shapes, rounded(milliseconds, 3), " ms  ", rate, unit])
+      rows.append([line.name, line.algorithm, line.shapes, rounded(milliseconds, 3), " ms  ", rate, unit])
     }
     var text = ""
     let widths = (0..<7).map { column in rows.map { $0[column].count }.max() ?? 0 }

@@ -151,16 +151,24 @@ extension TrainingPlan {
     }
     let taps = kernel.height * kernel.width
     let (channels, columns) = (convolution.inputChannels, convolution.outputChannels)
-    let channelsPerTask = min(channels, 64)
-    let blocks = (channels + channelsPerTask - 1) / channelsPerTask
+    // The sums of a task stay in a second-level cache.
+    let columnsPerTask = min(columns, 256)
+    let sumsLimit = 96 * 1024 / (taps * ((columnsPerTask + 15) / 16 * 16))
+    let channelsPerTask = min(channels, max(8, min(128, sumsLimit) / 8 * 8))
+    let blocks =
+      ((channels + channelsPerTask - 1) / channelsPerTask) * ((columns + columnsPerTask - 1) / columnsPerTask)
+    // With fewer channels than a register block has rows, the taps fill it.
+    let isGathered = channels < 8 && taps > 1
     // The number of chunks comes from shapes alone: enough tasks for many threads, and short sums in float32.
-    let wanted = max((16 + taps * blocks - 1) / (taps * blocks), (unit.rows + 8191) / 8192)
+    let wanted = max((16 + blocks - 1) / blocks, (unit.rows + 8191) / 8192)
     let pixelsPerChunk = max(128, ((unit.rows + wanted - 1) / wanted + 127) / 128 * 128)
     let chunks = (unit.rows + pixelsPerChunk - 1) / pixelsPerChunk
+    zeroCount = max(zeroCount, channels + 16)
     let partial = newBuffer(chunks * taps * channels * columns)
     add(
-      node.name + " weight gradient", tasks: chunks * taps * blocks,
-      scratch: Int(hg_weight_gradient_scratch(Int32(channelsPerTask), Int32(columns))),
+      node.name + " weight gradient", algorithm: "outer-product",
+      multiplyAdds: multiplyAdds(of: convolution, rows: unit.rows), tasks: chunks * blocks,
+      scratch: Int(hg_weight_gradient_scratch(Int32(channelsPerTask), Int32(columnsPerTask), Int32(taps))),
       uses: [input.buffer, z.buffer, partial]
     ) { addresses, memory in
       memory.initializeMemory(
@@ -172,7 +180,9 @@ extension TrainingPlan {
           columns: Int32(columns), kernel_height: Int32(kernel.height), kernel_width: Int32(kernel.width),
           stride_height: Int32(stride.height), stride_width: Int32(stride.width), padding_top: Int32(padding.top),
           padding_left: Int32(padding.left), partial: addresses.pointer(partial),
-          pixels_per_chunk: Int32(pixelsPerChunk), chunks: Int32(chunks), channels_per_task: Int32(channelsPerTask)))
+          pixels_per_chunk: Int32(pixelsPerChunk), chunks: Int32(chunks), channels_per_task: Int32(channelsPerTask),
+          columns_per_task: Int32(columnsPerTask), is_gathered: isGathered ? 1 : 0,
+          zeros: UnsafePointer(addresses.zeros)))
       return training.weight_gradient
     }
     let isLinear = unit.isLinear

@@ -194,10 +194,19 @@ extension TrainingPlan {
     let node = FusedGraph.Node(
       name: layer + (isGradient ? " data gradient" : ""), kind: .convolution(used, nil), inputs: [])
     zeroCount = max(zeroCount, placeholder.paddedColumns)
+    // A strided layer's gradient has been spread with zeros; its work is that of the result.
+    let rows = batch * (isGradient ? input : output).shape.height * (isGradient ? input : output).shape.width
     add(
       try cutter.step(
         node, input: input, other: nil, residual: residual, output: output, weights: placeholder, epilogue: .none,
-        multiplyAdds: 0), packed: packed)
+        multiplyAdds: multiplyAdds(of: convolution, rows: rows)),
+      packed: packed)
+  }
+
+  /// The multiply-adds of a convolution over some rows of results; a data gradient and a weight gradient have as many.
+  func multiplyAdds(of convolution: Convolution, rows: Int) -> Int {
+    rows * convolution.outputChannels * (convolution.inputChannels / convolution.groups)
+      * convolution.kernel.height * convolution.kernel.width
   }
 
   /// Appends elementwise work on gradients.

@@ -4,6 +4,9 @@ import HGNetCore
 /// A kernel call of a training step, whose addresses are filled in once memory is planned.
 struct TrainingStep {
   let name: String
+  /// The algorithm in one word, and its multiply-adds, for `HGNET_VERBOSE`.
+  let algorithm: String
+  let multiplyAdds: Int
   let taskCount: Int
   let scratchCount: Int
   /// Writes the descriptor and returns the kernel.
@@ -130,11 +133,14 @@ struct TrainingPlan {
 
   /// Appends a step that uses some buffers.
   mutating func add(
-    _ name: String, tasks: Int, scratch: Int = 0, uses: [Int],
+    _ name: String, algorithm: String = "", multiplyAdds: Int = 0, tasks: Int, scratch: Int = 0, uses: [Int],
     _ resolve: @escaping (TrainingAddresses, UnsafeMutableRawPointer) -> hg_task
   ) {
     for buffer in uses { touch(buffer: buffer, at: steps.count) }
-    steps.append(TrainingStep(name: name, taskCount: tasks, scratchCount: scratch, resolve: resolve))
+    steps.append(
+      TrainingStep(
+        name: name, algorithm: algorithm, multiplyAdds: multiplyAdds, taskCount: tasks, scratchCount: scratch,
+        resolve: resolve))
   }
 
   /// Appends a step of the inference engine.
@@ -145,7 +151,10 @@ struct TrainingPlan {
     if let other = step.other { uses.append(other.buffer) }
     if let residual = step.residual { uses.append(residual.buffer) }
     let (batch, kernels) = (batch, kernels)
-    add(step.name, tasks: step.taskCount, scratch: step.scratchCount, uses: uses) { addresses, descriptor in
+    add(
+      step.name, algorithm: step.algorithmName, multiplyAdds: step.multiplyAdds, tasks: step.taskCount,
+      scratch: step.scratchCount, uses: uses
+    ) { addresses, descriptor in
       var step = step
       step.input = addresses.placed(step.input)
       step.output = addresses.placed(step.output)

@@ -36,6 +36,7 @@ public struct TrainingSession: ~Copyable {
   private let input: Location
   private let output: Location
   private let outputGradient: Location
+  private let lines: [StepReport.Line]
   private let masks: [(offset: Int, count: Int, probability: Float)]
 
   /// Plans and allocates training steps.
@@ -83,11 +84,15 @@ public struct TrainingSession: ~Copyable {
       run.initialize(
         to: SessionRun(
           steps: steps + range.lowerBound, count: range.count, scratch: zeros + zeroCount, scratchDistance: scratch,
-          threads: pool.count, times: nil))
+          threads: pool.count,
+          times: StepReport.isWanted ? .allocate(capacity: range.count + 1) : nil))
       return run
     }
     forwardRun = run(0..<plan.forwardCount)
     backwardRun = run(plan.forwardCount..<plan.steps.count)
+    lines = plan.steps.map {
+      StepReport.Line(name: $0.name, algorithm: $0.algorithm, shapes: "", multiplyAdds: $0.multiplyAdds)
+    }
     self.memory = memory
     self.descriptors = descriptors
     self.steps = steps
@@ -103,6 +108,8 @@ public struct TrainingSession: ~Copyable {
   }
 
   deinit {
+    forwardRun.pointee.times?.deallocate()
+    backwardRun.pointee.times?.deallocate()
     forwardRun.deinitialize(count: 1)
     forwardRun.deallocate()
     backwardRun.deinitialize(count: 1)
@@ -133,7 +140,7 @@ public struct TrainingSession: ~Copyable {
       let base = memory + mask.offset
       for index in 0..<mask.count { base[index] = random.uniform() < mask.probability ? 0 : 1 }
     }
-    execute(forwardRun)
+    execute(forwardRun, lines.prefix(forwardRun.pointee.count))
     return Tensor(shape: [batch, output.shape.channels]) { target in
       guard let base = target.baseAddress else { return }
       for row in 0..<batch {
@@ -161,13 +168,15 @@ public struct TrainingSession: ~Copyable {
           from: base + row * channels, count: channels)
       }
     }
-    execute(backwardRun)
+    execute(backwardRun, lines.suffix(backwardRun.pointee.count))
   }
 
-  private func execute(_ run: UnsafeMutablePointer<SessionRun>) {
+  private func execute(_ run: UnsafeMutablePointer<SessionRun>, _ lines: ArraySlice<StepReport.Line>) {
+    run.pointee.times?[0] = StepReport.nanoseconds()
     run.pointee.queue.restart()
     pool.run(context: UnsafeMutableRawPointer(run)) { context, worker in
       context.assumingMemoryBound(to: SessionRun.self).pointee.work(as: worker)
     }
+    StepReport.print(Array(lines), times: run.pointee.times)
   }
 }

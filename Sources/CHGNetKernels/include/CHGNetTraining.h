@@ -60,7 +60,9 @@ typedef struct {
 } hg_unit;
 
 // The gradient of dense weights: partial[chunk][tap][channel][column] = sum over the chunk's pixels of input × gradient.
-// A chunk is a run of output pixels. Task t: (chunk, tap, block of channels), blocks fastest.
+// A chunk is a run of output pixels. Task t: (chunk, block of columns, block of channels), channels fastest.
+// is_gathered: taps × channels of the block stand side by side as rows, for layers with few channels. zeros: as many as
+// there are channels, and HG_PANEL more. Up to HG_PANEL values behind input are read, and not used.
 // scratch: hg_weight_gradient_scratch floats.
 typedef struct {
   const float *_Nonnull input;
@@ -71,7 +73,8 @@ typedef struct {
   int32_t kernel_height, kernel_width, stride_height, stride_width, padding_top, padding_left;
   float *_Nonnull partial;
   int32_t pixels_per_chunk, chunks;
-  int32_t channels_per_task;
+  int32_t channels_per_task, columns_per_task, is_gathered;
+  const float *_Nonnull zeros;
 } hg_weight_gradient;
 
 // Adds the chunks in order and adds the result to the gradient at
@@ -149,7 +152,10 @@ typedef struct {
   ptrdiff_t target_stride;
 } hg_gate_gradient;
 
-int64_t hg_weight_gradient_scratch(int32_t channels_per_task, int32_t columns);
+// Pixels of a block of the weight gradient.
+enum { HG_GRADIENT_PIXELS = 128 };
+
+int64_t hg_weight_gradient_scratch(int32_t channels_per_task, int32_t columns_per_task, int32_t taps);
 
 typedef void (*hg_training_task)(const void *_Nonnull descriptor, int32_t task, float *_Nullable scratch);
 

@@ -1,0 +1,148 @@
+// The gradient of dense weights over vector.h; included once per instruction set.
+
+// The address of each pixel of a block: the value is broadcast from one side and loaded as vectors from the other, so that
+// neither is copied unless its rows lie badly in the cache.
+typedef struct {
+  const float *rows[HG_GRADIENT_PIXELS], *lanes[HG_GRADIENT_PIXELS];
+} hg_gradient_addresses;
+
+// output[HG_BLOCK_ROWS][P panels] += sum over the pixels, ascending, of rows × lanes.
+HG_INLINE void hg_gradient_block(const hg_gradient_addresses *at, int64_t row, int64_t lane, int64_t panel_distance,
+                                 int pixels, float *output, int64_t stride, const int P) {
+  hg_vector sum[HG_BLOCK_ROWS][HG_BLOCK_PANELS * HG_VECTORS];
+  const int V = P * HG_VECTORS;
+  HG_UNROLL for (int r = 0; r < HG_BLOCK_ROWS; r++)
+    HG_UNROLL for (int v = 0; v < V; v++) sum[r][v] = hg_load(output + r * stride + v * HG_LANES);
+  for (int pixel = 0; pixel < pixels; pixel++) {
+    const float *x = at->rows[pixel] + row, *y = at->lanes[pixel] + lane;
+    hg_vector lanes[HG_BLOCK_PANELS * HG_VECTORS];
+    HG_UNROLL for (int p = 0; p < P; p++)
+      HG_UNROLL for (int v = 0; v < HG_VECTORS; v++)
+        lanes[p * HG_VECTORS + v] = hg_load(y + p * panel_distance + v * HG_LANES);
+    HG_UNROLL for (int r = 0; r < HG_BLOCK_ROWS; r++) {
+      const hg_vector value = hg_splat(x[r]);
+      HG_UNROLL for (int v = 0; v < V; v++) sum[r][v] += value * lanes[v];
+    }
+  }
+  HG_UNROLL for (int r = 0; r < HG_BLOCK_ROWS; r++)
+    HG_UNROLL for (int v = 0; v < V; v++) hg_store(output + r * stride + v * HG_LANES, sum[r][v]);
+}
+
+// sums[rows][padded lanes] += over a block of pixels. Panels are panel_distance apart.
+static void HG_NAME(hg_gradient_blocks)(const hg_gradient_addresses *at, int rows, int lanes, int64_t panel_distance,
+                                        int pixels, float *sums) {
+  const int groups = (rows + HG_BLOCK_ROWS - 1) / HG_BLOCK_ROWS, panels = (lanes + HG_PANEL - 1) / HG_PANEL;
+  const int64_t stride = (int64_t)panels * HG_PANEL;
+  for (int p = 0; p < panels;) {
+    const int P = hg_next_panels(panels - p);
+    const int64_t lane = p * panel_distance;
+    for (int g = 0; g < groups; g++) {
+      float *to = sums + g * HG_BLOCK_ROWS * stride + p * HG_PANEL;
+      switch (P) {
+        case 1: hg_gradient_block(at, g * HG_BLOCK_ROWS, lane, panel_distance, pixels, to, stride, 1); break;
+#if HG_BLOCK_PANELS >= 2
+        case 2: hg_gradient_block(at, g * HG_BLOCK_ROWS, lane, panel_distance, pixels, to, stride, 2); break;
+#endif
+#if HG_BLOCK_PANELS >= 3
+        case 3: hg_gradient_block(at, g * HG_BLOCK_ROWS, lane, panel_distance, pixels, to, stride, 3); break;
+#endif
+      }
+    }
+    p += P;
+  }
+}
+
+// Copies the lanes of each pixel into panels [panel][pixel][HG_PANEL] and points there.
+static void HG_NAME(hg_gradient_pack)(hg_gradient_addresses *at, int lanes, int pixels, float *packed) {
+  for (int first = 0; first < lanes; first += HG_PANEL, packed += HG_GRADIENT_PIXELS * HG_PANEL)
+    for (int i = 0; i < pixels; i++)
+      for (int v = 0; v < HG_PANEL; v += HG_LANES)
+        hg_store(packed + i * HG_PANEL + v, hg_load_some(at->lanes[i] + first + v, lanes - first - v));
+}
+
+// Puts the window of each pixel into a row of its own: taps, then channels.
+static void HG_NAME(hg_gradient_gather)(const hg_weight_gradient *d, const int32_t *tops, const int32_t *lefts,
+                                        const int64_t *corners, int channels, int pixels, int64_t row_length,
+                                        float *gathered) {
+  const int run = d->kernel_width * channels;
+  for (int i = 0; i < pixels; i++)
+    for (int down = 0; down < d->kernel_height; down++) {
+      float *to = gathered + i * row_length + down * run;
+      const float *from = d->input + corners[i] + (int64_t)down * d->width * d->input_stride;
+      const int is_row = (uint32_t)(tops[i] + down) < (uint32_t)d->height;
+      if (is_row && d->input_stride == channels && lefts[i] >= 0 && lefts[i] + d->kernel_width <= d->width)
+        for (int j = 0; j < run; j++) to[j] = from[j];
+      else
+        for (int right = 0; right < d->kernel_width; right++)
+          for (int c = 0; c < channels; c++)
+            to[right * channels + c] = is_row && (uint32_t)(lefts[i] + right) < (uint32_t)d->width
+                                           ? from[right * d->input_stride + c]
+                                           : 0;
+    }
+}
+
+static void HG_NAME(hg_weight_gradient)(const void *descriptor, int32_t task, float *scratch) {
+  const hg_weight_gradient *d = descriptor;
+  const int row_blocks = (d->channels + d->channels_per_task - 1) / d->channels_per_task;
+  const int lane_blocks = (d->columns + d->columns_per_task - 1) / d->columns_per_task;
+  const int c0 = task % row_blocks * d->channels_per_task, C = hg_min(d->channels_per_task, d->channels - c0);
+  const int n0 = task / row_blocks % lane_blocks * d->columns_per_task, N = hg_min(d->columns_per_task, d->columns - n0);
+  const int chunk = task / row_blocks / lane_blocks, taps = d->kernel_height * d->kernel_width;
+  const int64_t pixels = (int64_t)d->batch * d->output_height * d->output_width;
+  const int64_t pixel0 = (int64_t)chunk * d->pixels_per_chunk, pixel1 = hg_min(pixel0 + d->pixels_per_chunk, pixels);
+  // With few channels the taps stand side by side as rows, so that the register block is full.
+  const int is_gathered = d->is_gathered, rows = is_gathered ? taps * C : C;
+  const int groups = (rows + HG_BLOCK_ROWS - 1) / HG_BLOCK_ROWS, padded = HG_PADDED(N);
+  const int64_t size = (int64_t)groups * HG_BLOCK_ROWS * padded;
+  float *sums = scratch, *packed = sums + (is_gathered ? 1 : taps) * size;
+  float *gathered = packed + (int64_t)padded * HG_GRADIENT_PIXELS;
+  __builtin_memset(sums, 0, sizeof(float) * (size_t)((is_gathered ? 1 : taps) * size));
+  if (is_gathered) __builtin_memset(gathered, 0, sizeof(float) * (size_t)groups * HG_BLOCK_ROWS * HG_GRADIENT_PIXELS);
+  // A few vectors that are read again and again need not be copied, if they are whole.
+  const int is_packed = N % HG_PANEL || groups * taps > 4;
+
+  hg_gradient_addresses at;
+  int32_t tops[HG_GRADIENT_PIXELS], lefts[HG_GRADIENT_PIXELS];
+  int64_t corners[HG_GRADIENT_PIXELS];
+  int64_t image = pixel0 / ((int64_t)d->output_height * d->output_width);
+  int y = (int)(pixel0 / d->output_width % d->output_height), x = (int)(pixel0 % d->output_width);
+  for (int64_t first = pixel0; first < pixel1; first += HG_GRADIENT_PIXELS) {
+    const int count = hg_min(HG_GRADIENT_PIXELS, pixel1 - first);
+    for (int i = 0; i < count; i++) {
+      tops[i] = y * d->stride_height - d->padding_top;
+      lefts[i] = x * d->stride_width - d->padding_left;
+      corners[i] = ((image * d->height + tops[i]) * d->width + lefts[i]) * d->input_stride + c0;
+      at.lanes[i] = d->gradient + (first + i) * d->columns + n0;
+      if (++x == d->output_width) {
+        x = 0;
+        if (++y == d->output_height) y = 0, image++;
+      }
+    }
+    if (is_packed) {
+      HG_NAME(hg_gradient_pack)(&at, N, count, packed);
+      for (int i = 0; i < count; i++) at.lanes[i] = packed + i * HG_PANEL;
+    }
+    const int64_t panel_distance = is_packed ? HG_GRADIENT_PIXELS * HG_PANEL : HG_PANEL;
+    if (is_gathered) {
+      HG_NAME(hg_gradient_gather)(d, tops, lefts, corners, C, count, groups * HG_BLOCK_ROWS, gathered);
+      for (int i = 0; i < count; i++) at.rows[i] = gathered + i * groups * HG_BLOCK_ROWS;
+      HG_NAME(hg_gradient_blocks)(&at, rows, N, panel_distance, count, sums);
+      continue;
+    }
+    for (int tap = 0; tap < taps; tap++) {
+      const int down = tap / d->kernel_width, right = tap % d->kernel_width;
+      const int64_t step = ((int64_t)down * d->width + right) * d->input_stride;
+      for (int i = 0; i < count; i++) {
+        const int is_inside = (uint32_t)(tops[i] + down) < (uint32_t)d->height && (uint32_t)(lefts[i] + right) < (uint32_t)d->width;
+        at.rows[i] = is_inside ? d->input + corners[i] + step : d->zeros;
+      }
+      HG_NAME(hg_gradient_blocks)(&at, rows, N, panel_distance, count, sums + tap * size);
+    }
+  }
+  for (int tap = 0; tap < taps; tap++) {
+    const float *from = is_gathered ? sums + (int64_t)tap * C * padded : sums + tap * size;
+    float *out = d->partial + (((int64_t)chunk * taps + tap) * d->channels + c0) * d->columns + n0;
+    for (int c = 0; c < C; c++)
+      __builtin_memcpy(out + (int64_t)c * d->columns, from + (int64_t)c * padded, sizeof(float) * (size_t)N);
+  }
+}
