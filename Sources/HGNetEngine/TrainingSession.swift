@@ -177,6 +177,6 @@ public struct TrainingSession: ~Copyable {
     pool.run(context: UnsafeMutableRawPointer(run)) { context, worker in
       context.assumingMemoryBound(to: SessionRun.self).pointee.work(as: worker)
     }
-    StepReport.print(Array(lines), times: run.pointee.times)
+    if let times = run.pointee.times { StepReport.print(Array(lines), times: times) }
   }
 }
