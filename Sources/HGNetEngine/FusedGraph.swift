@@ -30,6 +30,20 @@ struct FusedGraph {
     var affine: [AffineStep] = []
     var residual: Int?
 
+    /// The names of the parameters in it that can be learned.
+    var learnedParameters: [String] {
+      var names: [String] = []
+      switch kind {
+      case .convolution(let convolution, let normalization):
+        names = [convolution.weight] + [convolution.bias].compactMap { $0 }
+        if let normalization { names += [normalization.weight, normalization.bias] }
+      case .linear(let weight, let bias, _, _): names = [weight] + [bias].compactMap { $0 }
+      default: break
+      }
+      for case .affine(let scale, let bias) in affine { names += [scale, bias] }
+      return names
+    }
+
     /// Whether an epilogue can follow.
     var hasEpilogue: Bool {
       switch kind {

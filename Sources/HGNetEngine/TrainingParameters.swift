@@ -70,6 +70,9 @@ public final class TrainingParameters: Sendable {
   /// The position of a parameter in `declarations`.
   public func index(of name: String) -> Int? { indices[name] }
 
+  /// Whether a parameter is kept as it is.
+  func isFrozen(named name: String) -> Bool { indices[name].map { isFrozen[$0] } ?? false }
+
   /// Calls `body` with the values of a parameter; the pointer must not escape.
   public func withValue<Result>(_ index: Int, _ body: (UnsafeMutableBufferPointer<Float>) -> Result) -> Result {
     body(UnsafeMutableBufferPointer(start: values + offsets[index], count: declarations[index].shape.count))

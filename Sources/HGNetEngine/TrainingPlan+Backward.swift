@@ -8,6 +8,10 @@ extension TrainingPlan {
     var remaining = units
     for index in fused.nodes.indices.reversed() {
       guard let node = fused.nodes[index], node.kind != .input, node.kind != .concatenate else { continue }
+      guard needsGradient[index] else {
+        if remaining.last?.node == index { remaining.removeLast() }
+        continue
+      }
       let own = try gradient(index)
       if !isGradientWritten[index] {
         addElementwise(HG_GRADIENT_ZERO, node.name + " gradient", target: own, gradient: nil, factor: nil)
@@ -35,9 +39,6 @@ extension TrainingPlan {
     }
   }
 
-  /// Whether the pictures themselves are meant, whose gradient nobody wants.
-  private func isInput(_ node: Int) -> Bool { fused.nodes[node]?.kind == .input }
-
   /// The nodes whose gradients make up that of a node: the parts of a concatenation.
   private func parts(of node: Int) -> [Int] {
     guard let concatenation = fused.nodes[node], concatenation.kind == .concatenate else { return [node] }
@@ -59,7 +60,7 @@ extension TrainingPlan {
   private mutating func accumulate(
     _ kind: Int, _ name: String, into node: Int, gradient own: Location, factor: Location? = nil
   ) throws(HGNetError) {
-    guard !isInput(node) else { return }
+    guard needsGradient[node] else { return }
     let target = try gradient(node)
     if try !prepare(node) {
       addElementwise(HG_GRADIENT_ZERO, name + " gradient", target: target, gradient: nil, factor: nil)
@@ -93,8 +94,10 @@ extension TrainingPlan {
       descriptor(addresses, memory)
       return training.gradient_apply
     }
-    try addWeightGradient(unit, node, input: location(node.inputs[0]))
-    guard !isInput(node.inputs[0]) else { return }
+    if !parameters.isFrozen(named: unit.convolution.weight) {
+      try addWeightGradient(unit, node, input: location(node.inputs[0]))
+    }
+    guard needsGradient[node.inputs[0]] else { return }
     let target = try gradient(node.inputs[0])
     let isAdded = try prepare(node.inputs[0])
     let stride = unit.convolution.stride
@@ -225,6 +228,7 @@ extension TrainingPlan {
   }
 
   private mutating func addGateGradient(_ node: FusedGraph.Node, gradient own: Location) throws(HGNetError) {
+    guard needsGradient[node.inputs[1]] else { return }
     let input = try location(node.inputs[0])
     let target = try gradient(node.inputs[1])
     if try !prepare(node.inputs[1]) {

@@ -59,6 +59,8 @@ struct TrainingPlan {
   /// Dropout masks: buffer, number of values, probability.
   var masks: [(buffer: Int, count: Int, probability: Float)] = []
   var isGradientWritten: [Bool]
+  /// Whether anything that is learned lies before or in a node; where nothing does, no gradient is computed.
+  let needsGradient: [Bool]
   var zeroCount = 16
 
   /// A convolution or linear layer with what it swallowed.
@@ -98,11 +100,23 @@ struct TrainingPlan {
     }
     buffers = placement.buffers + placement.buffers
     isGradientWritten = [Bool](repeating: false, count: fused.nodes.count)
+    needsGradient = TrainingPlan.needsGradient(fused, parameters)
     try addForward()
     forwardCount = steps.count
     try addBackward()
     touch(buffer: try location(inputNode).buffer, at: -1)
     touch(buffer: try gradient(outputNode).buffer, at: forwardCount - 1)
+  }
+
+  private static func needsGradient(_ fused: FusedGraph, _ parameters: TrainingParameters) -> [Bool] {
+    var needs = [Bool](repeating: false, count: fused.nodes.count)
+    for (index, node) in fused.nodes.enumerated() {
+      guard let node else { continue }
+      let inputs = node.inputs + (node.residual.map { [$0] } ?? [])
+      needs[index] =
+        inputs.contains { needs[$0] } || node.learnedParameters.contains { !parameters.isFrozen(named: $0) }
+    }
+    return needs
   }
 
   var kernels: hg_kernels { instructionSet.kernels.pointee }

@@ -155,9 +155,9 @@ struct TrainingRun {
 
   /// An error of the run with where the last complete checkpoint is.
   private func advised(_ error: HGNetError, folder: CheckpointFolder) -> HGNetError {
-    guard Checkpoint.exists(at: folder.latest) else { return error }
+    guard let prefix = [folder.latest, folder.best].first(where: { Checkpoint.exists(at: $0) }) else { return error }
     var advised = error
-    advised.message += "; the checkpoint \(folder.latest) is complete"
+    advised.message += "; the checkpoint \(prefix) is complete"
     return advised
   }
 

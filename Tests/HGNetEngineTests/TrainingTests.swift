@@ -189,6 +189,28 @@ import Testing
     #expect(parameters.withGradient(at) { $0.allSatisfy { $0 == 0 } })
   }
 
+  @Test(arguments: networks.indices) func frozenPartsCostNothingAndChangeNothing(index: Int) throws {
+    let setting = try Setting(Self.networks[index])
+    let (logits, expected) = try setting.step(threads: 1)
+    func isFrozen(_ name: String) -> Bool { name.hasPrefix("stem.") || name.hasPrefix("stages.0.") }
+    // Weights alone: running statistics of the frozen part move as before.
+    let parameters = try TrainingParameters(graph: setting.graph, parameters: setting.store) {
+      $0.role.isLearned && isFrozen($0.name)
+    }
+    var session = try TrainingSession(
+      graph: setting.graph, parameters: parameters, batch: setting.batch, pool: ThreadPool(threads: 1))
+    let whole = try TrainingSession(
+      graph: setting.graph, parameters: expected, batch: setting.batch, pool: ThreadPool(threads: 1))
+    #expect(session.arenaByteCount < whole.arenaByteCount)
+    var random = RandomGenerator(seed: 5)
+    #expect(try session.forward(setting.pictures, random: &random).values == logits)
+    try session.backward(setting.direction)
+    for (at, declaration) in parameters.declarations.enumerated() where !isFrozen(declaration.name) {
+      let isSame = parameters.withGradient(at) { one in expected.withGradient(at) { Array(one) == Array($0) } }
+      #expect(isSame, "\(declaration.name)")
+    }
+  }
+
   @Test func trainedParametersComeBackUnderTheirNames() throws {
     let setting = try Setting(Self.networks[2])
     let parameters = try TrainingParameters(graph: setting.graph, parameters: setting.store)
