@@ -6,7 +6,7 @@ import HGNetTraining
 
 /// Measures whole training steps: forward, loss, backward and update on one batch that stays the same.
 ///
-/// Cross entropy with smoothing 0.1, Momentum 0.9 with a learning rate of 0.01 and the L2 coefficient of the
+/// Cross entropy with smoothing 0.1, Momentum 0.9 with a learning rate of 0.001 and the L2 coefficient of the
 /// configurations. The batch is the noise of `FixedNoise` with the labels of `labels`, so that another system can be
 /// given the same one; the losses are reported for the same reason.
 struct TrainingBench {
@@ -18,7 +18,7 @@ struct TrainingBench {
   let warmup: Int
   let pool: ThreadPool
 
-  static let learningRate = 0.01
+  static let learningRate = 0.001
   static let decay: Float = 2e-5
   /// 12 GB of pictures, whose activations no machine holds.
   static let pixelLimit = 1 << 30

@@ -59,13 +59,13 @@ struct TrainingBenchTests {
   @Test(
     "What cannot be measured is an error",
     arguments: [
-      ("nothing.pdparams", ["--batch", "2"], 66), ("b0", ["--input-size", "8"], 64),
-      ("b0", ["--batch", "65536", "--input-size", "4000"], 65), ("b0", ["--iterations", "0"], 64),
+      ("nothing.pdparams", ["--batch", "2"], 66), ("b0", ["--batch", "65536", "--input-size", "4000"], 65),
+      ("b0", ["--iterations", "0"], 64), ("b0", ["--batch", "0"], 64),
     ] as [(String, [String], Int32)])
   func refused(subject: String, arguments: [String], status: Int32) throws {
     let run = try ToolRun(["bench", subject, "--training"] + arguments)
     #expect(run.status == status, "\(run.errors)")
     #expect(run.output.isEmpty)
-    #expect(run.errors.contains("expected"), "\(run.errors)")
+    #expect(run.errors.lowercased().contains("error:"), "\(run.errors)")
   }
 }
