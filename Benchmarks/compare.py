@@ -2,14 +2,10 @@
 
 import argparse
 import csv
-import datetime
 import json
 import os
 import pathlib
-import platform
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
 
@@ -17,9 +13,9 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from machine import ROOT, commit, core_count, cpu_name, results_path, run, today
 from network import MODELS, Network, write_safetensors
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORKER = pathlib.Path(__file__).resolve().parent / "onnxruntime_worker.py"
 
 
@@ -48,13 +44,6 @@ def parse():
     if not os.access(options.hgnet, os.X_OK):
         parser.error(f"{options.hgnet} is not there; run `make build` first")
     return options
-
-
-def run(command):
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode != 0:
-        sys.exit(f"compare: {' '.join(map(str, command[:3]))} … failed ({result.returncode}):\n{result.stderr}")
-    return result.stdout
 
 
 class Ours:
@@ -103,23 +92,6 @@ def times_of(document):
     sys.exit(f"compare: no iterationMilliseconds in the answer of hgnet bench: {list(document)}")
 
 
-def cpu_name():
-    try:
-        text = pathlib.Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor() or platform.machine()
-    name = re.search(r"model name\s*:\s*(.+)", text)
-    flags = re.search(r"(?:flags|Features)\s*:\s*(.+)", text)
-    flags = set(flags.group(1).split()) if flags else set()
-    sets = [label for flag, label in (("avx2", "AVX2"), ("avx512f", "AVX-512"), ("asimd", "NEON")) if flag in flags]
-    return f"{name.group(1).strip() if name else platform.machine()} ({' '.join(sets) or 'baseline'})"
-
-
-def commit():
-    result = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True)
-    return result.stdout.strip() or "unknown"
-
-
 def prepare(options, directory, model):
     """Writes the model for both sides, and the input; checks that the two agree."""
     network = Network(model, seed=20, input_size=options.input_size)
@@ -155,8 +127,7 @@ def compare(options, engines, threads):
 def main():
     options = parse()
     cpu, revision = cpu_name(), commit()
-    today = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = core_count()
     print(f"{cpu}, {cores} cores; hgnet {revision}; ONNX Runtime {onnxruntime.__version__}; batch {options.batch}, "
           f"{options.input_size}x{options.input_size}; {options.rounds} rounds")
     print("milliseconds per run; a ratio above 1 means that hgnet is faster\n")
@@ -179,7 +150,7 @@ def main():
                       f"{by_round:>8.2f}{difference:>15.1e}", flush=True)
                 for engine, version, times in zip(engines, (revision, onnxruntime.__version__), flat):
                     rows.append({
-                        "date": today, "cpu": cpu, "cores": cores, "model": model, "batch": options.batch,
+                        "date": today(), "cpu": cpu, "cores": cores, "model": model, "batch": options.batch,
                         "input_size": options.input_size, "threads": threads, "engine": engine.name,
                         "version": version, "minimum_ms": f"{min(times):.3f}",
                         "median_ms": f"{statistics.median(times):.3f}",
@@ -189,8 +160,7 @@ def main():
     print("\nratio: ONNX Runtime / hgnet, of the minima, of the medians, and the median over rounds of the ratio "
           "within a round")
     if options.output != "-":
-        slug = re.sub(r"[^a-z0-9]+", "-", cpu.lower()).strip("-")
-        path = pathlib.Path(options.output or ROOT / "Benchmarks/results" / f"{today}-{slug}-{cores}-cores.csv")
+        path = pathlib.Path(options.output or results_path())
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")

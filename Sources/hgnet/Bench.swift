@@ -4,34 +4,32 @@ import HGNetCore
 import HGNetEngine
 import HGNetModels
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
 /// Measures the time per run and the memory of a network.
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure load time, time per run and peak memory of a network.",
-    discussion: "A model by name gets random weights. Set HGNET_VERBOSE=1 for a line per step of the network.")
+    discussion: """
+      A model by name gets random weights. Set HGNET_VERBOSE=1 for a line per step of the network. With --training a run \
+      is a whole training step: forward, cross entropy, backward and Momentum update on one batch.
+      """)
 
   @Argument(help: ArgumentHelp("A model such as PPHGNetV2_B4, or a file of weights.", valueName: "model-or-file"))
   var subject: String
 
-  @Option(help: ArgumentHelp("Pictures per run.", valueName: "n"))
-  var batch = 1
+  @Flag(help: "Measure training steps instead of inference.")
+  var training = false
+
+  @Option(help: ArgumentHelp("Pictures per run. (default: 1; with --training 16)", valueName: "n"))
+  var batch: Int?
 
   @Option(name: .customLong("input-size"), help: ArgumentHelp("Height and width in pixels.", valueName: "HxW"))
   var inputSize: SizeArgument?
 
-  @Option(help: ArgumentHelp("Runs that are measured.", valueName: "k"))
-  var iterations = 50
+  @Option(help: ArgumentHelp("Runs that are measured. (default: 50; with --training 10)", valueName: "k"))
+  var iterations: Int?
 
-  @Option(help: ArgumentHelp("Runs before, which are not measured.", valueName: "k"))
-  var warmup = 5
+  @Option(help: ArgumentHelp("Runs before, which are not measured. (default: 5; with --training 2)", valueName: "k"))
+  var warmup: Int?
 
   @Flag(help: "Print JSON, with the time of every run.")
   var json = false
@@ -39,16 +37,27 @@ struct Bench: ParsableCommand {
   @OptionGroup var compute: ThreadOptions
 
   func validate() throws {
-    guard (1...65536).contains(batch) else { throw ValidationError("expected --batch of 1 to 65536, found \(batch)") }
-    guard (1...10_000_000).contains(iterations) else {
-      throw ValidationError("expected --iterations of 1 to 10000000, found \(iterations)")
+    func check(_ value: Int?, _ name: String, _ range: ClosedRange<Int>) throws {
+      if let value, !range.contains(value) {
+        throw ValidationError("expected \(name) of \(range.lowerBound) to \(range.upperBound), found \(value)")
+      }
     }
-    guard (0...10_000_000).contains(warmup) else {
-      throw ValidationError("expected --warmup of 0 to 10000000, found \(warmup)")
-    }
+    try check(batch, "--batch", 1...65536)
+    try check(iterations, "--iterations", 1...10_000_000)
+    try check(warmup, "--warmup", 0...10_000_000)
   }
 
   func run() throws {
+    guard training else { return try measureInference() }
+    let bench = TrainingBench(
+      subject: subject, batch: batch ?? 16, size: inputSize?.size, iterations: iterations ?? 10, warmup: warmup ?? 2,
+      pool: compute.pool())
+    let report = try bench.measure()
+    try StandardOutput.write(json ? report.json : report.text)
+  }
+
+  private func measureInference() throws {
+    let (batch, iterations, warmup) = (self.batch ?? 1, self.iterations ?? 50, self.warmup ?? 5)
     let pool = compute.pool()
     let clock = ContinuousClock()
     let begin = clock.now
@@ -59,14 +68,7 @@ struct Bench: ParsableCommand {
     var session = try model.session(batch: batch, inputSize: size, pool: pool)
     let load = clock.now - begin
 
-    session.withInput { values in
-      // Any numbers will do, but the same ones each time, and none so small that arithmetic slows down.
-      var state: UInt32 = 1
-      for index in values.indices {
-        state = state &* 1_664_525 &+ 1_013_904_223
-        values[index] = Float(state >> 8) / Float(1 << 23) - 1
-      }
-    }
+    session.withInput { FixedNoise.fill($0) }
     for _ in 0..<warmup { session.execute() }
     var times: [Double] = []
     times.reserveCapacity(iterations)
@@ -77,7 +79,7 @@ struct Bench: ParsableCommand {
     }
     let report = BenchReport(
       title: opened.model?.name ?? subject, isRandom: opened.file == nil, batch: batch, size: size, threads: pool.count,
-      instructionSet: model.instructionSet.description, load: load.milliseconds, times: times,
+      instructionSet: model.instructionSet.description, load: load.milliseconds, times: RunTimes(times),
       parameterCount: graph.parameters.reduce(0) { $0 + $1.shape.count },
       multiplyAdds: try graph.resized(to: size).multiplyAdds,
       peakMemory: PeakMemory.bytes)
@@ -94,34 +96,27 @@ struct BenchReport {
   let threads: Int
   let instructionSet: String
   let load: Double
-  let times: [Double]
+  let times: RunTimes
   let parameterCount: Int
   let multiplyAdds: Int
   let peakMemory: Int
 
-  private var sorted: [Double] { times.sorted() }
-
-  private func percentile(_ share: Double, of sorted: [Double]) -> Double {
-    sorted[min(sorted.count - 1, max(0, Int((share * Double(sorted.count)).rounded(.up)) - 1))]
-  }
-
   /// The report for people.
   var text: String {
-    let sorted = self.sorted
     func milliseconds(_ value: Double) -> String { FixedPoint.text(value, digits: 2, width: 9) + " ms" }
-    let median = percentile(0.5, of: sorted)
+    let median = times.median
     let rate = Double(batch) / median * 1000
     let speed = Double(multiplyAdds) * 2 * Double(batch) / median / 1e6
     return """
       \(title)\(isRandom ? " (random weights)" : ""), input \(batch)×3×\(size), \(threads) \
       thread\(threads == 1 ? "" : "s"), \(instructionSet)
         load     \(milliseconds(load))\(isRandom ? "   drawing the weights included" : "")
-        minimum  \(milliseconds(sorted[0]))
+        minimum  \(milliseconds(times.minimum))
         median   \(milliseconds(median))   \(FixedPoint.text(rate, digits: 1)) pictures/s, \
       \(FixedPoint.text(speed, digits: 0)) GFLOP/s of direct arithmetic
-        90 %     \(milliseconds(percentile(0.9, of: sorted)))
-        99 %     \(milliseconds(percentile(0.99, of: sorted)))
-        maximum  \(milliseconds(sorted[sorted.count - 1]))   (\(times.count) runs)
+        90 %     \(milliseconds(times.percentile(0.9)))
+        99 %     \(milliseconds(times.percentile(0.99)))
+        maximum  \(milliseconds(times.maximum))   (\(times.milliseconds.count) runs)
         memory   \(FixedPoint.text(Double(peakMemory) / 1e6, digits: 1, width: 9)) MB at the peak; the weights are \
       \(FixedPoint.text(Double(parameterCount) * 4 / 1e6, digits: 1)) MB
       """
@@ -129,40 +124,16 @@ struct BenchReport {
 
   /// The report for programs.
   var json: String {
-    let sorted = self.sorted
-    return JSONText.object([
-      ("model", .text(title)), ("randomWeights", .boolean(isRandom)), ("batch", .integer(batch)),
-      ("inputSize", .list([.integer(size.height), .integer(size.width)])), ("threads", .integer(threads)),
-      ("instructionSet", .text(instructionSet)), ("loadMilliseconds", .number(load)),
-      ("minimumMilliseconds", .number(sorted[0])),
-      ("meanMilliseconds", .number(times.reduce(0, +) / Double(times.count))),
-      ("medianMilliseconds", .number(percentile(0.5, of: sorted))),
-      ("percentile90Milliseconds", .number(percentile(0.9, of: sorted))),
-      ("percentile95Milliseconds", .number(percentile(0.95, of: sorted))),
-      ("percentile99Milliseconds", .number(percentile(0.99, of: sorted))),
-      ("maximumMilliseconds", .number(sorted[sorted.count - 1])),
-      ("multiplyAdds", .integer(multiplyAdds)), ("weightBytes", .integer(parameterCount * 4)),
-      ("peakMemoryBytes", .integer(peakMemory)),
-      ("iterationMilliseconds", .list(times.map { .number($0) })),
-    ]).line
+    JSONText.object(
+      [
+        ("model", .text(title)), ("randomWeights", .boolean(isRandom)), ("batch", .integer(batch)),
+        ("inputSize", .list([.integer(size.height), .integer(size.width)])), ("threads", .integer(threads)),
+        ("instructionSet", .text(instructionSet)), ("loadMilliseconds", .number(load)),
+      ] + times.json + [
+        ("multiplyAdds", .integer(multiplyAdds)), ("weightBytes", .integer(parameterCount * 4)),
+        ("peakMemoryBytes", .integer(peakMemory)),
+        ("iterationMilliseconds", .list(times.milliseconds.map { .number($0) })),
+      ]
+    ).line
   }
-}
-
-/// The largest resident memory of this process so far.
-enum PeakMemory {
-  static var bytes: Int {
-    var usage = rusage()
-    #if canImport(Darwin)
-      guard getrusage(RUSAGE_SELF, &usage) == 0 else { return 0 }
-      return usage.ru_maxrss
-    #else
-      guard getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
-      return usage.ru_maxrss * 1024
-    #endif
-  }
-}
-
-extension Duration {
-  /// The length in milliseconds.
-  var milliseconds: Double { Double(components.seconds) * 1000 + Double(components.attoseconds) / 1e15 }
 }

@@ -22,6 +22,7 @@ struct HelpTests {
     "Wrong usage",
     arguments: [
       ["nonsense"], ["predict"], ["run"], ["bench", "b0", "--batch", "0"], ["bench", "b0", "--input-size", "0x5"],
+      ["bench", "b0", "--training", "--warmup", "10000001"],
       ["predict", "x.jpg", "--top-k", "0"],
     ])
   func usage(arguments: [String]) throws {

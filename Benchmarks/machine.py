@@ -1,0 +1,50 @@
+"""What every benchmark says about the machine and the revision, and how it calls other programs."""
+
+import datetime
+import os
+import pathlib
+import platform
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def cpu_name():
+    try:
+        text = pathlib.Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    name = re.search(r"model name\s*:\s*(.+)", text)
+    flags = re.search(r"(?:flags|Features)\s*:\s*(.+)", text)
+    flags = set(flags.group(1).split()) if flags else set()
+    sets = [label for flag, label in (("avx2", "AVX2"), ("avx512f", "AVX-512"), ("asimd", "NEON")) if flag in flags]
+    return f"{name.group(1).strip() if name else platform.machine()} ({' '.join(sets) or 'baseline'})"
+
+
+def core_count():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def commit():
+    result = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True)
+    return result.stdout.strip() or "unknown"
+
+
+def today():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
+
+
+def results_path(prefix=""):
+    """Where a run on this machine is recorded: Benchmarks/results/[PREFIX]DATE-CPU-N-cores.csv."""
+    slug = re.sub(r"[^a-z0-9]+", "-", cpu_name().lower()).strip("-")
+    return ROOT / "Benchmarks/results" / f"{prefix}{today()}-{slug}-{core_count()}-cores.csv"
+
+
+def run(command, environment=None):
+    """The standard output of a program; ends this one where it fails."""
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if result.returncode != 0:
+        sys.exit(f"compare: {' '.join(map(str, command[:3]))} … failed ({result.returncode}):\n{result.stderr}")
+    return result.stdout
