@@ -121,7 +121,7 @@ struct BenchReport {
       \(FixedPoint.text(speed, digits: 0)) GFLOP/s of direct arithmetic
         90 %     \(milliseconds(percentile(0.9, of: sorted)))
         99 %     \(milliseconds(percentile(0.99, of: sorted)))
-        maximum  \(milliseconds(sorted[sorted.count - 1]))   (\(times.count) runs)
+        maximum  \(milliseconds(sorted[sorted.count - 1]))   (\(times.count) run\(times.count == 1 ? "" : "s"))
         memory   \(FixedPoint.text(Double(peakMemory) / 1e6, digits: 1, width: 9)) MB at the peak; the weights are \
       \(FixedPoint.text(Double(parameterCount) * 4 / 1e6, digits: 1)) MB
       """
@@ -131,19 +131,19 @@ struct BenchReport {
   var json: String {
     let sorted = self.sorted
     return JSONText.object([
-      ("model", .text(title)), ("randomWeights", .boolean(isRandom)), ("batch", .integer(batch)),
-      ("inputSize", .list([.integer(size.height), .integer(size.width)])), ("threads", .integer(threads)),
-      ("instructionSet", .text(instructionSet)), ("loadMilliseconds", .number(load)),
-      ("minimumMilliseconds", .number(sorted[0])),
-      ("meanMilliseconds", .number(times.reduce(0, +) / Double(times.count))),
-      ("medianMilliseconds", .number(percentile(0.5, of: sorted))),
-      ("percentile90Milliseconds", .number(percentile(0.9, of: sorted))),
-      ("percentile95Milliseconds", .number(percentile(0.95, of: sorted))),
-      ("percentile99Milliseconds", .number(percentile(0.99, of: sorted))),
-      ("maximumMilliseconds", .number(sorted[sorted.count - 1])),
-      ("multiplyAdds", .integer(multiplyAdds)), ("weightBytes", .integer(parameterCount * 4)),
-      ("peakMemoryBytes", .integer(peakMemory)),
-      ("iterationMilliseconds", .list(times.map { .number($0) })),
+      ("model", .text(title)), ("random_weights", .boolean(isRandom)), ("batch", .integer(batch)),
+      ("input_size", .list([.integer(size.height), .integer(size.width)])), ("threads", .integer(threads)),
+      ("instruction_set", .text(instructionSet)), ("load_milliseconds", .number(load)),
+      ("minimum_milliseconds", .number(sorted[0])),
+      ("mean_milliseconds", .number(times.reduce(0, +) / Double(times.count))),
+      ("median_milliseconds", .number(percentile(0.5, of: sorted))),
+      ("percentile_90_milliseconds", .number(percentile(0.9, of: sorted))),
+      ("percentile_95_milliseconds", .number(percentile(0.95, of: sorted))),
+      ("percentile_99_milliseconds", .number(percentile(0.99, of: sorted))),
+      ("maximum_milliseconds", .number(sorted[sorted.count - 1])),
+      ("multiply_adds", .integer(multiplyAdds)), ("weight_bytes", .integer(parameterCount * 4)),
+      ("peak_memory_bytes", .integer(peakMemory)),
+      ("iteration_milliseconds", .list(times.map { .number($0) })),
     ]).line
   }
 }
