@@ -87,9 +87,9 @@ class OnnxRuntime:
 
 def times_of(document):
     """The list of iteration times in the JSON of `hgnet bench`."""
-    if "iterationMilliseconds" in document:
-        return document["iterationMilliseconds"]
-    sys.exit(f"compare: no iterationMilliseconds in the answer of hgnet bench: {list(document)}")
+    if "iteration_milliseconds" in document:
+        return document["iteration_milliseconds"]
+    sys.exit(f"compare: no iteration_milliseconds in the answer of hgnet bench: {list(document)}")
 
 
 def prepare(options, directory, model):

@@ -46,8 +46,8 @@ class Hgnet:
 
     def measure(self, warmup, iterations):
         answer = call([*self.command, "--warmup", str(warmup), "--iterations", str(iterations)], self.environment)
-        return {"milliseconds": answer["iterationMilliseconds"], "losses": answer["losses"],
-                "peak": answer["peakMemoryBytes"]}
+        return {"milliseconds": answer["iteration_milliseconds"], "losses": answer["losses"],
+                "peak": answer["peak_memory_bytes"]}
 
 
 class Worker:

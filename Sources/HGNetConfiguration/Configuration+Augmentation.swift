@@ -89,18 +89,7 @@ extension Configuration {
   }
 
   private func randomCrop(_ key: String) throws(HGNetError) -> Augmentation {
-    let backendName = try text("\(key).backend") ?? ResizeBackend.openCV.rawValue
-    guard let backend = ResizeBackend(rawValue: backendName.lowercased()) else {
-      throw wrong("\(key).backend", expected: "cv2 or pil", found: .text(backendName))
-    }
-    // Each library has its own idea of what to do when nothing is said.
-    let standard = backend == .openCV ? Interpolation.bilinear : .bicubic
-    let interpolationName = try text("\(key).interpolation") ?? standard.rawValue
-    guard let interpolation = Interpolation(rawValue: interpolationName.lowercased()), backend.supports(interpolation)
-    else {
-      let known = Interpolation.allCases.filter(backend.supports).map(\.rawValue).joined(separator: ", ")
-      throw wrong("\(key).interpolation", expected: "one of \(known)", found: .text(interpolationName))
-    }
+    let (backend, interpolation) = try resampling(key)
     return .randomCrop(
       size: try size("\(key).size"), scale: try range("\(key).scale", "share") ?? 0.08...1,
       ratio: try range("\(key).ratio", "ratio") ?? 3.0 / 4...4.0 / 3,

@@ -24,8 +24,8 @@ extension Configuration {
     var options = ModelOptions()
     // Older files have the number of classes in Global.
     let countKey = self["\(key).class_num"] == nil ? "Global.class_num" : "\(key).class_num"
-    if let count = try integer(countKey) { options.classCount = count }
-    if let channels = try integer("\(key).class_expand") { options.classExpand = channels }
+    if let count = try integer(countKey, in: 1...(1 << 24)) { options.classCount = count }
+    if let channels = try integer("\(key).class_expand", in: 1...(1 << 20)) { options.classExpand = channels }
     if let probability = try number("\(key).dropout_prob") { options.dropoutProbability = Float(probability) }
     if let use = try boolean("\(key).use_last_conv") { options.useLastConvolution = use }
     options.useLearnableAffineBlock = try boolean("\(key).use_lab")

@@ -43,7 +43,7 @@ extension Configuration {
         .unsupported, "the networks are trained on red, green, blue; leave to_rgb True", path: path,
         key: "\(key).to_rgb")
     }
-    switch try text("\(key).backend") {
+    switch try text("\(key).backend")?.lowercased() {
     case nil, "cv2": return .openCV
     case "pil": return .pillow
     case let other?: throw wrong("\(key).backend", expected: "cv2 or pil", found: .text(other))
@@ -51,15 +51,7 @@ extension Configuration {
   }
 
   func resize(_ key: String) throws(HGNetError) -> Transform {
-    let backendName = try text("\(key).backend") ?? ResizeBackend.openCV.rawValue
-    guard let backend = ResizeBackend(rawValue: backendName.lowercased()) else {
-      throw wrong("\(key).backend", expected: "cv2 or pil", found: .text(backendName))
-    }
-    let interpolationName = try text("\(key).interpolation") ?? Interpolation.bilinear.rawValue
-    guard let interpolation = Interpolation(rawValue: interpolationName), backend.supports(interpolation) else {
-      let known = Interpolation.allCases.filter(backend.supports).map(\.rawValue).joined(separator: ", ")
-      throw wrong("\(key).interpolation", expected: "one of \(known)", found: .text(interpolationName))
-    }
+    let (backend, interpolation) = try resampling(key)
     let short = try integer("\(key).resize_short", in: 1...Configuration.maximumSide)
     if let short {
       guard self["\(key).size"] == nil else {
@@ -68,6 +60,22 @@ extension Configuration {
       return .resizeShort(short, interpolation: interpolation, backend: backend)
     }
     return .resize(try size("\(key).size"), interpolation: interpolation, backend: backend)
+  }
+
+  /// Who resizes and how; each library has its own idea of what to do when no interpolation is named.
+  func resampling(_ key: String) throws(HGNetError) -> (ResizeBackend, Interpolation) {
+    let backendName = try text("\(key).backend") ?? ResizeBackend.openCV.rawValue
+    guard let backend = ResizeBackend(rawValue: backendName.lowercased()) else {
+      throw wrong("\(key).backend", expected: "cv2 or pil", found: .text(backendName))
+    }
+    let standard = backend == .openCV ? Interpolation.bilinear : .bicubic
+    let interpolationName = try text("\(key).interpolation") ?? standard.rawValue
+    guard let interpolation = Interpolation(rawValue: interpolationName.lowercased()), backend.supports(interpolation)
+    else {
+      let known = Interpolation.allCases.filter(backend.supports).map(\.rawValue).joined(separator: ", ")
+      throw wrong("\(key).interpolation", expected: "one of \(known)", found: .text(interpolationName))
+    }
+    return (backend, interpolation)
   }
 
   static let maximumSide = 1 << 15

@@ -45,6 +45,27 @@ public struct FileOutput: ~Copyable {
     buffer.reserveCapacity(1 << 16)
   }
 
+  /// Checks that a file can be written, without touching anything: for work that takes long before it writes.
+  ///
+  /// - Throws: `HGNetError.Code.unwritableFile` for a folder, and when the file's folder is missing or closed to us.
+  public static func check(path: String) throws(HGNetError) {
+    var status = stat()
+    if stat(path, &status) == 0 {
+      guard status.st_mode & S_IFMT != S_IFDIR else {
+        throw HGNetError(.unwritableFile, "expected the name of a file to write, found a folder", path: path)
+      }
+      // A device or pipe is not replaced, so its folder does not matter.
+      guard status.st_mode & S_IFMT == S_IFREG else { return }
+    }
+    let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
+    let folder = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    guard access(folder, W_OK | X_OK) == 0 else {
+      throw HGNetError(
+        .unwritableFile, "cannot create the file; does the folder exist and may we write there?", path: path,
+        cause: String(cString: strerror(errno)))
+    }
+  }
+
   deinit {
     if descriptor >= 0 {
       close(descriptor)

@@ -93,7 +93,7 @@ public struct HGNetError: Error, Sendable, CustomStringConvertible {
   public var description: String {
     var text = ""
     if let path = context.path {
-      text += path
+      text += path.isEmpty ? "\"\"" : path
       if let line = context.line { text += ":\(line)" }
       text += ": "
     } else if let line = context.line {

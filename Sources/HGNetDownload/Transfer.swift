@@ -134,7 +134,7 @@ final class Transfer: NSObject, URLSessionDataDelegate, Sendable {
     guard state.withLock({ $0.failure == nil }) else { return }
     if file.count == 0, Self.isMarkup(data) {
       fail(
-        .wrongContent, "expected weights, found a web page; does something between here and the server answer for it?")
+        .wrongContent, "expected weights, found a web page (does something between here and the server answer for it?)")
       return dataTask.cancel()
     }
     guard data.count <= maximumByteCount - file.count else {
@@ -173,7 +173,7 @@ final class Transfer: NSObject, URLSessionDataDelegate, Sendable {
     if let error {
       let code = (error as? URLError)?.code
       let never: [URLError.Code] = [
-        .cannotFindHost, .cannotConnectToHost, .dnsLookupFailed, .notConnectedToInternet, .unsupportedURL,
+        .cannotFindHost, .cannotConnectToHost, .dnsLookupFailed, .notConnectedToInternet, .unsupportedURL, .badURL,
         .secureConnectionFailed, .serverCertificateUntrusted,
       ]
       if let code, never.contains(code) {
@@ -204,7 +204,8 @@ extension Transfer {
     case 200:
       if let type = response.value(forHTTPHeaderField: "Content-Type")?.lowercased(), type.hasPrefix("text/html") {
         return fail(
-          .wrongContent, "expected weights, found a web page; does something between here and the server answer for it?"
+          .wrongContent,
+          "expected weights, found a web page (does something between here and the server answer for it?)"
         )
       }
       if offset > 0 { report(.restarting(reason: "the server sends the whole file, not the missing part")) }

@@ -116,7 +116,7 @@ struct BenchReport {
       \(FixedPoint.text(speed, digits: 0)) GFLOP/s of direct arithmetic
         90 %     \(milliseconds(times.percentile(0.9)))
         99 %     \(milliseconds(times.percentile(0.99)))
-        maximum  \(milliseconds(times.maximum))   (\(times.milliseconds.count) runs)
+        maximum  \(milliseconds(times.maximum))   (\(times.milliseconds.count) run\(times.milliseconds.count == 1 ? "" : "s"))
         memory   \(FixedPoint.text(Double(peakMemory) / 1e6, digits: 1, width: 9)) MB at the peak; the weights are \
       \(FixedPoint.text(Double(parameterCount) * 4 / 1e6, digits: 1)) MB
       """
@@ -126,13 +126,13 @@ struct BenchReport {
   var json: String {
     JSONText.object(
       [
-        ("model", .text(title)), ("randomWeights", .boolean(isRandom)), ("batch", .integer(batch)),
-        ("inputSize", .list([.integer(size.height), .integer(size.width)])), ("threads", .integer(threads)),
-        ("instructionSet", .text(instructionSet)), ("loadMilliseconds", .number(load)),
+        ("model", .text(title)), ("random_weights", .boolean(isRandom)), ("batch", .integer(batch)),
+        ("input_size", .list([.integer(size.height), .integer(size.width)])), ("threads", .integer(threads)),
+        ("instruction_set", .text(instructionSet)), ("load_milliseconds", .number(load)),
       ] + times.json + [
-        ("multiplyAdds", .integer(multiplyAdds)), ("weightBytes", .integer(parameterCount * 4)),
-        ("peakMemoryBytes", .integer(peakMemory)),
-        ("iterationMilliseconds", .list(times.milliseconds.map { .number($0) })),
+        ("multiply_adds", .integer(multiplyAdds)), ("weight_bytes", .integer(parameterCount * 4)),
+        ("peak_memory_bytes", .integer(peakMemory)),
+        ("iteration_milliseconds", .list(times.milliseconds.map { .number($0) })),
       ]
     ).line
   }

@@ -53,9 +53,11 @@ struct Infer: AsyncParsableCommand {
     let paths =
       try input.list.map { list throws(HGNetError) in try PictureFolder.pictures(listedIn: list, under: pictures) }
       ?? PictureFolder.pictures(at: pictures)
+    // A place that cannot be written to is refused before the work, not after it.
+    if let saveFile = input.saveFile { try FileOutput.check(path: saveFile) }
     let file: String
     switch try configuration.weightsSource() {
-    case .file(let path): file = path
+    case .file(let name): file = try await ModelSource.file(named: name, isOffline: offline)
     case .published(let weights): file = try await ModelSource.published(weights, isOffline: offline)
     }
     let weights = try WeightsFile(
@@ -93,7 +95,7 @@ struct Infer: AsyncParsableCommand {
       var output = try FileOutput(path: saveFile)
       try output.write(JSONText.list(saved).line)
       try output.commit()
-      StandardError.write("hgnet: \(saved.count) results saved in \(saveFile)")
+      StandardError.write("hgnet: \(saved.count) result\(saved.count == 1 ? "" : "s") saved in \(saveFile)")
     } else if json {
       try StandardOutput.write(JSONText.list(saved).indented)
     }

@@ -3,6 +3,14 @@ import HGNetCore
 import HGNetDownload
 import HGNetModels
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// Where weights come from: a file of the user's, or the published ones.
 enum ModelSource {
   /// Whether an argument names a file rather than a model.
@@ -25,15 +33,35 @@ enum ModelSource {
     }
   }
 
-  /// The weights of a model for prediction: a file, or else the most accurate published ones.
+  /// The path of what a user names: their file, or else the published file of that name, such as
+  /// `PPHGNetV2_B0_ssld_stage1_pretrained` or `PPHGNetV2_B0_ssld_infer.tar`.
+  static func file(named name: String, isOffline: Bool) async throws -> String {
+    guard !name.contains("/"), let published = try? PublishedWeights.named(name), access(name, F_OK) != 0,
+      access(name + ".pdparams", F_OK) != 0
+    else { return name }
+    return try await Self.published(published, isOffline: isOffline)
+  }
+
+  /// The weights of a model for prediction: those that are named, or else the most accurate published ones.
   static func weights(
     file: String?, model: Model?, isOffline: Bool, standard: Model? = nil
   ) async throws -> WeightsFile {
-    if let file { return try WeightsFile(contentsOf: file, model: model) }
-    guard let model = model ?? standard, let published = PublishedWeights.mostAccurate(for: model) else {
-      throw HGNetError(.invalidArgument, "expected weights; give a file with --weights FILE, or try `make demo`")
+    let path: String
+    if let file {
+      path = try await Self.file(named: file, isOffline: isOffline)
+    } else {
+      guard let model = model ?? standard, let published = PublishedWeights.mostAccurate(for: model) else {
+        throw HGNetError(.invalidArgument, "expected weights; give a file with --weights FILE, or try `make demo`")
+      }
+      path = try await Self.published(published, isOffline: isOffline)
     }
-    let path = try await Self.published(published, isOffline: isOffline)
-    return try WeightsFile(contentsOf: path, model: model)
+    do throws(HGNetError) {
+      return try WeightsFile(contentsOf: path, model: model)
+    } catch {
+      guard path != file, error.code == .malformedData else { throw error }
+      throw HGNetError(
+        error.code, "the fetched file is damaged; remove it, and it is fetched again", path: path,
+        cause: error.description)
+    }
   }
 }

@@ -26,7 +26,8 @@ struct ConfigurationOptions: ParsableArguments {
   func load() throws -> Configuration? {
     guard let file else {
       guard overrides.isEmpty else {
-        throw HGNetError(.invalidArgument, "-o overrides a key of a configuration; give one with -c FILE", key: "-o")
+        throw HGNetError(
+          .invalidArgument, "expected a configuration whose key is overridden; give one with -c FILE", key: "-o")
       }
       return nil
     }

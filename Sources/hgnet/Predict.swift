@@ -29,7 +29,9 @@ struct Predict: AsyncParsableCommand {
   var paths: [String] = []
 
   @Option(
-    help: ArgumentHelp("A file of weights in any format, or the folder of an inference model.", valueName: "file"))
+    help: ArgumentHelp(
+      "A file of weights in any format, the folder of an inference model, or the name of published weights, such as PPHGNetV2_B4_ssld_infer.tar.",
+      valueName: "file"))
   var weights: String?
 
   @Option(
@@ -56,7 +58,8 @@ struct Predict: AsyncParsableCommand {
   @Flag(help: "Never touch the network; published weights must have been fetched before.")
   var offline = false
 
-  @Option(name: .customLong("batch"), help: ArgumentHelp("Pictures per run of the network.", valueName: "n"))
+  @Option(
+    name: .customLong("batch"), help: ArgumentHelp("Pictures per run of the network (default: 1).", valueName: "n"))
   var batch: Int?
 
   @OptionGroup var options: ConfigurationOptions
@@ -157,7 +160,12 @@ struct Predict: AsyncParsableCommand {
   private func recipe(configuration: Configuration?, weights: WeightsFile) throws -> Recipe {
     let warn = { (text: String) in StandardError.write("hgnet: warning: \(text)") }
     var recipe: Recipe
-    if let described = try configuration?.recipe(warn: warn) {
+    if let configuration {
+      guard let described = try configuration.recipe(warn: warn) else {
+        throw HGNetError(
+          .invalidConfiguration, "expected the transforms of the pictures, found none", path: configuration.path,
+          key: "PreProcess.transform_ops")
+      }
       recipe = described
     } else if let beside = try inferenceConfiguration(of: weights)?.recipe(warn: warn) {
       recipe = beside

@@ -21,6 +21,7 @@ struct Preprocess: ParsableCommand {
   @OptionGroup var options: ConfigurationOptions
 
   func run() throws {
+    try FileOutput.check(path: output)
     var recipe = Recipe.evaluation()
     if let configuration = try options.load() {
       guard let described = try configuration.recipe() else {

@@ -36,6 +36,7 @@ struct Run: ParsableCommand {
   private static let batchLimit = 16
 
   func run() throws {
+    try FileOutput.check(path: output)
     let model = try self.model.map { name throws(HGNetError) in try Model.named(name) }
     let tensor = try NumpyArray.read(Blob(mapping: input))
     guard tensor.shape.rank == 4, tensor.shape[1] == 3, tensor.shape.count > 0 else {

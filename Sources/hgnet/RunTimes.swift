@@ -22,10 +22,10 @@ struct RunTimes {
   /// What JSON says about them, without the single runs.
   var json: [(String, JSONText)] {
     [
-      ("minimumMilliseconds", .number(minimum)), ("meanMilliseconds", .number(mean)),
-      ("medianMilliseconds", .number(median)), ("percentile90Milliseconds", .number(percentile(0.9))),
-      ("percentile95Milliseconds", .number(percentile(0.95))), ("percentile99Milliseconds", .number(percentile(0.99))),
-      ("maximumMilliseconds", .number(maximum)),
+      ("minimum_milliseconds", .number(minimum)), ("mean_milliseconds", .number(mean)),
+      ("median_milliseconds", .number(median)), ("percentile_90_milliseconds", .number(percentile(0.9))),
+      ("percentile_95_milliseconds", .number(percentile(0.95))), ("percentile_99_milliseconds", .number(percentile(0.99))),
+      ("maximum_milliseconds", .number(maximum)),
     ]
   }
 }

@@ -25,6 +25,11 @@ struct Summary: ParsableCommand {
 
   func run() throws {
     let opened = try ModelOrFile(subject, classCount: classCount)
+    guard opened.file == nil || classCount == nil else {
+      throw HGNetError(
+        .invalidArgument, "a file of weights has its own number of classes; leave --class-num out", path: subject,
+        key: "--class-num")
+    }
     let graph = try inputSize.map { size throws(HGNetError) in try opened.graph.resized(to: size.size) } ?? opened.graph
     let name = opened.file == nil ? opened.model?.name ?? subject : subject
     let rows = SummaryRow.rows(of: graph)

@@ -29,6 +29,7 @@ struct Tool: AsyncParsableCommand {
     ])
 
   static func main() async {
+    holdStandardStreams()
     do {
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {
@@ -49,6 +50,19 @@ struct Tool: AsyncParsableCommand {
 
 /// A command may end with a status alone, after it has said why.
 extension ExitStatus: Error {}
+
+/// Fills standard streams that the caller has closed; else the next file would get their number and their text.
+private func holdStandardStreams() {
+  while true {
+    // Read-only, so that a result that nobody can take stays an error.
+    let descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return }
+    if descriptor > 2 {
+      close(descriptor)
+      return
+    }
+  }
+}
 
 private func end(with status: ExitStatus) -> Never { exit(status.rawValue) }
 

@@ -127,15 +127,15 @@ struct TrainingBench {
     var json: String {
       JSONText.object(
         [
-          ("model", .text(title)), ("training", .boolean(true)), ("randomWeights", .boolean(isRandom)),
-          ("batch", .integer(batch)), ("inputSize", .list([.integer(size.height), .integer(size.width)])),
-          ("threads", .integer(threads)), ("instructionSet", .text(instructionSet)),
-          ("loadMilliseconds", .number(load)),
+          ("model", .text(title)), ("training", .boolean(true)), ("random_weights", .boolean(isRandom)),
+          ("batch", .integer(batch)), ("input_size", .list([.integer(size.height), .integer(size.width)])),
+          ("threads", .integer(threads)), ("instruction_set", .text(instructionSet)),
+          ("load_milliseconds", .number(load)),
         ] + times.json + [
-          ("picturesPerSecond", .number(picturesPerSecond)), ("gigaflopsPerSecond", .number(gigaflopsPerSecond)),
-          ("multiplyAdds", .integer(multiplyAdds)), ("weightBytes", .integer(parameterCount * 4)),
-          ("peakMemoryBytes", .integer(peakMemory)), ("losses", .list(losses.map { .number(Double($0)) })),
-          ("iterationMilliseconds", .list(times.milliseconds.map { .number($0) })),
+          ("pictures_per_second", .number(picturesPerSecond)), ("gigaflops_per_second", .number(gigaflopsPerSecond)),
+          ("multiply_adds", .integer(multiplyAdds)), ("weight_bytes", .integer(parameterCount * 4)),
+          ("peak_memory_bytes", .integer(peakMemory)), ("losses", .list(losses.map { .number(Double($0)) })),
+          ("iteration_milliseconds", .list(times.milliseconds.map { .number($0) })),
         ]
       ).line
     }

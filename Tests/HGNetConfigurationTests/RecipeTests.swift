@@ -61,6 +61,19 @@ struct RecipeTests {
   }
 
   @Test(
+    "Without an interpolation, each library follows its own default",
+    arguments: Golden.rows(of: "vision/unnamed.tsv"))
+  func unnamedInterpolation(row: [String]) throws {
+    let sides = row.dropFirst().prefix(4).compactMap { Int($0) }
+    try #require(row.count == 6 && sides.count == 4)
+    let text = "[{ResizeImage: {size: [\(sides[3]), \(sides[2])], backend: \(row[0].uppercased())}}]"
+    let recipe = try #require(try configuration(text).recipe())
+    let resized = try recipe.transforms[0].applying(to: Golden.noise(height: sides[0], width: sides[1]))
+    #expect(resized.size == Size(height: sides[2], width: sides[3]))
+    #expect(Golden.hash(resized.pixels) == row[5])
+  }
+
+  @Test(
     "What cannot be followed is an error with its key",
     arguments: [
       ("[{RandCropImage: {size: 224}}]", .unsupported, "Infer.transforms.0.RandCropImage"),

@@ -41,6 +41,17 @@ import Testing
     }
   #endif
 
+  @Test func aPlaceIsCheckedWithoutBeingTouched() throws {
+    let path = FileTests.path("place")
+    for place in [path, "/dev/null"] { try FileOutput.check(path: place) }
+    #expect(access(path, F_OK) != 0)
+    for place in ["/tmp", "\(path)/none/file", "/no-such-folder/file"] {
+      let error = try #require(throws: HGNetError.self) { try FileOutput.check(path: place) }
+      #expect(error.code == .unwritableFile)
+      #expect(error.context.path == place)
+    }
+  }
+
   @Test func aFileIsReplacedOnlyByACommit() throws {
     let path = FileTests.path("file")
     defer { unlink(path) }

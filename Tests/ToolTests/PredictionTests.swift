@@ -180,9 +180,9 @@ struct PredictionTests {
     let bench = try run(["bench", weights, "--iterations", "3", "--input-size", "64x96", "--batch", "2", "--json"])
     #expect(bench.status == 0, "\(bench.errors)")
     let report = try #require(try JSONSerialization.jsonObject(with: Data(bench.output.utf8)) as? [String: Any])
-    #expect((report["iterationMilliseconds"] as? [Double])?.count == 3)
-    #expect(report["inputSize"] as? [Int] == [64, 96])
-    for key in ["loadMilliseconds", "medianMilliseconds", "percentile99Milliseconds", "peakMemoryBytes"] {
+    #expect((report["iteration_milliseconds"] as? [Double])?.count == 3)
+    #expect(report["input_size"] as? [Int] == [64, 96])
+    for key in ["load_milliseconds", "median_milliseconds", "percentile_99_milliseconds", "peak_memory_bytes"] {
       #expect(report[key] as? Double ?? 0 > 0, "\(key)")
     }
     let text = try run(["summary", "b0"])

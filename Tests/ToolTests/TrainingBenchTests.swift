@@ -28,18 +28,18 @@ struct TrainingBenchTests {
     let losses = try #require(report["losses"] as? [Double])
     #expect(losses.count == 5)
     #expect(losses[4] < losses[0], "\(losses)")
-    #expect((report["iterationMilliseconds"] as? [Double])?.count == 4)
+    #expect((report["iteration_milliseconds"] as? [Double])?.count == 4)
     #expect(report["model"] as? String == "PPHGNetV2_B0")
-    #expect(report["randomWeights"] as? Bool == false)
-    for key in ["minimumMilliseconds", "medianMilliseconds", "picturesPerSecond", "gigaflopsPerSecond"] {
+    #expect(report["random_weights"] as? Bool == false)
+    for key in ["minimum_milliseconds", "median_milliseconds", "pictures_per_second", "gigaflops_per_second"] {
       #expect(report[key] as? Double ?? 0 > 0, "\(key)")
     }
-    let minimum = try #require(report["minimumMilliseconds"] as? Double)
-    let median = try #require(report["medianMilliseconds"] as? Double)
-    let maximum = try #require(report["maximumMilliseconds"] as? Double)
+    let minimum = try #require(report["minimum_milliseconds"] as? Double)
+    let median = try #require(report["median_milliseconds"] as? Double)
+    let maximum = try #require(report["maximum_milliseconds"] as? Double)
     #expect(minimum <= median && median <= maximum)
     // Values, gradients and velocities at the least.
-    #expect(try #require(report["peakMemoryBytes"] as? Int) > 3 * (try #require(report["weightBytes"] as? Int)))
+    #expect(try #require(report["peak_memory_bytes"] as? Int) > 3 * (try #require(report["weight_bytes"] as? Int)))
     let others = try self.report(["--iterations", "5", "--warmup", "0", "--threads", "2"])
     #expect(others["losses"] as? [Double] == losses)
   }

@@ -321,6 +321,18 @@ def resampling():
     return lines
 
 
+def unnamed():
+    """Resizing without an interpolation: PaddleClas hands None on to Pillow, and calls cv2.resize with bilinear."""
+    lines = []
+    for height, width, new_height, new_width in SIZES[4:10]:
+        image = noise(height, width)
+        pillow = np.asarray(Image.fromarray(image).resize((new_width, new_height), None))
+        opencv = cv2.resize(image, (new_width, new_height))
+        for backend, result in (("pil", pillow), ("cv2", opencv)):
+            lines.append(f"{backend}\t{height}\t{width}\t{new_height}\t{new_width}\t{fnv1a(result.tobytes())}")
+    return lines
+
+
 MEAN = np.array([0.485, 0.456, 0.406], np.float32).reshape(1, 1, 3)
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32).reshape(1, 1, 3)
 
@@ -360,6 +372,7 @@ if __name__ == "__main__":
     bmps()
     for name, lines in (
         ("decoding.tsv", decoding()), ("resampling.tsv", resampling()), ("tensors.tsv", tensors()),
+        ("unnamed.tsv", unnamed()),
     ):
         with open(os.path.join(HERE, name), "w") as file:
             file.write("\n".join(lines) + "\n")
