@@ -24,7 +24,7 @@ ULP = 2.0**-23
 # Model, side, batch: one step of fine-tuning with the settings of Configs/.
 STEPS = [
     ("PPHGNetV2_B0", 96, 8), ("PPHGNetV2_B0", 224, 4), ("PPHGNetV2_B2", 96, 4), ("PPHGNetV2_B4", 96, 4),
-    ("PPHGNetV2_B6", 64, 4), ("PPHGNet_tiny", 96, 4), ("PPHGNet_small", 96, 4), ("PPHGNet_base", 64, 4)]
+    ("PPHGNetV2_B6", 96, 4), ("PPHGNet_tiny", 96, 4), ("PPHGNet_small", 96, 4), ("PPHGNet_base", 64, 4)]
 
 ADAMW = {"name": "AdamW", "lr": {"name": "ConstLR", "learning_rate": 0.001}, "weight_decay": 0.05}
 ASYMMETRIC = {"weight": 1.0, "gamma_pos": 1, "gamma_neg": 4, "clip": 0.05}
@@ -239,6 +239,168 @@ def step_case(report, arguments, title, model, side, batch, changes, seed):
         shutil.rmtree(folder)
 
 
+def rate_case(report, arguments):
+    """Learning rates in the log of short runs against PaddlePaddle's schedulers."""
+    from reference_training import make_schedule
+
+    folder = os.path.join(arguments.folder, "rates")
+    epochs, steps, batch = 4, 3, 2
+    model = "PPHGNetV2_B0"
+    pictures = runs.Pictures(arguments.binary, folder, 32, batch, 300)
+    settings = runs.configuration(model, 32, batch, folder, {"Global": {"epochs": epochs}})
+    draw_weights(folder, model, None, settings["Arch"], 300)
+    indices = list(range(batch)) * steps
+    print("\nLearning rates of the log over 4 epochs of 3 steps")
+    for title, rate in SCHEDULES.items():
+        # A rate of any size, but no step that could diverge.
+        changes = {"Optimizer": {"name": "SGD", "clip_norm": 1e-6, "lr": rate}}
+        schedule = make_schedule(rate, epochs, steps)
+        expected = []
+        for _ in range(epochs):
+            for _ in range(steps):
+                if not rate.get("by_epoch"):
+                    schedule.step()
+                # The log has the rate of the next step.
+                expected.append(schedule.last_lr)
+            if rate.get("by_epoch"):
+                schedule.step()
+        try:
+            changed = runs.merged(settings, changes)
+            # A rate is replaced as a whole.
+            changed["Optimizer"]["lr"] = rate
+            found, _ = runs.train(arguments.binary, folder, changed, pictures, indices, pictures.labels[indices])
+        except RuntimeError as error:
+            report.fail(f"{title}: {error}")
+            continue
+        same = [f"{value:.8f}" for value in found] == [f"{value:.8f}" for value in expected]
+        if same:
+            report.passed += 1
+        else:
+            report.fail(f"{title}: {found} instead of {expected}")
+        print(f"{title:30} {'the same' if same else 'DIFFERENT'}   {expected[0]:.8f} ... {expected[-1]:.8f}", flush=True)
+    if not arguments.keep:
+        shutil.rmtree(folder)
+
+
+def curve_case(report, arguments, model, side, batch, seed):
+    """Losses of 20 steps on the same batches."""
+    from reference_training import Training
+
+    title = f"{model} curve"
+    folder = os.path.join(arguments.folder, title.replace(" ", "-"))
+    epochs, steps = 5, 4
+    lr = {"name": "Cosine", "learning_rate": 0.005, "warmup_epoch": 1}
+    settings = runs.configuration(
+        model, side, batch, folder, {"Global": {"epochs": epochs}, "Optimizer": {"lr": None}})
+    settings["Optimizer"]["lr"] = lr
+    pictures = runs.Pictures(arguments.binary, folder, side, batch * steps, seed)
+    weights = draw_weights(folder, model, None, settings["Arch"], seed)
+    try:
+        _, losses = runs.train(
+            arguments.binary, folder, settings, pictures, range(batch * steps), pictures.labels)
+    except RuntimeError as error:
+        report.fail(f"{title}: {error}")
+        return
+    curves = []
+    for dtype in ("float32", "float64") if not arguments.quick else ("float32",):
+        training = Training(settings, weights, steps, dtype)
+        curve = []
+        for index in range(epochs * steps):
+            part = slice(index % steps * batch, (index % steps + 1) * batch)
+            curve.append(training.step(pictures.inputs[part], pictures.labels[part]))
+        curves.append(np.array(curve))
+    if len(losses) != epochs * steps:
+        report.fail(f"{title}: {len(losses)} lines in the log")
+        return
+    expected = curves[0]
+    worst = float(np.max(np.abs(losses - expected) / expected))
+    report.check(worst, f"{title}: losses {[round(v, 4) for v in losses]} instead of {expected.round(4)}", CURVE_BOUND)
+    own = f"{np.max(np.abs(curves[1] - expected) / expected):.1e}" if len(curves) > 1 else "-"
+    print(
+        f"{title:30} {expected[0]:.4f} ... {expected[-1]:.4f}, worst {worst:.1e}, last "
+        f"{abs(losses[-1] - expected[-1]) / expected[-1]:.1e}   ({own})", flush=True)
+    if not arguments.keep:
+        shutil.rmtree(folder)
+
+
+def checkpoint_case(report, arguments, title, optimizer, seed):
+    """A run that goes on in the other program gives the same next step."""
+    from reference_training import Training, measure_terms
+
+    model, side, batch = "PPHGNetV2_B0", 64, 4
+    folder = os.path.join(arguments.folder, f"checkpoint-{seed}")
+    # So small a rate that no ReLU of the second step is near its kink either; it changes from step to step.
+    rate = {"name": "Cosine", "learning_rate": 2e-5, "warmup_epoch": 1, "warmup_start_lr": 1e-5}
+    settings = runs.configuration(
+        model, side, batch, folder, {"Global": {"epochs": 3, "save_interval": 1}, "Optimizer": optimizer})
+    settings["Optimizer"]["lr"] = rate
+    pictures = runs.Pictures(arguments.binary, folder, side, batch, seed)
+    weights = draw_weights(folder, model, pictures.inputs, settings["Arch"], seed)
+    indices, labels = range(batch), pictures.labels
+    output = os.path.join(folder, "output")
+
+    def compare(direction, found, training, terms, start):
+        """The state of the optimizer, the parameters and the schedule after two steps."""
+        suffixes = {name: internal for name, internal in training.internal_names().items()}
+        values = []
+        for key, expected in training.accumulators().items():
+            name = next((n for n, internal in suffixes.items() if key.startswith(internal + "_")), None)
+            if key not in found.optimizer:
+                report.fail(f"{title}: {direction}: {key} is missing")
+                continue
+            least = terms.get(name, 0.0) ** (2 if "moment2" in key else 1)
+            least *= {"moment1": 0.1, "moment2": 0.001}.get(key.split("_")[-2], 1.0)
+            values.append(distance(found.optimizer[key], expected, least))
+            report.check(values[-1], f"{title}: {direction}: {key} of {name}")
+        for name, expected in training.state().items():
+            rounding = 4 * ULP * (np.abs(start[name].astype(np.float64)) + np.abs(expected))
+            # Adam's step goes by signs, which may differ where the gradient is noise.
+            noise = 2 * 3e-5 if settings["Optimizer"]["name"] == "AdamW" and "bn._" not in name else 0.0
+            change = expected - start[name].astype(np.float64)
+            least = 3e-5 * terms.get(name, 0.0)
+            value = distance(found.state[name] - start[name].astype(np.float64), change, least, rounding + noise)
+            report.check(value, f"{title}: {direction}: {name}")
+        schedule = training.optimizer.state_dict()["LR_Scheduler"]
+        for key, expected in schedule.items():
+            mine = found.schedule.get(key)
+            pairs = [(mine[k], v) for k, v in expected.items()] if isinstance(expected, dict) else [(mine, expected)]
+            for one, other in pairs:
+                report.check(abs(one - other) / max(abs(other), 1e-12), f"{title}: {direction}: LR_Scheduler.{key}", 1e-12)
+        print(f"{title:30} {direction:24} {cell(values)}", flush=True)
+
+    try:
+        # Ours first: PaddlePaddle takes the second step from our first checkpoint.
+        runs.train(arguments.binary, folder, settings, pictures, indices, labels)
+        first, second = (runs.Checkpoint(os.path.join(output, f"epoch_{epoch}")) for epoch in (1, 2))
+        training = Training(settings, weights, 1)
+        terms = measure_terms(training.network)
+        epoch = training.load(os.path.join(output, "epoch_1"))
+        report.check(abs(epoch - 1), f"{title}: the epoch of our checkpoint is {epoch}")
+        training.step(pictures.inputs, labels)
+        compare("hgnet to PaddlePaddle", second, training, terms, first.state)
+
+        # PaddlePaddle first: we take the second step from its first checkpoint.
+        shutil.rmtree(output)
+        os.makedirs(output)
+        training = Training(settings, weights, 1)
+        terms = measure_terms(training.network)
+        training.step(pictures.inputs, labels)
+        prefix = os.path.join(folder, "from-paddle", "epoch_1")
+        os.makedirs(os.path.dirname(prefix))
+        training.save(prefix, 1)
+        start = training.state()
+        training.step(pictures.inputs, labels)
+        resumed = runs.merged(settings, {"Global": {"checkpoints": prefix, "pretrained_model": None}})
+        rates, _ = runs.train(arguments.binary, folder, resumed, pictures, indices, labels)
+        report.check(abs(len(rates) - 2), f"{title}: {len(rates)} epochs after PaddlePaddle's first of three")
+        found = runs.Checkpoint(os.path.join(output, "epoch_2"))
+        compare("PaddlePaddle to hgnet", found, training, terms, start)
+    except RuntimeError as error:
+        report.fail(f"{title}: {error}")
+    if not arguments.keep:
+        shutil.rmtree(folder)
+
+
 def main():
     parser = argparse.ArgumentParser(description="Compares training with PaddlePaddle.")
     parser.add_argument("binary")
@@ -266,6 +428,17 @@ def main():
     if "options" in only:
         for index, (title, changes) in enumerate(OPTIONS.items()):
             step_case(report, arguments, f"B0 {title}", "PPHGNetV2_B0", 64, 4, changes, 200 + index)
+    if "rates" in only:
+        rate_case(report, arguments)
+    if "curves" in only:
+        print("\nLosses of 20 steps, relative to PaddlePaddle's float32    (its float64)")
+        for index, (model, side, batch) in enumerate(CURVES):
+            if not arguments.quick or index == 0:
+                curve_case(report, arguments, model, side, batch, 400 + index)
+    if "checkpoints" in only:
+        print("\nThe step after going on from a checkpoint of the other program: state of the optimizer, median and worst")
+        for index, optimizer in enumerate([{}, ADAMW]):
+            checkpoint_case(report, arguments, optimizer.get("name", "Momentum"), optimizer, 500 + index)
     print(f"worst {report.worst:.1e} (bound {BOUND:.0e})")
     print(f"{report.passed} passed, {report.failed} failed")
     raise SystemExit(1 if report.failed else 0)
