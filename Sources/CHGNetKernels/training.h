@@ -107,16 +107,19 @@ static void HG_NAME(hg_unit_statistics)(const void *descriptor, int32_t task, fl
       continue;
     }
     double sum = 0, squares = 0;
-    for (int64_t chunk = 0; chunk < chunks; chunk++) {
+    for (int64_t chunk = 0; chunk < chunks && !d->is_fixed; chunk++) {
       sum += d->sums[chunk * 4 * padded + c];
       squares += d->sums[chunk * 4 * padded + padded + c];
     }
-    const double mean = sum / (double)d->rows, raw = squares / (double)d->rows - mean * mean;
-    const double variance = raw > 0 ? raw : 0, deviation = 1 / sqrt(variance + (double)d->epsilon);
+    double mean = sum / (double)d->rows, variance = squares / (double)d->rows - mean * mean;
+    if (d->is_fixed) mean = d->running_mean[c], variance = d->running_variance[c];
+    if (variance < 0) variance = 0;
+    const double deviation = 1 / sqrt(variance + (double)d->epsilon);
     d->mean[c] = (float)mean;
     d->deviation[c] = (float)deviation;
     d->k[c] = (float)(d->gamma[c] * deviation);
     d->o[c] = (float)(d->bias[c] - mean * d->gamma[c] * deviation);
+    if (d->is_fixed) continue;
     const double keep = d->momentum;
     if (d->running_mean) d->running_mean[c] = (float)(d->running_mean[c] * keep + mean * (1 - keep));
     if (d->running_variance) d->running_variance[c] = (float)(d->running_variance[c] * keep + variance * (1 - keep));
@@ -209,12 +212,13 @@ static void HG_NAME(hg_unit_gradient_finish)(const void *descriptor, int32_t tas
     const double deviation = d->deviation[c];
     if (d->bias_gradient) d->bias_gradient[c] += (float)plain;
     if (d->gamma_gradient) d->gamma_gradient[c] += (float)(centred * deviation);
-    if (d->is_normalized) {
+    if (d->is_normalized && !d->is_fixed) {
       // dz = k (dy - mean(dy) - x̂ mean(dy x̂)), written as k dy + alpha z + beta.
       const double k = d->k[c], c1 = plain / (double)d->rows, c2 = centred * deviation * deviation / (double)d->rows;
       d->alpha[c] = (float)(-k * c2);
       d->beta[c] = (float)(k * (c2 * d->mean[c] - c1));
     } else {
+      // Nothing that k and o are made of depends on z.
       d->alpha[c] = d->beta[c] = 0;
     }
   }

@@ -30,7 +30,8 @@ public final class TrainingParameters: Sendable {
   /// - Parameters:
   ///   - graph: the network.
   ///   - parameters: a value for each declaration.
-  ///   - isFrozen: which parameters are kept as they are.
+  ///   - isFrozen: which parameters are kept as they are; a normalisation whose running statistics are kept normalises
+  ///     with them.
   /// - Throws: `HGNetError.Code.parameterMismatch` naming a parameter that is missing or has another shape,
   ///   `limitExceeded` when there is not enough memory.
   public init(

@@ -72,7 +72,7 @@ extension TrainingPlan {
     let rowTask = rowsPerTask(rows, channels: channels)
     let descriptor = try unitDescriptor(unit, result: output, residual: residual, rowsPerTask: rowTask)
     let training = training
-    if normalization != nil {
+    if normalization != nil, !isFixed(normalization) {
       add(node.name + " sums", tasks: (rows + rowsPerChunk - 1) / rowsPerChunk, uses: uses) { addresses, memory in
         descriptor(addresses, memory)
         return training.sums
@@ -92,6 +92,14 @@ extension TrainingPlan {
         factor: Location(buffer: mask, offset: 0, stride: channels, shape: output.shape))
     }
     units.append(unit)
+  }
+
+  /// Whether the running statistics are frozen and take the place of the batch's.
+  private func isFixed(_ normalization: BatchNormalization?) -> Bool {
+    guard let normalization, let mean = parameters.index(of: normalization.mean),
+      let variance = parameters.index(of: normalization.variance)
+    else { return false }
+    return parameters.isFrozen[mean] && parameters.isFrozen[variance]
   }
 
   /// A writer of the unit's descriptor; `result` is the unit's result, or on the way back its gradient.
@@ -120,6 +128,7 @@ extension TrainingPlan {
     let (gammaGradient, biasGradient) = (try gradient(normalization?.weight), try gradient(biasName))
     let (scaleGradient, shiftGradient) = (try gradient(unit.affine?.scale), try gradient(unit.affine?.bias))
     let isRectified = node?.isRectified ?? false
+    let isFixed = isFixed(normalization)
     return { addresses, memory in
       let coefficients = addresses.pointer(unit.coefficients)
       let sums = UnsafeMutableRawPointer(addresses.pointer(unit.sums)).assumingMemoryBound(to: Double.self)
@@ -127,7 +136,7 @@ extension TrainingPlan {
         as: hg_unit.self,
         to: hg_unit(
           z: addresses.pointer(unit.z), rows: Int64(unit.rows), channels: Int32(unit.convolution.outputChannels),
-          is_normalized: normalization == nil ? 0 : 1, is_rectified: isRectified ? 1 : 0,
+          is_normalized: normalization == nil ? 0 : 1, is_fixed: isFixed ? 1 : 0, is_rectified: isRectified ? 1 : 0,
           rows_per_chunk: Int32(unit.rowsPerChunk), sums: sums, k: coefficients, o: coefficients + padded,
           mean: coefficients + 2 * padded, deviation: coefficients + 3 * padded, alpha: coefficients + 4 * padded,
           beta: coefficients + 5 * padded, epsilon: normalization?.epsilon ?? 0,

@@ -11,9 +11,10 @@ import HGNetCore
 
 /// Runs training steps of a network: forward with batch statistics, backward to the gradients of all parameters.
 ///
-/// `forward` normalises with the statistics of the batch and moves the running statistics; `backward` adds to the
-/// gradients in `parameters`, which an optimiser then applies. The same bits come out for any number of threads. After
-/// it has been made a session allocates nothing but the tensors that it returns.
+/// `forward` normalises with the statistics of the batch and moves the running statistics; where these are frozen it
+/// normalises with them, and they stay. `backward` adds to the gradients in `parameters`, which an optimiser then
+/// applies. The same bits come out for any number of threads. After it has been made a session allocates nothing but the
+/// tensors that it returns.
 ///
 /// Threads: one task. Source: batch normalisation and its gradient as in Ioffe and Szegedy, 2015; running variance of
 /// the biased batch variance as PaddlePaddle has it.

@@ -6,6 +6,8 @@ struct ReferenceNetwork {
   let batch: Int
   /// Factors of the dropout node's values, in the order of `[N, C]`.
   var dropoutMask: [Double] = []
+  /// Normalisations whose parameters' names begin so use the running statistics, which then stay.
+  var frozenPrefix: String?
 
   /// The logits `[N, K]` for pictures `[N, H, W, C]`; `statistics` receives each normalisation's mean and variance.
   func logits(
@@ -48,6 +50,9 @@ struct ReferenceNetwork {
           variance += off * off
         }
         variance /= Double(pixels)
+        if let frozenPrefix, norm.mean.hasPrefix(frozenPrefix) {
+          (mean, variance) = (parameters[norm.mean]?[c] ?? 0, parameters[norm.variance]?[c] ?? 0)
+        }
         means.append(mean)
         variances.append(variance)
         let factor = gamma[c] / (variance + Double(norm.epsilon)).squareRoot()

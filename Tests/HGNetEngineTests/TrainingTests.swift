@@ -67,8 +67,12 @@ import Testing
     }
 
     /// One step: logits, parameters with gradients.
-    func step(threads: Int, instructionSet: InstructionSet = .best) throws -> (logits: [Float], TrainingParameters) {
-      let parameters = try TrainingParameters(graph: graph, parameters: store)
+    func step(
+      threads: Int, instructionSet: InstructionSet = .best, frozenPrefix: String? = nil
+    ) throws -> (logits: [Float], TrainingParameters) {
+      let parameters = try TrainingParameters(graph: graph, parameters: store) { declaration in
+        frozenPrefix.map { declaration.name.hasPrefix($0) } ?? false
+      }
       var session = try TrainingSession(
         graph: graph, parameters: parameters, batch: batch, pool: ThreadPool(threads: threads),
         instructionSet: instructionSet)
@@ -96,11 +100,13 @@ import Testing
     }
   }
 
-  @Test(arguments: networks.indices) func stepAgreesWithFloat64(index: Int) throws {
+  @Test(arguments: networks.indices, [nil, "stages.1."])
+  func stepAgreesWithFloat64(index: Int, frozenPrefix: String?) throws {
     let network = Self.networks[index]
     let setting = try Setting(network)
-    let (logits, parameters) = try setting.step(threads: 2)
-    let reference = setting.reference(dropout: network.dropout)
+    let (logits, parameters) = try setting.step(threads: 2, frozenPrefix: frozenPrefix)
+    var reference = setting.reference(dropout: network.dropout)
+    reference.frozenPrefix = frozenPrefix
     let pictures = setting.pictures.values.map { Double($0) }
     let direction = setting.direction.values.map { Double($0) }
     let values = setting.doubles

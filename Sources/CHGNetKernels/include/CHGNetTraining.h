@@ -31,7 +31,8 @@ typedef struct {
   float *_Nonnull z;  // [rows][channels], dense; the backward pass puts the gradient of z in its place
   int64_t rows;
   int32_t channels;
-  int32_t is_normalized;   // whether k and o come from batch statistics
+  int32_t is_normalized;   // whether k and o come from statistics
+  int32_t is_fixed;        // whether these are the running ones, which then stay, instead of the batch's
   int32_t is_rectified;
   int32_t rows_per_chunk;  // of the sums
   double *_Nonnull sums;   // [chunks][4][channels padded to 16]
