@@ -53,22 +53,25 @@ struct DemoPicture {
     self.shape = shape
     self.side = side
     noise = DemoNoise(&random)
-    ground = DemoPicture.texture(DemoColor.random(&random), DemoColor.random(&random), &random)
+    let dark: ClosedRange<Float> = 0.2...0.65
+    let base = DemoColor.random(&random, light: dark)
+    let other = base + (DemoColor.random(&random, light: dark) - base) * random.uniform(from: 0.1, to: 0.75)
+    ground = DemoPicture.texture(base, other, &random)
     paint = DemoPicture.paint(on: ground, &random)
-    radius = random.uniform(from: 0.24, to: 0.38)
+    radius = random.uniform(from: 0.28, to: 0.42)
     // The shape may touch the border, but its middle does not come near it.
-    let room = 0.5 - radius * 0.95
+    let room = 0.45 - radius * 0.9
     let middle = SIMD2(random.uniform(from: -room, to: room), random.uniform(from: -room, to: room)) + 0.5
     center = middle
-    turn = DemoPicture.direction(&random)
+    turn = DemoPicture.tilt(&random)
     let ratio = random.uniform(from: 0.85, to: 1.18)
     stretch = SIMD2(ratio, 1 / ratio)
-    wobble = random.uniform(from: 0, to: 0.14)
+    wobble = random.uniform(from: 0, to: 0.1)
     shadow = (
       random.uniform(from: 0, to: 0.5),
       SIMD2(random.uniform(from: -0.05, to: 0.05), random.uniform(from: 0.01, to: 0.06))
     )
-    crumbs = (0..<Int(random.uniform(from: 0, to: 6))).map { _ in
+    crumbs = (0..<Int(random.uniform(from: 0, to: 5))).map { _ in
       Patch(
         center: SIMD2(random.uniform(), random.uniform()), color: .random(&random),
         extent: random.uniform(from: 0.008, to: 0.05),
@@ -76,14 +79,14 @@ struct DemoPicture {
     }
     var covers: [Patch] = []
     let radius = radius
-    if random.uniform() < 0.55 {
+    if random.uniform() < 0.45 {
       let normal = DemoPicture.direction(&random)
       covers.append(
         Patch(
           center: middle + normal * random.uniform(from: -0.7, to: 0.7) * radius, color: .random(&random),
           extent: random.uniform(from: 0.08, to: 0.19) * radius, normal: normal))
     }
-    if random.uniform() < 0.45 {
+    if random.uniform() < 0.4 {
       covers.append(
         Patch(
           center: middle + DemoPicture.direction(&random) * random.uniform(from: 0.8, to: 1.1) * radius,
@@ -92,7 +95,7 @@ struct DemoPicture {
     self.covers = covers
     light = DemoPicture.direction(&random) * random.uniform(from: 0, to: 0.5)
     exposure = random.uniform(from: 0.75, to: 1.15)
-    grain = random.uniform(from: 0.02, to: 0.16)
+    grain = random.uniform(from: 0.01, to: 0.12)
   }
 
   /// Paints it.
@@ -147,6 +150,12 @@ struct DemoPicture {
     return shape.distance(at: local) * radius
   }
 
+  /// The cosine and sine of a turn of at most an eighth to either side.
+  private static func tilt(_ random: inout RandomGenerator) -> SIMD2<Float> {
+    let vector = SIMD2(1, random.uniform(from: -1, to: 1))
+    return vector / length(vector)
+  }
+
   /// A unit vector of any direction, without trigonometry.
   private static func direction(_ random: inout RandomGenerator) -> SIMD2<Float> {
     while true {
@@ -165,15 +174,15 @@ struct DemoPicture {
       frequency: random.uniform(from: 3, to: 9), direction: direction(&random), noise: DemoNoise(&random))
   }
 
-  /// A texture that stands out from the ground: the best of a few if none is clear.
+  /// A texture that is brighter than the ground: the brightest of a few if none clearly is.
   private static func paint(on ground: DemoTexture, _ random: inout RandomGenerator) -> DemoTexture {
-    var best = (contrast: -Float.infinity, color: DemoColor.zero)
-    for _ in 0..<16 where best.contrast < 0.24 {
-      let color = DemoColor.random(&random)
-      let contrast = min(color.contrast(with: ground.first), color.contrast(with: ground.second))
-      if contrast > best.contrast { best = (contrast, color) }
+    let dark = max(ground.first.luminance, ground.second.luminance)
+    var best = DemoColor.zero
+    for _ in 0..<16 where best.luminance < dark + 0.22 {
+      let color = DemoColor.random(&random, light: 0.6...1)
+      if color.luminance > best.luminance { best = color }
     }
-    let other = best.color * random.uniform(from: 0.75, to: 1) + DemoColor.random(&random) * 0.1
-    return texture(best.color, other, &random)
+    let other = best * random.uniform(from: 0.75, to: 1) + DemoColor.random(&random) * 0.1
+    return texture(best, other, &random)
   }
 }

@@ -49,23 +49,20 @@ struct DemoTexture {
 typealias DemoColor = SIMD3<Float>
 
 extension DemoColor {
-  /// A random colour that is neither black nor white.
-  static func random(_ random: inout RandomGenerator) -> DemoColor {
+  /// A random colour whose brightest channel lies within some bounds.
+  static func random(_ random: inout RandomGenerator, light: ClosedRange<Float> = 0.25...1) -> DemoColor {
     let sixth = 6 * random.uniform()
     func ramp(_ offset: Float) -> Float {
       inUnit(abs((sixth + offset).truncatingRemainder(dividingBy: 6) - 3) - 1)
     }
     let pure = DemoColor(ramp(0), ramp(4), ramp(2))
     let saturation = random.uniform(from: 0.25, to: 0.9)
-    return (pure * saturation + (1 - saturation)) * random.uniform(from: 0.3, to: 1)
+    return (pure * saturation + (1 - saturation))
+      * random.uniform(from: light.lowerBound, to: light.upperBound)
   }
 
-  /// How different two colours look: brightness counts most, as it does for the eye.
-  func contrast(with other: DemoColor) -> Float {
-    let difference = self - other
-    let brightness = (difference * DemoColor(0.3, 0.59, 0.11)).sum()
-    return (brightness * brightness + 0.2 * (difference * difference).sum()).squareRoot()
-  }
+  /// How bright the eye finds the colour, 0 … 1.
+  var luminance: Float { (self * DemoColor(0.3, 0.59, 0.11)).sum() }
 }
 
 /// A number held within 0 … 1.
