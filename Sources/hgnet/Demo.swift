@@ -1,173 +1,179 @@
 import ArgumentParser
 import HGNet
+import HGNetConfiguration
 import HGNetCore
-import HGNetFormats
 import HGNetModels
-import HGNetVision
+import HGNetTraining
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
-/// The first run of a newcomer: pictures, weights, classes and times, without network and without data.
-struct Demo: ParsableCommand {
+/// The first run of a newcomer: pictures are drawn, a network learns them, new ones are classified.
+///
+/// Everything but the drawing is what `hgnet train` and `hgnet predict` do.
+struct Demo: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Draw pictures, write a model with random weights, classify: a first run without network.",
+    abstract: "Draw pictures, train PPHGNetV2_B0 on them, classify new ones: a first run without network.",
     discussion: """
-      Everything that is made stays in the output folder, so that the other commands can be tried on it. The weights are \
-      untrained: the classes mean nothing, the way there and the times do.
+      Ten shapes on textured grounds, turned, stretched, painted and partly hidden, are learned from random weights in \
+      about two minutes on two processors. Everything stays in the output folder, so that the other commands can be \
+      tried on it.
       """)
 
-  @Option(help: ArgumentHelp("The model.", valueName: "name"))
-  var model = "PPHGNetV2_B0"
+  @Option(help: ArgumentHelp("How many pictures to train on; a quarter more is drawn to measure with.", valueName: "n"))
+  var pictures = 2400
 
-  @Option(help: ArgumentHelp("How many pictures are drawn.", valueName: "n"))
-  var pictures = 8
+  @Option(help: ArgumentHelp("How often each picture is seen.", valueName: "n"))
+  var epochs = 20
 
   @Option(name: [.short, .customLong("output")], help: ArgumentHelp("The folder for all files.", valueName: "folder"))
   var output = "hgnet-demo"
 
-  @Option(help: ArgumentHelp("The seed of the weights.", valueName: "n"))
-  var seed: UInt64 = 1
+  @Option(help: ArgumentHelp("Decides the pictures, the weights and all chance.", valueName: "n"))
+  var seed: UInt32 = 1
 
   @OptionGroup var compute: ThreadOptions
 
   func validate() throws {
-    if !(1...1000).contains(pictures) { throw ValidationError("expected 1 to 1000 --pictures, found \(pictures)") }
+    guard (20...100_000).contains(pictures) else {
+      throw ValidationError("expected 20 to 100000 --pictures, found \(pictures)")
+    }
+    guard (1...1000).contains(epochs) else { throw ValidationError("expected 1 to 1000 --epochs, found \(epochs)") }
     if output.isEmpty { throw ValidationError("expected a folder after --output, found nothing") }
   }
 
-  func run() throws {
-    let model = try Model.named(self.model)
-    try makeFolder(output)
-    let paths = try draw()
-    let weights = try writeWeights(of: model)
-    try classify(paths, weights)
-    try StandardOutput.write(
-      """
-
-      The weights are random numbers (seed \(seed)), not trained: the classes and scores mean nothing, and most pictures get
-      the same. What is shown is the whole way from a picture to classes, that both files of weights give the same scores,
-      and how long it takes.
-
-      Next, on the same files or on your own:
-        hgnet predict \(paths[0]) --weights \(weights[0].path)
-        hgnet summary \(weights[1].path)
-        hgnet bench \(weights[1].path)
-      """)
-  }
-
-  /// Draws the pictures, JPEG and PNG in turn.
-  private func draw() throws(HGNetError) -> [String] {
-    try makeFolder(output + "/pictures")
-    var paths: [String] = []
-    for index in 0..<pictures {
-      let picture = DemoPicture(index: index)
-      let number = index < 9 ? "0\(index + 1)" : "\(index + 1)"
-      let path = "\(output)/pictures/\(number)-\(picture.name).\(index % 2 == 0 ? "jpg" : "png")"
-      try Image(size: Size(height: picture.height, width: picture.width), pixels: picture.pixels).write(to: path)
-      paths.append(path)
-    }
-    try StandardOutput.write("Drew \(pictures) pictures into \(output)/pictures.")
-    return paths
-  }
-
-  /// A file of weights and how long it took to open it and compile the network.
-  private struct Weights {
-    var path: String
-    var format: String
-  }
-
-  private func writeWeights(of model: Model) throws -> [Weights] {
-    let graph = try model.graph()
-    let parameters = Model.randomParameters(for: graph, seed: seed)
-    let stem = "\(output)/\(model.name)_untrained"
-    try PaddleParameters.write(parameters, to: stem + ".pdparams")
-    try Safetensors.write(parameters, to: stem + ".safetensors")
-    let written = [
-      Weights(path: stem + ".pdparams", format: ".pdparams"),
-      Weights(path: stem + ".safetensors", format: "safetensors"),
-    ]
-    for weights in written { try StandardOutput.write("Wrote \(weights.path) (\(try megabytes(of: weights.path))).") }
-    return written
-  }
-
-  private func classify(_ paths: [String], _ weights: [Weights]) throws {
+  func run() async throws {
     let clock = ContinuousClock()
     let pool = compute.pool()
-    var classifiers: [Classifier] = []
-    try StandardOutput.write("")
-    for file in weights {
-      let start = clock.now
-      let classifier = try Classifier(WeightsFile(contentsOf: file.path), pool: pool)
-      // The first run makes the session; it is not what a picture costs.
-      _ = try classifier.classify(contentsOf: paths[0])
-      let milliseconds = FixedPoint.text((clock.now - start).milliseconds, digits: 0)
-      try StandardOutput.write("Opened \(file.path) and ran it once: \(milliseconds) ms.")
-      classifiers.append(classifier)
-    }
-    try StandardOutput.write("Classifying on \(pool.count) thread\(pool.count == 1 ? "" : "s"):\n")
+    try StandardOutput.write(
+      "Ten shapes, learned from nothing on \(pool.count) thread\(pool.count == 1 ? "" : "s") without network.\n")
 
-    let names = paths.map { $0.split(separator: "/").last.map(String.init) ?? $0 }
-    let width = max(7, names.map(\.count).max() ?? 0)
-    var heading = pad("picture", to: width) + "   read ms"
-    for file in weights { heading += "   " + pad("\(file.format) ms", to: 14, right: true) }
-    try StandardOutput.write(heading + "   scores   class (untrained)")
-    var agree = true
-    for (path, name) in zip(paths, names) {
-      let start = clock.now
-      let picture = try classifiers[0].recipe.tensor(contentsOf: path)
-      var line = pad(name, to: width) + milliseconds(since: start, clock, width: 10)
-      var results: [[ScoredClass]] = []
-      for classifier in classifiers {
-        let start = clock.now
-        results.append(try classifier.classes(of: [picture])[0])
-        line += "   " + milliseconds(since: start, clock, width: 14)
-      }
-      let same = results.allSatisfy { $0 == results[0] }
-      agree = agree && same
-      line += same ? "    equal" : "   DIFFER"
-      if let best = results[0].first {
-        line += "   \(FixedPoint.text(best.score * 100, digits: 1, width: 5)) %  \(best.label ?? "class \(best.index)")"
-      }
-      try StandardOutput.write(line)
+    let dataset = DemoDataset(
+      folder: output + "/pictures", seed: UInt64(seed),
+      counts: [.training: pictures, .evaluation: max(pictures / 4, 10), .fresh: 12])
+    let beginOfDrawing = clock.now
+    try dataset.write(pool: pool)
+    let drawing = clock.now - beginOfDrawing
+    try StandardOutput.write(
+      phase(1, "draw", "\(Grouped.text(dataset.count)) pictures into \(dataset.folder)", took: drawing))
+
+    let beginOfTraining = clock.now
+    let run = try TrainingRun(configuration(dataset), pool: pool)
+    let model = run.settings.model
+    try StandardOutput.write(
+      phase(2, "train", "\(model) from random weights, \(epochs) times over \(Grouped.text(pictures)) pictures"))
+    var progress = DemoProgress()
+    let outcome = try await run.run(echoesLog: false) { progress.show($0) }
+    if outcome.training.wasStopped {
+      StandardError.write("hgnet: stopped; everything so far is in \(folder)")
+      throw ExitCode(128 + (outcome.signal ?? 0))
     }
-    guard agree else {
+    let training = clock.now - beginOfTraining
+
+    guard let best = outcome.history.best, let confusion = best.result.confusion else {
+      throw HGNetError(.internalInconsistency, "the run ended without an evaluation; please report this", path: folder)
+    }
+    let percent = FixedPoint.text(best.result.decisive * 100, digits: 1)
+    try StandardOutput.write(
+      "\n"
+        + phase(3, "evaluate", "\(percent) % of \(Grouped.text(best.result.pictures)) held-out pictures are right")
+        + "\n" + indented(DemoTables.classes(confusion, names: DemoShape.allCases.map(\.rawValue))))
+
+    let beginOfPrediction = clock.now
+    let fresh = try classified(dataset, pool: pool)
+    let prediction = clock.now - beginOfPrediction
+    try StandardOutput.write(
+      "\n" + phase(4, "predict", "\(fresh.count) new pictures of \(dataset.folder)/new", took: prediction) + "\n"
+        + indented(DemoTables.predictions(fresh)))
+    try StandardOutput.write("\n" + ending(report: outcome.report, drawing, training, prediction))
+  }
+
+  /// Where the results of the training go.
+  private var folder: String { output + "/training" }
+
+  /// What `hgnet train --data` would write, for short work on small pictures.
+  private func configuration(_ dataset: DemoDataset) throws -> Configuration {
+    // Makes the folder.
+    _ = try CheckpointFolder(path: folder)
+    var standard = FolderConfiguration(folder: dataset.folder, output: folder, model: .b0, weights: nil)
+    standard.isFromScratch = true
+    standard.augmentation = .light
+    standard.size = Size(64)
+    standard.batchSize = 32
+    standard.learningRate = 0.02
+    standard.epochs = epochs
+    standard.seed = Int(seed)
+    return try Configuration(
+      standard.written().value, path: folder + "/config.yaml", overrides: ["Global.save_safetensors=True"])
+  }
+
+  /// The new pictures with what the trained network says, as `hgnet predict` does it.
+  private func classified(_ dataset: DemoDataset, pool: ThreadPool) throws -> [DemoTables.Prediction] {
+    let paths = dataset.paths(of: .fresh)
+    let recipe = try Configuration(contentsOf: folder + "/config.yaml").recipe()
+    let results = try ["pdparams", "safetensors"].map { format in
+      let weights = try WeightsFile(contentsOf: "\(folder)/best_model.\(format)")
+      return try Classifier(weights, recipe: recipe, pool: pool).classify(contentsOf: paths).map { try $0.get() }
+    }
+    guard results[0] == results[1] else {
       throw HGNetError(
-        .internalInconsistency, "the two files of weights gave different scores for a picture; please report this")
+        .internalInconsistency, "the two files of weights gave different scores for a picture; please report this",
+        path: folder)
+    }
+    return paths.indices.map { number in
+      DemoTables.Prediction(path: paths[number], truth: DemoDataset.shape(number).rawValue, classes: results[0][number])
     }
   }
 
-  private func milliseconds(since start: ContinuousClock.Instant, _ clock: ContinuousClock, width: Int) -> String {
-    FixedPoint.text((clock.now - start).milliseconds, digits: 1, width: width)
+  private func phase(_ number: Int, _ name: String, _ text: String, took: Duration? = nil) -> String {
+    let space = String(repeating: " ", count: max(1, 10 - name.count))
+    let time = took.map { ", \(FixedPoint.text($0.milliseconds / 1000, digits: 1)) s" } ?? ""
+    return "\(number)  \(name)\(space)\(text)\(time)"
   }
 
-  private func pad(_ text: String, to width: Int, right: Bool = false) -> String {
-    let space = String(repeating: " ", count: max(0, width - text.count))
-    return right ? space + text : text + space
+  private func indented(_ text: String) -> String {
+    text.split(separator: "\n", omittingEmptySubsequences: false).map { "   \($0)" }.joined(separator: "\n")
   }
 
-  private func megabytes(of path: String) throws(HGNetError) -> String {
-    FixedPoint.text(Double(try Blob(mapping: path).count) / 1e6, digits: 1) + " MB"
-  }
+  private func ending(report: String, _ drawing: Duration, _ training: Duration, _ prediction: Duration) -> String {
+    func seconds(_ time: Duration) -> String { FixedPoint.text(time.milliseconds / 1000, digits: 1) + " s" }
+    let tool = CommandLine.arguments.first ?? "hgnet"
+    return """
+      time     \(seconds(drawing)) drawing, \(seconds(training)) training, \(seconds(prediction)) predicting
+      report   \(report): curves, confusion matrix, the worst mistakes
+      weights  \(folder)/best_model.pdparams and .safetensors, which give the same scores
 
-  /// Makes a folder and those above it.
-  private func makeFolder(_ path: String) throws(HGNetError) {
-    var made = path.hasPrefix("/") ? "/" : ""
-    for part in path.split(separator: "/") {
-      made += made.isEmpty || made.hasSuffix("/") ? String(part) : "/\(part)"
-      guard mkdir(made, 0o755) != 0 else { continue }
-      let number = errno
-      var status = stat()
-      guard stat(made, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
-        throw HGNetError(
-          .unwritableFile, "cannot make the folder; choose another with --output", path: made,
-          cause: String(cString: strerror(number)))
-      }
+      Next, with these pictures or with your own, one folder for each class:
+        \(tool) predict \(output)/pictures/new --weights \(folder)/best_model
+        \(tool) eval -c \(folder)/config.yaml -o Global.pretrained_model=\(folder)/best_model
+        \(tool) train --data MY_PICTURES --output my-run
+        \(tool) predict MY_PICTURE.jpg --weights my-run/best_model
+      """
+  }
+}
+
+/// One line for each epoch of the demonstration.
+private struct DemoProgress {
+  private var training: (loss: Double, accuracy: Double, rate: Double) = (0, 0, 0)
+  private var pictures = 0
+
+  mutating func show(_ event: Trainer.Event) {
+    switch event {
+    case .step(let step): pictures += step.pictures
+    case .epochEnded(_, let averages, _, let took):
+      func average(_ name: String) -> Double { averages.first { $0.name == name }?.value ?? 0 }
+      training = (average("loss"), average("top1"), Double(pictures) / max(took, 1e-9))
+      pictures = 0
+    case .evaluated(let epoch, let result):
+      if epoch == 1 { write("epoch    loss   right in training   right of held-out   pictures/s") }
+      let cells = [
+        "\(epoch)".padded(to: 5), FixedPoint.text(training.loss, digits: 3, width: 8),
+        FixedPoint.text(training.accuracy * 100, digits: 1, width: 18) + " %",
+        FixedPoint.text(result.decisive * 100, digits: 1, width: 18) + " %",
+        FixedPoint.text(training.rate, digits: 0, width: 13),
+      ]
+      write(cells.joined())
+    default: break
     }
   }
+
+  /// A reader that has gone away must not end the run.
+  private func write(_ line: String) { try? StandardOutput.write("   " + line) }
 }

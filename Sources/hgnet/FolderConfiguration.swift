@@ -7,6 +7,14 @@ import HGNetVision
 ///
 /// It is written as a file and then read like any other, so that what was run can be looked at, changed, and run again.
 struct FolderConfiguration {
+  /// What happens to a picture before it is trained on.
+  enum Augmentation {
+    /// Crops, flips, changes of colour and form, erased parts: for few pictures and many epochs.
+    case full
+    /// Crops and flips: for a run that is too short for more.
+    case light
+  }
+
   /// The folder: one folder per class, or `train` and `val` (or `test`) with one folder per class each.
   var folder: String
   /// Where lists, checkpoints and the report go.
@@ -25,6 +33,8 @@ struct FolderConfiguration {
   var batchSize = 32
   /// The highest learning rate; nil for the standard.
   var learningRate: Double?
+  /// What happens to a picture before it is trained on.
+  var augmentation = Augmentation.full
   /// Decides the split, the order and all chance.
   var seed = 0
 
@@ -82,6 +92,7 @@ struct FolderConfiguration {
               - CropImage: {size: \(crop)}
               - NormalizeImage: {scale: 1.0/255.0, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], order: ''}
       """
+    let training = trainingTransforms(crop: crop)
     return """
       Global:
         checkpoints: null
@@ -119,12 +130,7 @@ struct FolderConfiguration {
             image_root: \(quoted(folder))
             cls_label_path: \(quoted(base + "train_list.txt"))
             transform_ops:
-              - DecodeImage: {to_rgb: True, channel_first: False}
-              - RandCropImage: {size: \(crop), scale: [0.35, 1.0], interpolation: bicubic, backend: pil}
-              - RandFlipImage: {flip_code: 1}
-              - TimmAutoAugment: {config_str: rand-m7-mstd0.5-inc1, interpolation: bicubic, img_size: \(size.height)}
-              - NormalizeImage: {scale: 1.0/255.0, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], order: ''}
-              - RandomErasing: {EPSILON: 0.25, sl: 0.02, sh: 0.33, r1: 0.3, attempt: 10, use_log_aspect: True, mode: pixel}
+      \(training)
           sampler: {name: DistributedBatchSampler, batch_size: \(batch), drop_last: \(pictures >= 4 * batch ? "True" : "False"), shuffle: True}
         Eval:
           dataset:
@@ -147,6 +153,28 @@ struct FolderConfiguration {
         Eval:
           - TopkAcc: {topk: \(topK)}
       """
+  }
+
+  private func trainingTransforms(crop: String) -> String {
+    let first = "- DecodeImage: {to_rgb: True, channel_first: False}"
+    let flip = "- RandFlipImage: {flip_code: 1}"
+    let last =
+      "- NormalizeImage: {scale: 1.0/255.0, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], order: ''}"
+    func randomCrop(_ scale: String) -> String {
+      "- RandCropImage: {size: \(crop), scale: \(scale), interpolation: bicubic, backend: pil}"
+    }
+    let steps =
+      switch augmentation {
+      case .light: [first, randomCrop("[0.6, 1.0]"), flip, last]
+      case .full:
+        [
+          first, randomCrop("[0.35, 1.0]"), flip,
+          "- TimmAutoAugment: {config_str: rand-m7-mstd0.5-inc1, interpolation: bicubic, img_size: \(size.height)}",
+          last,
+          "- RandomErasing: {EPSILON: 0.25, sl: 0.02, sh: 0.33, r1: 0.3, attempt: 10, use_log_aspect: True, mode: pixel}",
+        ]
+      }
+    return steps.map { "        " + $0 }.joined(separator: "\n")
   }
 
   private func quoted(_ text: String) -> String {

@@ -10,13 +10,15 @@ final class TrainingLogFile {
   let path: String
   /// Whether the lines of single iterations are left to the progress bar.
   let hidesIterations: Bool
+  /// Whether lines go to standard output at all; warnings and errors always do.
+  let isEchoed: Bool
   private let handle: FileHandle
   private var hasFailed = false
 
   /// Opens the file to append to it.
   ///
   /// - Throws: `HGNetError.Code.unwritableFile`.
-  init(path: String, hidesIterations: Bool) throws(HGNetError) {
+  init(path: String, hidesIterations: Bool, isEchoed: Bool = true) throws(HGNetError) {
     let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else {
       throw HGNetError(
@@ -25,6 +27,7 @@ final class TrainingLogFile {
     }
     self.path = path
     self.hidesIterations = hidesIterations
+    self.isEchoed = isEchoed
     handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
   }
 
@@ -39,6 +42,7 @@ final class TrainingLogFile {
       }
       hasFailed = true
     }
+    if !isEchoed, level == .info { return }
     if hidesIterations, message.contains("][Iter: ") { return }
     // A reader that has gone away must not end the run either.
     try? StandardOutput.write(line)

@@ -68,11 +68,15 @@ struct TrainingRun {
   }
 
   /// Trains, evaluates, saves and reports.
-  func run() async throws -> Outcome {
+  ///
+  /// - Parameters:
+  ///   - echoesLog: whether the lines of the log are also written to standard output.
+  ///   - observe: receives every event; standard output and standard error are free for its lines.
+  func run(echoesLog: Bool = true, observe: (Trainer.Event) -> Void = { _ in }) async throws -> Outcome {
     let folder = try CheckpointFolder(
       path: settings.outputFolder, saveInterval: settings.saveInterval, writesSafetensors: settings.savesSafetensors)
     let path = folder.path
-    let log = try TrainingLogFile(path: "\(path)/train.log", hidesIterations: isTerminal)
+    let log = try TrainingLogFile(path: "\(path)/train.log", hidesIterations: isTerminal, isEchoed: echoesLog)
     for line in configuration.root.lines() { log.write(line) }
     log.write("train with hgnet \(Tool.configuration.version) and device cpu, threads: \(pool.count)")
     try write(configuration.root.yaml, to: "\(path)/config.yaml")
@@ -110,6 +114,11 @@ struct TrainingRun {
             log.write(text, level: .warning)
           }
         }
+        switch event {
+        case .evaluated, .epochEnded, .averageEvaluated: bar.clear()
+        default: break
+        }
+        observe(event)
         bar.show(event)
         curves?.add(event)
       }
