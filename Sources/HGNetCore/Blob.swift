@@ -18,8 +18,15 @@ public final class Blob: Sendable {
   /// The number of bytes.
   public let count: Int
   private let isMapped: Bool
+  /// What the bytes are made of each time they are read, where they are not kept.
+  private let derivation: Derivation?
   /// The file that the bytes come from, if any.
   public let path: String?
+
+  private struct Derivation: Sendable {
+    let source: BlobSlice
+    let decode: @Sendable (UnsafeRawBufferPointer, UnsafeMutableRawBufferPointer) -> Void
+  }
 
   /// Maps a whole file read-only.
   ///
@@ -37,6 +44,7 @@ public final class Blob: Sendable {
       throw HGNetError(.unreadableFile, "expected a file, found \(found)", path: path)
     }
     self.path = path
+    derivation = nil
     count = Int(status.st_size)
     if count == 0 {
       base = UnsafeRawPointer(UnsafeMutableRawPointer.allocate(byteCount: 1, alignment: 64))
@@ -61,7 +69,27 @@ public final class Blob: Sendable {
     self.count = count
     self.path = path
     isMapped = false
+    derivation = nil
     try body(UnsafeMutableRawBufferPointer(start: memory, count: count))
+  }
+
+  /// Takes no memory: the bytes are made of others each time they are read, as text that stands for binary data needs it.
+  ///
+  /// Cost: every access decodes everything.
+  ///
+  /// - Parameters:
+  ///   - count: the number of bytes that `decode` fills; it must fill all of them.
+  ///   - source: what they are made of.
+  ///   - decode: makes them, the same each time.
+  public init(
+    count: Int, madeOf source: BlobSlice,
+    by decode: @escaping @Sendable (_ source: UnsafeRawBufferPointer, _ target: UnsafeMutableRawBufferPointer) -> Void
+  ) {
+    base = UnsafeRawPointer(UnsafeMutableRawPointer.allocate(byteCount: 1, alignment: 64))
+    self.count = count
+    path = source.blob.path
+    isMapped = false
+    derivation = Derivation(source: source, decode: decode)
   }
 
   /// Copies bytes.
@@ -81,17 +109,22 @@ public final class Blob: Sendable {
   public func withUnsafeBytes<Result, Failure: Error>(
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    try body(UnsafeRawBufferPointer(start: base, count: count))
+    guard let derivation else { return try body(UnsafeRawBufferPointer(start: base, count: count)) }
+    let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64)
+    defer { memory.deallocate() }
+    derivation.source.withUnsafeBytes { derivation.decode($0, memory) }
+    return try body(UnsafeRawBufferPointer(memory))
   }
 
   /// The byte at an offset, `0 ..< count`; traps outside.
   public subscript(offset: Int) -> UInt8 {
     precondition(offset >= 0 && offset < count, "byte \(offset) outside a blob of \(count)")
-    return base.load(fromByteOffset: offset, as: UInt8.self)
+    return withUnsafeBytes { $0[offset] }
   }
 
   /// Tells the system that the whole pages inside a range will not be needed soon; they stay readable.
   public func discard(_ range: Range<Int>) {
+    if let source = derivation?.source { return source.blob.discard(source.range) }
     guard isMapped else { return }
     let page = Int(sysconf(Int32(_SC_PAGESIZE)))
     let first = (range.lowerBound + page - 1) / page * page

@@ -248,34 +248,53 @@ extension PickleMachine {
     }
     try budget.spend(range.count)
     let source = UnsafeRawBufferPointer(rebasing: bytes[range])
-    var count = 0
-    for byte in source where byte & 0xC0 != 0x80 { count += 1 }
-    if count == range.count, !source.contains(where: { $0 >= 0x80 }) { return try BlobSlice(blob, range: range) }
-    var isValid = false
-    let decoded = Blob(count: count, path: blob.path) { target in
-      // Without branches on the data, which looks random to a processor.
-      var position = 0
-      var filled = 0
-      var fault: UInt8 = 0
-      while filled < count, position + 1 < source.count {
-        let byte = source[position]
-        let next = source[position + 1]
-        let isPair = byte >> 7
-        let mask = 0 &- isPair
-        target[filled] = byte & ~mask | (byte << 6 | next & 0x3F) & mask
-        fault |= mask & ((byte & 0xFE ^ 0xC2) | (next & 0xC0 ^ 0x80))
-        position += 1 + Int(isPair)
-        filled += 1
-      }
-      if filled < count, position + 1 == source.count {
-        target[filled] = source[position]
-        fault |= source[position] & 0x80
-        position += 1
-        filled += 1
-      }
-      isValid = fault == 0 && filled == count && position == source.count
+    guard let count = LatinText.byteCount(of: source) else {
+      throw failure("expected a text of characters below 256 in place of a byte string")
     }
-    guard isValid else { throw failure("expected a text of characters below 256 in place of a byte string") }
-    return BlobSlice(decoded)
+    let text = try BlobSlice(blob, range: range)
+    if count == range.count { return text }
+    // Tensors are long, and decoding all of them at once would hold the weights a second time.
+    guard count > LatinText.longestThatIsKept else {
+      return BlobSlice(Blob(count: count, path: blob.path) { LatinText.decode(source, into: $0) })
+    }
+    blob.discard(range)
+    return BlobSlice(Blob(count: count, madeOf: text, by: LatinText.decode))
+  }
+}
+
+/// UTF-8 text whose code points, all below 256, stand for bytes.
+private enum LatinText {
+  static let longestThatIsKept = 1 << 16
+
+  /// The number of bytes that a text stands for; nil when it is not UTF-8 or a code point is too large.
+  static func byteCount(of source: UnsafeRawBufferPointer) -> Int? {
+    // Without branches on the data, which looks random to a processor: what begins a pair must be followed by what ends
+    // one, and the other way round.
+    var fault: UInt8 = 0
+    var pairs = 0
+    var previous: UInt8 = 0
+    for byte in source {
+      let begins: UInt8 = byte & 0xFE == 0xC2 ? 1 : 0
+      let ends: UInt8 = byte & 0xC0 == 0x80 ? 1 : 0
+      fault |= (ends ^ previous) | (byte >> 7 ^ begins ^ ends)
+      pairs &+= Int(begins)
+      previous = begins
+    }
+    return fault | previous == 0 ? source.count - pairs : nil
+  }
+
+  /// Writes the bytes of a text that `byteCount` has accepted.
+  @Sendable static func decode(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer) {
+    var position = 0
+    var filled = 0
+    while filled < target.count, position + 1 < source.count {
+      let byte = source[position]
+      let isPair = byte >> 7
+      let mask = 0 &- isPair
+      target[filled] = byte & ~mask | (byte << 6 | source[position + 1] & 0x3F) & mask
+      position += 1 + Int(isPair)
+      filled += 1
+    }
+    if filled < target.count, position < source.count { target[filled] = source[position] }
   }
 }

@@ -21,6 +21,19 @@ import Testing
     #expect(error.code == .unreadableFile)
   }
 
+  @Test func aBlobMadeOfAnotherHasItsBytesEachTime() throws {
+    let source = Blob((0..<200).map { UInt8($0) })
+    let half = Blob(count: 50, madeOf: try BlobSlice(source, range: 100..<200)) { source, target in
+      for index in 0..<target.count { target[index] = source[2 * index] }
+    }
+    for _ in 0..<2 {
+      #expect(half.withUnsafeBytes { $0.map { Int($0) } } == (0..<50).map { 100 + 2 * $0 })
+      half.discard(0..<50)
+    }
+    #expect(half[7] == 114)
+    #expect(try BlobSlice(half, range: 3..<5).withUnsafeBytes { Array($0) } == [106, 108])
+  }
+
   @Test func aDeviceIsWrittenToAndNotReplaced() throws {
     var output = try FileOutput(path: "/dev/null")
     try output.write("text")

@@ -84,11 +84,16 @@ import Testing
   }
 
   @Test("Every byte survives the text form of protocol 2, and damaged text is an error") func latinText() throws {
+    func length(_ count: Int) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: count >> (8 * $0)) } }
     func encoded(_ text: [UInt8]) -> [UInt8] {
-      Array("c_codecs\nencode\n".utf8) + [0x58, UInt8(text.count), 0, 0, 0] + text + [0x58, 6, 0, 0, 0]
+      Array("c_codecs\nencode\n".utf8) + [0x58] + length(text.count) + text + [0x58, 6, 0, 0, 0]
         + Array("latin1".utf8) + [0x86, 0x52, 0x2E]
     }
-    for bytes: [UInt8] in [[], [0x41], [0xFF], [0x80, 0x41], [0x41, 0x80], [0xC3, 0xBF, 0x7F, 0xC0]] {
+    // Long texts are decoded when they are read.
+    let long = (0..<100_003).map { UInt8(truncatingIfNeeded: $0 &* 0x9E37_79B9 >> 11) }
+    for bytes: [UInt8] in [
+      [], [0x41], [0xFF], [0x80, 0x41], [0x41, 0x80], [0xC3, 0xBF, 0x7F, 0xC0], long, long + [7],
+    ] {
       let text = String(String.UnicodeScalarView(bytes.map { Unicode.Scalar($0) }))
       guard case .bytes(let slice) = try read(encoded(Array(text.utf8))) else {
         Issue.record("not a byte string")
@@ -97,7 +102,8 @@ import Testing
       #expect(slice.withUnsafeBytes { Array($0) } == bytes)
     }
     for text: [UInt8] in [
-      [0x80], [0xC2], [0xC2, 0x41], [0xC4, 0x80], [0x41, 0xFF], [0xE2, 0x82, 0xAC], [0x80, 0x80],
+      [0x80], [0xC2], [0xC2, 0x41], [0xC4, 0x80], [0x41, 0xFF], [0xE2, 0x82, 0xAC], [0x80, 0x80], [0xC2, 0xC2, 0x80],
+      [0xC2, 0x80, 0x80],
     ] {
       #expect(PickleFixtures.error { _ = try read(encoded(text)) }?.code == .malformedData, "\(text)")
     }
