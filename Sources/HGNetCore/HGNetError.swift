@@ -103,6 +103,24 @@ public struct HGNetError: Error, Sendable, CustomStringConvertible {
     if let layer = context.layer { text += "\(layer): " }
     text += message
     if let cause { text += " (\(cause))" }
-    return text
+    return text.unicodeScalars.contains(where: HGNetError.isHarmful) ? HGNetError.escaped(text) : text
+  }
+
+  /// Whether a character from a damaged file or a name would break the line or speak to the terminal.
+  private static func isHarmful(_ character: Unicode.Scalar) -> Bool {
+    switch character.value {
+    case 0..<0x20, 0x7F..<0xA0, 0x2028, 0x2029: true
+    // What turns the direction of writing.
+    case 0x200E, 0x200F, 0x202A...0x202E, 0x2066...0x2069: true
+    default: false
+    }
+  }
+
+  private static func escaped(_ text: String) -> String {
+    var line = ""
+    for character in text.unicodeScalars {
+      line += isHarmful(character) ? character.escaped(asASCII: true) : String(Character(character))
+    }
+    return line
   }
 }
