@@ -117,8 +117,12 @@ extension Configuration {
       throw HGNetError(
         .invalidConfiguration, "expected standard deviations other than 0", path: path, key: "\(key).std")
     }
+    let scale = Float(try number("\(key).scale") ?? 1.0 / 255)
+    guard scale.isFinite else {
+      throw wrong("\(key).scale", expected: "a number that float32 can hold", found: self["\(key).scale"] ?? .null)
+    }
     return .normalize(
-      scale: Float(try number("\(key).scale") ?? 1.0 / 255), mean: try three("mean", Recipe.imageNetMean),
+      scale: scale, mean: try three("mean", Recipe.imageNetMean),
       standardDeviation: standardDeviation)
   }
 

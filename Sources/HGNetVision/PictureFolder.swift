@@ -63,9 +63,13 @@ public enum PictureFolder {
       if error.code == .fileNotFound { throw HGNetError(.fileNotFound, "not found infer list \(list); check the path") }
       throw error
     }
-    guard let text = blob.withUnsafeBytes({ String(validating: $0, as: UTF8.self) }) else {
-      throw HGNetError(.malformedData, "expected a list of files as UTF-8 text, found other bytes", path: list)
+    guard var text = blob.withUnsafeBytes({ String(validating: $0, as: UTF8.self) }) else {
+      throw HGNetError(
+        .malformedData, "expected a list of files as UTF-8 text, found other bytes; convert the file to UTF-8",
+        path: list)
     }
+    // Some editors begin a file with a byte order mark.
+    if text.unicodeScalars.first == "\u{FEFF}" { text.unicodeScalars.removeFirst() }
     let names = text.split(whereSeparator: \.isNewline).compactMap { $0.split(whereSeparator: \.isWhitespace).first }
     guard !names.isEmpty else {
       throw HGNetError(.noInput, "not found any img file in \(list): expected one file name a line, found none")

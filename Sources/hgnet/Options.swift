@@ -4,6 +4,14 @@ import HGNetConfiguration
 import HGNetCore
 import HGNetModels
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// `-c FILE -o KEY=VALUE …`, as in PaddleClas.
 struct ConfigurationOptions: ParsableArguments {
   @Option(
@@ -65,6 +73,10 @@ struct ThreadOptions: ParsableArguments {
   ///
   /// - Parameter standard: how many are wanted where the command line says nothing.
   func pool(standard: Int? = nil) -> ThreadPool {
+    if let text = getenv("HGNET_NUM_THREADS").map({ String(cString: $0) }), !text.isEmpty, (Int(text) ?? 0) < 1 {
+      StandardError.write(
+        "hgnet: warning: HGNET_NUM_THREADS: expected a whole number of at least 1, found \"\(text)\"; it is ignored")
+    }
     let allowed = ProcessorCount.current()
     if let threads, threads > allowed.count {
       StandardError.write("hgnet: --threads \(threads): \(allowed.count) at most here (\(allowed.reason))")

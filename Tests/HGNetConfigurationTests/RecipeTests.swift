@@ -84,6 +84,7 @@ struct RecipeTests {
         "Infer.transforms.0.ResizeImage.interpolation"
       ),
       ("[{DecodeImage: {to_rgb: False}}]", .unsupported, "Infer.transforms.0.DecodeImage.to_rgb"),
+      ("[{NormalizeImage: {scale: 1.0e999}}]", .invalidConfiguration, "Infer.transforms.0.NormalizeImage.scale"),
       ("[{NormalizeImage: {mean: [1, 2]}}]", .invalidConfiguration, "Infer.transforms.0.NormalizeImage.mean"),
       ("[{NormalizeImage: {std: [1, 0, 1]}}]", .invalidConfiguration, "Infer.transforms.0.NormalizeImage.std"),
       ("[{CropImage: }]", .invalidConfiguration, "Infer.transforms.0.CropImage.size"),

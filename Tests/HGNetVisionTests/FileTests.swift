@@ -51,7 +51,7 @@ struct FileTests {
   @Test("A list gives the first field of each line, joined to the folder and sorted")
   func list() throws {
     let folder = try TemporaryFolder()
-    let list = try folder.write("list.txt", Array("b.jpg 3\r\n\n  a/c.png\t1 x\n/d.bmp 0".utf8))
+    let list = try folder.write("list.txt", Array("\u{FEFF}b.jpg 3\r\n\n  a/c.png\t1 x\n/d.bmp 0".utf8))
     #expect(
       try PictureFolder.pictures(listedIn: list, under: "pictures")
         == ["/d.bmp", "pictures/a/c.png", "pictures/b.jpg"])
