@@ -130,7 +130,8 @@ import Testing
       zip(reference.logits(pictures, parameters: parameters), direction).reduce(0) { $0 + $1.0 * $1.1 }
     }
     var random = TestRandom(seed: 73)
-    for (at, declaration) in parameters.declarations.enumerated() where declaration.role.isLearned {
+    for (at, declaration) in parameters.declarations.enumerated()
+    where declaration.role.isLearned && !parameters.isFrozen[at] {
       let gradient = parameters.withGradient(at) { $0.map { Double($0) } }
       let size = (gradient.reduce(0) { $0 + $1 * $1 } / Double(gradient.count)).squareRoot()
       let way = gradient.map { $0 * Double(0.5 + random.uniform()) + max(size, 1e-6) * Double(random.normal()) }
