@@ -24,7 +24,8 @@ struct RunTimes {
     [
       ("minimum_milliseconds", .number(minimum)), ("mean_milliseconds", .number(mean)),
       ("median_milliseconds", .number(median)), ("percentile_90_milliseconds", .number(percentile(0.9))),
-      ("percentile_95_milliseconds", .number(percentile(0.95))), ("percentile_99_milliseconds", .number(percentile(0.99))),
+      ("percentile_95_milliseconds", .number(percentile(0.95))),
+      ("percentile_99_milliseconds", .number(percentile(0.99))),
       ("maximum_milliseconds", .number(maximum)),
     ]
   }
