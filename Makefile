@@ -17,7 +17,7 @@ bootstrap: ## Install the system libraries that are missing.
 build: bootstrap ## Build the tool: .build/release/hgnet.
 	$(SWIFT) build -c release --product hgnet
 
-demo: build ## Draw pictures, write a model, classify; needs no network once it is built.
+demo: build ## Draw pictures, train on them, classify new ones; needs no network once it is built.
 	.build/release/hgnet demo --output .build/demo
 
 test: bootstrap ## Run all tests.

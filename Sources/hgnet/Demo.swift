@@ -18,10 +18,10 @@ struct Demo: AsyncParsableCommand {
       """)
 
   @Option(help: ArgumentHelp("How many pictures to train on; a quarter more is drawn to measure with.", valueName: "n"))
-  var pictures = 2400
+  var pictures = 4000
 
   @Option(help: ArgumentHelp("How often each picture is seen.", valueName: "n"))
-  var epochs = 20
+  var epochs = 10
 
   @Option(name: [.short, .customLong("output")], help: ArgumentHelp("The folder for all files.", valueName: "folder"))
   var output = "hgnet-demo"
@@ -96,8 +96,8 @@ struct Demo: AsyncParsableCommand {
     standard.isFromScratch = true
     standard.augmentation = .light
     standard.size = Size(64)
-    standard.batchSize = 32
-    standard.learningRate = 0.02
+    standard.batchSize = 16
+    standard.learningRate = 0.03
     standard.epochs = epochs
     standard.seed = Int(seed)
     return try Configuration(

@@ -58,15 +58,15 @@ struct DemoPicture {
     let other = base + (DemoColor.random(&random, light: dark) - base) * random.uniform(from: 0.1, to: 0.75)
     ground = DemoPicture.texture(base, other, &random)
     paint = DemoPicture.paint(on: ground, &random)
-    radius = random.uniform(from: 0.28, to: 0.42)
+    radius = random.uniform(from: 0.32, to: 0.44)
     // The shape may touch the border, but its middle does not come near it.
-    let room = 0.45 - radius * 0.9
+    let room = 0.5 - radius
     let middle = SIMD2(random.uniform(from: -room, to: room), random.uniform(from: -room, to: room)) + 0.5
     center = middle
     turn = DemoPicture.tilt(&random)
     let ratio = random.uniform(from: 0.85, to: 1.18)
     stretch = SIMD2(ratio, 1 / ratio)
-    wobble = random.uniform(from: 0, to: 0.1)
+    wobble = random.uniform(from: 0, to: 0.08)
     shadow = (
       random.uniform(from: 0, to: 0.5),
       SIMD2(random.uniform(from: -0.05, to: 0.05), random.uniform(from: 0.01, to: 0.06))
@@ -79,23 +79,23 @@ struct DemoPicture {
     }
     var covers: [Patch] = []
     let radius = radius
-    if random.uniform() < 0.45 {
+    if random.uniform() < 0.35 {
       let normal = DemoPicture.direction(&random)
       covers.append(
         Patch(
           center: middle + normal * random.uniform(from: -0.7, to: 0.7) * radius, color: .random(&random),
-          extent: random.uniform(from: 0.08, to: 0.19) * radius, normal: normal))
+          extent: random.uniform(from: 0.07, to: 0.15) * radius, normal: normal))
     }
-    if random.uniform() < 0.4 {
+    if random.uniform() < 0.3 {
       covers.append(
         Patch(
           center: middle + DemoPicture.direction(&random) * random.uniform(from: 0.8, to: 1.1) * radius,
-          color: .random(&random), extent: random.uniform(from: 0.25, to: 0.45) * radius))
+          color: .random(&random), extent: random.uniform(from: 0.2, to: 0.4) * radius))
     }
     self.covers = covers
     light = DemoPicture.direction(&random) * random.uniform(from: 0, to: 0.5)
     exposure = random.uniform(from: 0.75, to: 1.15)
-    grain = random.uniform(from: 0.01, to: 0.12)
+    grain = random.uniform(from: 0.01, to: 0.1)
   }
 
   /// Paints it.
@@ -150,9 +150,9 @@ struct DemoPicture {
     return shape.distance(at: local) * radius
   }
 
-  /// The cosine and sine of a turn of at most an eighth to either side.
+  /// The cosine and sine of a turn of at most thirty degrees to either side.
   private static func tilt(_ random: inout RandomGenerator) -> SIMD2<Float> {
-    let vector = SIMD2(1, random.uniform(from: -1, to: 1))
+    let vector = SIMD2(1, random.uniform(from: -0.577, to: 0.577))
     return vector / length(vector)
   }
 

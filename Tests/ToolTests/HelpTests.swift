@@ -7,7 +7,7 @@ struct HelpTests {
 
   @Test(
     "The help is what people have read before",
-    arguments: ["", "predict", "infer", "run", "preprocess", "summary", "bench", "dataset", "train", "eval"])
+    arguments: ["", "predict", "infer", "run", "preprocess", "summary", "bench", "dataset", "train", "eval", "demo"])
   func snapshot(command: String) throws {
     let run = try ToolRun(command.isEmpty ? ["--help"] : [command, "--help"], environment: ["COLUMNS": "100"])
     #expect(run.status == 0)
@@ -21,7 +21,8 @@ struct HelpTests {
   @Test(
     "Wrong usage",
     arguments: [
-      ["nonsense"], ["predict"], ["run"], ["bench", "b0", "--batch", "0"], ["bench", "b0", "--input-size", "0x5"],
+      ["nonsense"], ["demo", "--pictures", "3"], ["predict"], ["run"], ["bench", "b0", "--batch", "0"],
+      ["bench", "b0", "--input-size", "0x5"],
       ["bench", "b0", "--training", "--warmup", "10000001"],
       ["predict", "x.jpg", "--top-k", "0"],
     ])
