@@ -283,13 +283,15 @@ def rate_case(report, arguments):
 
 
 def curve_case(report, arguments, model, side, batch, seed):
+    if arguments.case and arguments.case not in model:
+        return
     """Losses of 20 steps on the same batches."""
     from reference_training import Training
 
     title = f"{model} curve"
     folder = os.path.join(arguments.folder, title.replace(" ", "-"))
     epochs, steps = 5, 4
-    lr = {"name": "Cosine", "learning_rate": 0.005, "warmup_epoch": 1}
+    lr = {"name": "Cosine", "learning_rate": 0.001, "warmup_epoch": 1}
     settings = runs.configuration(
         model, side, batch, folder, {"Global": {"epochs": epochs}, "Optimizer": {"lr": None}})
     settings["Optimizer"]["lr"] = lr
