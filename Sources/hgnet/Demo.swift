@@ -17,11 +17,11 @@ struct Demo: AsyncParsableCommand {
       tried on it.
       """)
 
-  @Option(help: ArgumentHelp("How many pictures to train on; a quarter more is drawn to measure with.", valueName: "n"))
-  var pictures = 4000
+  @Option(help: ArgumentHelp("How many pictures to train on; a sixth more is drawn to measure with.", valueName: "n"))
+  var pictures = 6000
 
   @Option(help: ArgumentHelp("How often each picture is seen.", valueName: "n"))
-  var epochs = 10
+  var epochs = 8
 
   @Option(name: [.short, .customLong("output")], help: ArgumentHelp("The folder for all files.", valueName: "folder"))
   var output = "hgnet-demo"
@@ -47,7 +47,7 @@ struct Demo: AsyncParsableCommand {
 
     let dataset = DemoDataset(
       folder: output + "/pictures", seed: UInt64(seed),
-      counts: [.training: pictures, .evaluation: max(pictures / 4, 10), .fresh: 12])
+      counts: [.training: pictures, .evaluation: max(pictures / 6, 10), .fresh: 12])
     let beginOfDrawing = clock.now
     try dataset.write(pool: pool)
     let drawing = clock.now - beginOfDrawing

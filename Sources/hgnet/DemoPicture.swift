@@ -53,7 +53,7 @@ struct DemoPicture {
     self.shape = shape
     self.side = side
     noise = DemoNoise(&random)
-    let dark: ClosedRange<Float> = 0.2...0.65
+    let dark: ClosedRange<Float> = 0.15...0.6
     let base = DemoColor.random(&random, light: dark)
     let other = base + (DemoColor.random(&random, light: dark) - base) * random.uniform(from: 0.1, to: 0.75)
     ground = DemoPicture.texture(base, other, &random)
@@ -71,15 +71,15 @@ struct DemoPicture {
       random.uniform(from: 0, to: 0.5),
       SIMD2(random.uniform(from: -0.05, to: 0.05), random.uniform(from: 0.01, to: 0.06))
     )
-    crumbs = (0..<Int(random.uniform(from: 0, to: 5))).map { _ in
+    crumbs = (0..<Int(random.uniform(from: 0, to: 4))).map { _ in
       Patch(
         center: SIMD2(random.uniform(), random.uniform()), color: .random(&random),
         extent: random.uniform(from: 0.008, to: 0.05),
-        normal: random.uniform() < 0.3 ? DemoPicture.direction(&random) : nil)
+        normal: random.uniform() < 0.2 ? DemoPicture.direction(&random) : nil)
     }
     var covers: [Patch] = []
     let radius = radius
-    if random.uniform() < 0.35 {
+    if random.uniform() < 0.25 {
       let normal = DemoPicture.direction(&random)
       covers.append(
         Patch(
@@ -178,7 +178,7 @@ struct DemoPicture {
   private static func paint(on ground: DemoTexture, _ random: inout RandomGenerator) -> DemoTexture {
     let dark = max(ground.first.luminance, ground.second.luminance)
     var best = DemoColor.zero
-    for _ in 0..<16 where best.luminance < dark + 0.22 {
+    for _ in 0..<16 where best.luminance < dark + 0.26 {
       let color = DemoColor.random(&random, light: 0.6...1)
       if color.luminance > best.luminance { best = color }
     }

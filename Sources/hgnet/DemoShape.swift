@@ -13,7 +13,11 @@ enum DemoShape: String, CaseIterable, Sendable {
     case .flower:
       DemoShape.fifths.reduce(length(place) - 0.4) { min($0, length(place - $1 * 0.58) - 0.38) }
     case .heart: heartDistance(at: SIMD2(abs(place.x), place.y))
-    case .arrow, .cross, .square, .star, .triangle: polygonDistance(at: place)
+    case .arrow: polygonDistance(at: place, corners: DemoShape.arrowCorners)
+    case .cross: polygonDistance(at: place, corners: DemoShape.crossCorners)
+    case .square: polygonDistance(at: place, corners: DemoShape.squareCorners)
+    case .star: polygonDistance(at: place, corners: DemoShape.starCorners)
+    case .triangle: polygonDistance(at: place, corners: DemoShape.triangleCorners)
     }
   }
 
@@ -28,8 +32,7 @@ enum DemoShape: String, CaseIterable, Sendable {
   }
 
   /// The distance from the nearest edge; inside is where a ray crosses an odd number of them.
-  private func polygonDistance(at place: SIMD2<Float>) -> Float {
-    let corners = DemoShape.corners[self] ?? []
+  private func polygonDistance(at place: SIMD2<Float>, corners: [SIMD2<Float>]) -> Float {
     var nearest = Float.infinity
     var isInside = false
     var start = corners.last ?? .zero
@@ -37,11 +40,12 @@ enum DemoShape: String, CaseIterable, Sendable {
       let edge = end - start
       let offset = place - start
       let along = min(max((offset * edge).sum() / (edge * edge).sum(), 0), 1)
-      nearest = min(nearest, length(offset - edge * along))
+      let gap = offset - edge * along
+      nearest = min(nearest, (gap * gap).sum())
       if (start.y > place.y) != (end.y > place.y), offset.x < edge.x * offset.y / edge.y { isInside.toggle() }
       start = end
     }
-    return isInside ? -nearest : nearest
+    return isInside ? -nearest.squareRoot() : nearest.squareRoot()
   }
 
   /// Five directions, evenly spread from the top: constants, so that every machine draws the same.
@@ -50,19 +54,21 @@ enum DemoShape: String, CaseIterable, Sendable {
     SIMD2(-0.951_056_5, -0.309_017),
   ]
 
-  private static let corners: [DemoShape: [SIMD2<Float>]] = [
-    .arrow: [
-      SIMD2(0, -1), SIMD2(0.74, -0.18), SIMD2(0.28, -0.18), SIMD2(0.28, 0.92), SIMD2(-0.28, 0.92), SIMD2(-0.28, -0.18),
-      SIMD2(-0.74, -0.18),
-    ],
-    .cross: [
-      SIMD2(-0.3, -0.92), SIMD2(0.3, -0.92), SIMD2(0.3, -0.3), SIMD2(0.92, -0.3), SIMD2(0.92, 0.3), SIMD2(0.3, 0.3),
-      SIMD2(0.3, 0.92), SIMD2(-0.3, 0.92), SIMD2(-0.3, 0.3), SIMD2(-0.92, 0.3), SIMD2(-0.92, -0.3), SIMD2(-0.3, -0.3),
-    ],
-    .square: [SIMD2(-0.76, -0.76), SIMD2(0.76, -0.76), SIMD2(0.76, 0.76), SIMD2(-0.76, 0.76)],
-    .star: fifths.indices.flatMap { [fifths[$0] * 1.05, fifths[($0 + 3) % 5] * -0.44] },
-    .triangle: [SIMD2(0, -1.08), SIMD2(0.935, 0.54), SIMD2(-0.935, 0.54)],
+  private static let arrowCorners: [SIMD2<Float>] = [
+    SIMD2(0, -1), SIMD2(0.74, -0.18), SIMD2(0.28, -0.18), SIMD2(0.28, 0.92), SIMD2(-0.28, 0.92), SIMD2(-0.28, -0.18),
+    SIMD2(-0.74, -0.18),
   ]
+  private static let crossCorners: [SIMD2<Float>] = [
+    SIMD2(-0.3, -0.92), SIMD2(0.3, -0.92), SIMD2(0.3, -0.3), SIMD2(0.92, -0.3), SIMD2(0.92, 0.3), SIMD2(0.3, 0.3),
+    SIMD2(0.3, 0.92), SIMD2(-0.3, 0.92), SIMD2(-0.3, 0.3), SIMD2(-0.92, 0.3), SIMD2(-0.92, -0.3), SIMD2(-0.3, -0.3),
+  ]
+  private static let squareCorners: [SIMD2<Float>] = [
+    SIMD2(-0.76, -0.76), SIMD2(0.76, -0.76), SIMD2(0.76, 0.76), SIMD2(-0.76, 0.76),
+  ]
+  private static let starCorners: [SIMD2<Float>] = fifths.indices.flatMap {
+    [fifths[$0] * 1.05, fifths[($0 + 3) % 5] * -0.44]
+  }
+  private static let triangleCorners: [SIMD2<Float>] = [SIMD2(0, -1.08), SIMD2(0.935, 0.54), SIMD2(-0.935, 0.54)]
 }
 
 /// The length of a vector.

@@ -165,7 +165,7 @@ struct FolderConfiguration {
     }
     let steps =
       switch augmentation {
-      case .light: [first, randomCrop("[0.75, 1.0], ratio: [0.85, 1.18]"), flip, last]
+      case .light: [first, randomCrop("[0.85, 1.0], ratio: [0.9, 1.11]"), flip, last]
       case .full:
         [
           first, randomCrop("[0.35, 1.0]"), flip,
