@@ -38,7 +38,7 @@ struct DemoDataset {
       guard failure.withLock({ $0 == nil }) else { return }
       let (part, number) = pictures[index]
       do throws(HGNetError) {
-        try image(part, number).write(to: path(part, number), as: .jpeg(quality: 90))
+        try write(image(part, number), to: path(part, number))
       } catch {
         failure.withLock { $0 = $0 ?? error }
       }
@@ -62,6 +62,17 @@ struct DemoDataset {
   private func image(_ part: Part, _ number: Int) throws(HGNetError) -> Image {
     var random = RandomGenerator(seed: seed, stream: "\(part.rawValue) \(number)")
     return try DemoPicture(of: DemoDataset.shape(number), side: DemoDataset.side, random: &random).image()
+  }
+
+  /// Writes a file in place: thousands of files that can be drawn again need not wait for the disk one by one.
+  private func write(_ image: Image, to path: String) throws(HGNetError) {
+    let bytes = try image.encoded(as: .jpeg(quality: 90))
+    do {
+      try Data(bytes).write(to: URL(fileURLWithPath: path))
+    } catch {
+      throw HGNetError(
+        .unwritableFile, "cannot write the picture; choose another folder with --output", path: path, cause: "\(error)")
+    }
   }
 
   /// Makes the folders of a part and removes the pictures that are not drawn this time.
