@@ -17,10 +17,10 @@ enum PickleFixtures {
 
   static func bytes(_ blob: Blob) -> [UInt8] { blob.withUnsafeBytes { Array($0) } }
 
-  /// A path in the folder for temporary files.
+  /// A path in the folder for temporary files that no other test uses.
   static func temporaryPath(_ name: String) -> String {
     let folder = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-    return "\(folder)/hgnet-\(getpid())-\(name)"
+    return "\(folder)/hgnet-\(getpid())-\(UInt64.random(in: 0...UInt64.max))-\(name)"
   }
 
   /// Removes a temporary file.
