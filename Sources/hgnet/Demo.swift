@@ -58,7 +58,9 @@ struct Demo: AsyncParsableCommand {
     let run = try TrainingRun(configuration(dataset), pool: pool)
     let model = run.settings.model
     try StandardOutput.write(
-      phase(2, "train", "\(model) from random weights, \(epochs) times over \(Grouped.text(pictures)) pictures"))
+      phase(
+        2, "train",
+        "\(model) from random weights, \(epochs) epoch\(epochs == 1 ? "" : "s") of \(Grouped.text(pictures)) pictures"))
     var progress = DemoProgress()
     let outcome = try await run.run(echoesLog: false) { progress.show($0) }
     if outcome.training.wasStopped {
