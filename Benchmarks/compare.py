@@ -1,7 +1,6 @@
 """Measures hgnet beside ONNX Runtime in interleaved rounds; called by Benchmarks/compare."""
 
 import argparse
-import csv
 import json
 import os
 import pathlib
@@ -13,7 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from machine import ROOT, commit, core_count, cpu_name, results_path, run, today
+from machine import ROOT, commit, core_count, cpu_name, run, today, write_rows
 from network import MODELS, Network, write_safetensors
 
 WORKER = pathlib.Path(__file__).resolve().parent / "onnxruntime_worker.py"
@@ -159,14 +158,7 @@ def main():
                         "ratio_by_round": f"{by_round:.3f}"})
     print("\nratio: ONNX Runtime / hgnet, of the minima, of the medians, and the median over rounds of the ratio "
           "within a round")
-    if options.output != "-":
-        path = pathlib.Path(options.output or results_path())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        print(f"written to {os.path.relpath(path)}")
+    write_rows(rows, options.output)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What every benchmark says about the machine and the revision, and how it calls other programs."""
 
+import csv
 import datetime
 import os
 import pathlib
@@ -48,3 +49,16 @@ def run(command, environment=None):
     if result.returncode != 0:
         sys.exit(f"compare: {' '.join(map(str, command[:3]))} … failed ({result.returncode}):\n{result.stderr}")
     return result.stdout
+
+
+def write_rows(rows, output, prefix=""):
+    """Writes rows as CSV to a path, to the standard one without, nowhere for "-"."""
+    if output == "-" or not rows:
+        return
+    path = pathlib.Path(output or results_path(prefix))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    print(f"written to {os.path.relpath(path)}")

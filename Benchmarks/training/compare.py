@@ -1,7 +1,6 @@
 """Measures training steps of hgnet beside PyTorch and PaddlePaddle in interleaved rounds; called by `compare`."""
 
 import argparse
-import csv
 import json
 import os
 import pathlib
@@ -16,7 +15,7 @@ sys.path.append(str(HERE.parent))
 from safetensors.numpy import save_file
 
 import workload
-from machine import ROOT, commit, core_count, cpu_name, results_path, run, today
+from machine import ROOT, commit, core_count, cpu_name, run, today, write_rows
 
 CHECKED_STEPS = 3
 WARMUP = 2
@@ -235,18 +234,6 @@ def main():
             complete = cell(options, model, batch, threads, rows) and complete
     write_rows(rows, options.output, "training-")
     sys.exit(0 if complete else 1)
-
-
-def write_rows(rows, output, prefix):
-    if output == "-" or not rows:
-        return
-    path = pathlib.Path(output or results_path(prefix))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    print(f"written to {os.path.relpath(path)}")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 import workload
-from compare import EngineError, call, write_rows
-from machine import ROOT, commit, core_count, cpu_name, run, today
+from compare import EngineError, call
+from machine import ROOT, commit, core_count, cpu_name, run, today, write_rows
 
 SUFFIXES = {".jpg", ".jpeg"}
 

@@ -96,10 +96,8 @@ extension TrainingPlan {
 
   /// Whether the running statistics are frozen and take the place of the batch's.
   private func isFixed(_ normalization: BatchNormalization?) -> Bool {
-    guard let normalization, let mean = parameters.index(of: normalization.mean),
-      let variance = parameters.index(of: normalization.variance)
-    else { return false }
-    return parameters.isFrozen[mean] && parameters.isFrozen[variance]
+    guard let normalization else { return false }
+    return parameters.isFrozen(named: normalization.mean) && parameters.isFrozen(named: normalization.variance)
   }
 
   /// A writer of the unit's descriptor; `result` is the unit's result, or on the way back its gradient.

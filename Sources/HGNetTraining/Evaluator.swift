@@ -172,9 +172,8 @@ public struct Evaluator: Sendable {
           Mistake(path: data.dataset.paths[indices[row]], label: label, prediction: prediction, score: 1 / sum))
       }
     }
-    guard mistakes.count > mistakeLimit else { return }
     mistakes.sort { $0.score > $1.score }
-    mistakes.removeLast(mistakes.count - mistakeLimit)
+    mistakes.removeLast(max(mistakes.count - mistakeLimit, 0))
   }
 }
 

@@ -181,7 +181,4 @@ public struct TrainingConfiguration: Sendable {
   public func evaluates(after epoch: Int) -> Bool {
     evaluatesDuringTraining && epoch % evaluationInterval == 0 && epoch >= firstEvaluatedEpoch
   }
-
-  /// Whether the checkpoint of an epoch (from 1) is kept.
-  public func saves(after epoch: Int) -> Bool { saveInterval > 0 && epoch % saveInterval == 0 }
 }

@@ -15,8 +15,6 @@ public struct TrainingHistory: Sendable {
   public private(set) var losses: [(epoch: Double, value: Double)] = []
   /// The newest evaluation that was the best when it was made.
   public private(set) var best: (epoch: Int, result: Evaluator.Result)?
-  /// The newest evaluation.
-  public private(set) var newest: (epoch: Int, result: Evaluator.Result)?
   /// Seconds of training steps, and of those the seconds that they waited for data.
   public private(set) var trainingTime = 0.0, waitingTime = 0.0
   /// The pictures that were trained on.
@@ -46,7 +44,6 @@ public struct TrainingHistory: Sendable {
       waitingTime += waited
     case .evaluated(let epoch, let result), .averageEvaluated(let epoch, let result):
       if case .evaluated = event { evaluation.append((epoch, result.metrics + result.losses)) }
-      newest = (epoch, result)
       if result.decisive >= best?.result.decisive ?? -.infinity { best = (epoch, result) }
     case .broken(let pictures):
       for picture in pictures { broken[picture.path] = picture.error }
@@ -107,10 +104,9 @@ public struct TrainingHistory: Sendable {
       TrainingReport.Curves(
         "Loss", series: [series("training", "loss", training), series("evaluation", "loss", evaluation)])
     ]
-    let losses = ["loss"]
     var metrics: [String] = []
     for entry in evaluation.prefix(1) + training.prefix(1) {
-      for (name, _) in entry.values where !metrics.contains(name) && !losses.contains(name) && !name.hasSuffix("Loss") {
+      for (name, _) in entry.values where !metrics.contains(name) && name != "loss" && !name.hasSuffix("Loss") {
         metrics.append(name)
       }
     }
@@ -123,7 +119,7 @@ public struct TrainingHistory: Sendable {
     curves.append(
       TrainingReport.Curves(
         "Loss of single batches",
-        series: [TrainingReport.Series("training", points: self.losses.map { ($0.epoch, $0.value) })]))
+        series: [TrainingReport.Series("training", points: losses.map { ($0.epoch, $0.value) })]))
     curves.append(
       TrainingReport.Curves(
         "Learning rate", series: [TrainingReport.Series("rate", points: learningRates.map { ($0.epoch, $0.value) })]))

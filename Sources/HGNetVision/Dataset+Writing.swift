@@ -49,6 +49,29 @@ extension Dataset {
     try output.commit()
   }
 
+  /// Writes what training reads of a folder: `train_list.txt`, `val_list.txt`, and `labels.txt` with `index name` a line.
+  ///
+  /// - Parameters:
+  ///   - training: the pictures to train on.
+  ///   - evaluation: the pictures to evaluate on.
+  ///   - names: the names of the classes by number.
+  ///   - target: the folder for the three files.
+  ///   - folder: what the paths in the lists are relative to.
+  /// - Returns: the three files.
+  /// - Throws: as `writeList`.
+  public static func writeLists(
+    training: Dataset, evaluation: Dataset, names: [String], to target: String, relativeTo folder: String
+  ) throws(HGNetError) -> (training: String, evaluation: String, labels: String) {
+    let base = target.hasSuffix("/") ? target : target + "/"
+    let files = (training: base + "train_list.txt", evaluation: base + "val_list.txt", labels: base + "labels.txt")
+    try training.writeList(to: files.training, relativeTo: folder)
+    try evaluation.writeList(to: files.evaluation, relativeTo: folder)
+    var labels = try FileOutput(path: files.labels)
+    for (number, name) in names.enumerated() { try labels.write("\(number) \(name)\n") }
+    try labels.commit()
+    return files
+  }
+
   /// Decodes every picture, and says its size or why it cannot be read.
   ///
   /// - Parameters:

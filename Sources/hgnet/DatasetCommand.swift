@@ -69,19 +69,13 @@ struct DatasetCommand: ParsableCommand {
   }
 
   private func write(_ first: Dataset, _ second: Dataset, names: [String]) throws -> [String] {
-    let target = output ?? folder
-    let base = target.hasSuffix("/") ? target : target + "/"
-    let files = ["train_list.txt", "val_list.txt", "labels.txt"].map { base + $0 }
-    try first.writeList(to: files[0], relativeTo: folder)
-    try second.writeList(to: files[1], relativeTo: folder)
-    var labels = try FileOutput(path: files[2])
-    for (number, name) in names.enumerated() { try labels.write("\(number) \(name)\n") }
-    try labels.commit()
+    let files = try Dataset.writeLists(
+      training: first, evaluation: second, names: names, to: output ?? folder, relativeTo: folder)
     if !hasMultipleClasses, (first.paths + second.paths).contains(where: { $0.dropFirst(folder.count).contains(" ") }) {
       StandardError.write(
         "hgnet: warning: some paths hold a space; hgnet reads these lists, PaddleClas does not. Rename to use both")
     }
-    return files
+    return [files.training, files.evaluation, files.labels]
   }
 
   private func report(

@@ -92,8 +92,6 @@ struct Demo: AsyncParsableCommand {
 
   /// What `hgnet train --data` would write, for short work on small pictures.
   private func configuration(_ dataset: DemoDataset) throws -> Configuration {
-    // Makes the folder.
-    _ = try CheckpointFolder(path: folder)
     var standard = FolderConfiguration(folder: dataset.folder, output: folder, model: .b0, weights: nil)
     standard.isFromScratch = true
     standard.augmentation = .light

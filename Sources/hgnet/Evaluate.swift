@@ -18,22 +18,7 @@ struct Evaluate: AsyncParsableCommand {
         hgnet eval --data photos --weights output/best_model.pdparams --report report.html
       """)
 
-  @Option(help: ArgumentHelp("A folder of pictures, instead of a configuration.", valueName: "folder"))
-  var data: String?
-
-  @Option(help: ArgumentHelp("A file of weights in any format, with --data.", valueName: "file"))
-  var weights: String?
-
-  @Option(help: ArgumentHelp("The model, with --data, where the weights do not tell.", valueName: "name"))
-  var model: String?
-
-  @Option(
-    name: .customLong("input-size"),
-    help: ArgumentHelp("Height and width that the network sees, with --data (default: 224).", valueName: "HxW"))
-  var inputSize: SizeArgument?
-
-  @Option(help: ArgumentHelp("Pictures of a batch, with --data (default: 32).", valueName: "n"))
-  var batch: Int?
+  @OptionGroup var folder: FolderOptions
 
   @Option(help: ArgumentHelp("Write a report with the confusion matrix and the worst mistakes.", valueName: "file"))
   var report: String?
@@ -48,21 +33,9 @@ struct Evaluate: AsyncParsableCommand {
   @OptionGroup var compute: ThreadOptions
 
   func validate() throws {
-    guard (data == nil) != (options.file == nil) else {
-      throw ValidationError(
-        data == nil
-          ? "expected a folder of pictures with --data FOLDER, or a configuration with -c FILE"
-          : "expected --data FOLDER or -c FILE, found both")
-    }
-    if data == nil, weights != nil || model != nil || inputSize != nil || batch != nil {
-      throw ValidationError(
-        "--weights, --model, --input-size and --batch go with --data; with -c FILE use -o Key=value")
-    }
-    if data != nil, !options.overrides.isEmpty {
+    try folder.check(configuration: options.file)
+    if folder.data != nil, !options.overrides.isEmpty {
       throw ValidationError("-o overrides a key of a configuration; give one with -c FILE")
-    }
-    if let batch, !(1...65536).contains(batch) {
-      throw ValidationError("expected --batch of 1 to 65536, found \(batch)")
     }
   }
 
@@ -79,7 +52,12 @@ struct Evaluate: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let subject = try await data == nil ? configured() : folder()
+    let subject: Subject
+    if let data = folder.data {
+      subject = try await labelled(data)
+    } else {
+      subject = try await configured()
+    }
     let pool = compute.pool()
     let evaluator = Evaluator(
       data: subject.data, loss: subject.loss, metrics: subject.metrics, printInterval: subject.printInterval,
@@ -123,11 +101,7 @@ struct Evaluate: AsyncParsableCommand {
         .invalidConfiguration, "expected the data to evaluate on, found nothing", path: configuration.path,
         key: "DataLoader.Eval")
     }
-    let file: String
-    switch try configuration.weightsSource() {
-    case .file(let path): file = path
-    case .published(let weights): file = try await ModelSource.published(weights, isOffline: offline)
-    }
+    let file = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
     let weights = try WeightsFile(contentsOf: file, model: settings.model, options: settings.options)
     let folder = try CheckpointFolder(path: settings.outputFolder)
     let log = try TrainingLogFile(path: "\(folder.path)/eval.log", hidesIterations: isatty(1) == 1 && isatty(2) == 1)
@@ -139,21 +113,20 @@ struct Evaluate: AsyncParsableCommand {
   }
 
   /// With `--data`: cross entropy and top-k on the pictures of a folder.
-  private func folder() async throws -> Subject {
-    let folder = data ?? ""
-    let named = try model.map { name throws(HGNetError) in try Model.named(name) }
-    let weights = try await ModelSource.weights(file: self.weights, model: named, isOffline: offline)
-    let (training, evaluation) = try Dataset.parts(of: folder)
+  private func labelled(_ data: String) async throws -> Subject {
+    let named = try folder.model.map { name throws(HGNetError) in try Model.named(name) }
+    let weights = try await ModelSource.weights(file: folder.weights, model: named, isOffline: offline)
+    let (training, evaluation) = try Dataset.parts(of: data)
     let names = evaluation == nil ? nil : try Dataset(folder: training, checksPictures: false).classNames
     let dataset = try Dataset(folder: evaluation ?? training, classNames: names)
     if let classes = weights.graph.classCount, classes != dataset.classCount {
       throw HGNetError(
         .parameterMismatch,
         "expected one folder for each of the \(classes) classes of \(weights.path), found \(dataset.classCount)",
-        path: folder)
+        path: data)
     }
     var recipe = weights.standardRecipe
-    if let size = inputSize?.size {
+    if let size = folder.inputSize?.size {
       recipe.transforms =
         [
           .resizeShort(FolderConfiguration.shortSide(for: size), interpolation: .bicubic, backend: .pillow),
@@ -164,7 +137,7 @@ struct Evaluate: AsyncParsableCommand {
       decodingStyle: recipe.decodingStyle, steps: recipe.transforms.map { .fixed($0) })
     return Subject(
       weights: weights,
-      data: TrainingData(dataset: dataset, batchSize: batch ?? 32, shuffles: false, transforms: transforms),
+      data: TrainingData(dataset: dataset, batchSize: folder.batch ?? 32, shuffles: false, transforms: transforms),
       loss: try CombinedLoss([.init(CrossEntropyLoss(epsilon: nil), weight: 1)]),
       metrics: [.topK(dataset.classCount > 5 ? [1, 5] : [1])], printInterval: 10, labels: dataset.classNames ?? [],
       log: nil, configuration: "")

@@ -1,6 +1,7 @@
 import HGNetConfiguration
 import HGNetCore
 import HGNetModels
+import HGNetTraining
 import HGNetVision
 
 /// The configuration of a run on a folder of one's own pictures, with sound defaults.
@@ -44,14 +45,11 @@ struct FolderConfiguration {
   /// - Throws: what is wrong with the folder or its pictures, `HGNetError.Code.unwritableFile`.
   func written() throws(HGNetError) -> (value: ConfigurationValue, training: Dataset, evaluation: Dataset) {
     let (first, second) = try parts()
-    let names = first.classNames ?? []
-    let base = output.hasSuffix("/") ? output : output + "/"
-    try first.writeList(to: base + "train_list.txt", relativeTo: folder)
-    try second.writeList(to: base + "val_list.txt", relativeTo: folder)
-    var labels = try FileOutput(path: base + "labels.txt")
-    for (number, name) in names.enumerated() { try labels.write("\(number) \(name)\n") }
-    try labels.commit()
-    return (try ConfigurationValue(yaml: text(base: base, classes: names.count, pictures: first.count)), first, second)
+    // Makes the output folder.
+    _ = try CheckpointFolder(path: output)
+    let files = try Dataset.writeLists(
+      training: first, evaluation: second, names: first.classNames ?? [], to: output, relativeTo: folder)
+    return (try ConfigurationValue(yaml: text(files, classes: first.classCount, pictures: first.count)), first, second)
   }
 
   /// The pictures to train and to evaluate on: the folder's own parts, else nine in ten of each class and the rest.
@@ -76,7 +74,9 @@ struct FolderConfiguration {
   /// The side that the shorter side of a picture is resized to before the crop: 232 for 224.
   static func shortSide(for size: Size) -> Int { (max(size.height, size.width) * 232 + 112) / 224 }
 
-  private func text(base: String, classes: Int, pictures: Int) -> String {
+  private func text(
+    _ files: (training: String, evaluation: String, labels: String), classes: Int, pictures: Int
+  ) -> String {
     let batch = min(batchSize, pictures)
     // The linear rule: twice the batch, twice the rate. New weights bear more than trained ones.
     let rate = learningRate ?? (isFromScratch ? 0.1 : 0.02) * Double(batch) / 64
@@ -128,7 +128,7 @@ struct FolderConfiguration {
           dataset:
             name: ImageNetDataset
             image_root: \(quoted(folder))
-            cls_label_path: \(quoted(base + "train_list.txt"))
+            cls_label_path: \(quoted(files.training))
             transform_ops:
       \(training)
           sampler: {name: DistributedBatchSampler, batch_size: \(batch), drop_last: \(pictures >= 4 * batch ? "True" : "False"), shuffle: True}
@@ -136,7 +136,7 @@ struct FolderConfiguration {
           dataset:
             name: ImageNetDataset
             image_root: \(quoted(folder))
-            cls_label_path: \(quoted(base + "val_list.txt"))
+            cls_label_path: \(quoted(files.evaluation))
             transform_ops:
       \(evaluation)
           sampler: {name: DistributedBatchSampler, batch_size: \(batch), drop_last: False, shuffle: False}
@@ -146,7 +146,7 @@ struct FolderConfiguration {
         transforms:
       \(evaluation.split(separator: "\n").map { $0.dropFirst(4) }.joined(separator: "\n"))
           - ToCHWImage:
-        PostProcess: {name: Topk, topk: \(min(5, classes)), class_id_map_file: \(quoted(base + "labels.txt"))}
+        PostProcess: {name: Topk, topk: \(min(5, classes)), class_id_map_file: \(quoted(files.labels))}
       Metric:
         Train:
           - TopkAcc: {topk: \(topK)}

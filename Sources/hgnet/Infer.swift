@@ -55,11 +55,7 @@ struct Infer: AsyncParsableCommand {
       ?? PictureFolder.pictures(at: pictures)
     // A place that cannot be written to is refused before the work, not after it.
     if let saveFile = input.saveFile { try FileOutput.check(path: saveFile) }
-    let file: String
-    switch try configuration.weightsSource() {
-    case .file(let name): file = try await ModelSource.file(named: name, isOffline: offline)
-    case .published(let weights): file = try await ModelSource.published(weights, isOffline: offline)
-    }
+    let file = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
     let weights = try WeightsFile(
       contentsOf: file, model: model, options: modelOptions, allowsNewHead: newHead)
     if !weights.report.fresh.isEmpty {

@@ -1,4 +1,5 @@
 import HGNet
+import HGNetConfiguration
 import HGNetCore
 import HGNetDownload
 import HGNetModels
@@ -40,6 +41,16 @@ enum ModelSource {
       access(name + ".pdparams", F_OK) != 0
     else { return name }
     return try await Self.published(published, isOffline: isOffline)
+  }
+
+  /// The path of the weights that a configuration asks for, fetched if need be.
+  static func file(
+    of source: Configuration.WeightsSource, isOffline: Bool
+  ) async throws -> String {
+    switch source {
+    case .file(let name): try await file(named: name, isOffline: isOffline)
+    case .published(let weights): try await published(weights, isOffline: isOffline)
+    }
   }
 
   /// The weights of a model for prediction: those that are named, or else the most accurate published ones.

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import HGNet
 import HGNetConfiguration
 import HGNetCore
@@ -23,17 +22,7 @@ struct Train: AsyncParsableCommand {
       same bits as if it had not been stopped.
       """)
 
-  @Option(help: ArgumentHelp("A folder of pictures, instead of a configuration.", valueName: "folder"))
-  var data: String?
-
-  @Option(help: ArgumentHelp("The model, with --data (default: PPHGNetV2_B0).", valueName: "name"))
-  var model: String?
-
-  @Option(
-    help: ArgumentHelp(
-      "Weights to begin with, in any format; their classifier is replaced where the number of classes differs.",
-      valueName: "file"))
-  var weights: String?
+  @OptionGroup var folder: FolderOptions
 
   @Flag(name: .customLong("from-scratch"), help: "Begin with random weights instead of the published ones.")
   var isFromScratch = false
@@ -43,14 +32,6 @@ struct Train: AsyncParsableCommand {
 
   @Option(help: ArgumentHelp("Epochs, with --data (default: 20, from scratch 60).", valueName: "n"))
   var epochs: Int?
-
-  @Option(help: ArgumentHelp("Pictures of a batch, with --data (default: 32).", valueName: "n"))
-  var batch: Int?
-
-  @Option(
-    name: .customLong("input-size"),
-    help: ArgumentHelp("Height and width that the network sees, with --data (default: 224).", valueName: "HxW"))
-  var inputSize: SizeArgument?
 
   @Option(
     name: .customLong("learning-rate"),
@@ -67,31 +48,17 @@ struct Train: AsyncParsableCommand {
   @OptionGroup var compute: ThreadOptions
 
   func validate() throws {
-    guard (data == nil) != (options.file == nil) else {
-      throw ValidationError(
-        data == nil
-          ? "expected a folder of pictures with --data FOLDER, or a configuration with -c FILE"
-          : "expected --data FOLDER or -c FILE, found both")
+    try folder.check(
+      configuration: options.file,
+      others: [
+        ("--from-scratch", isFromScratch), ("--output", output != nil), ("--epochs", epochs != nil),
+        ("--learning-rate", learningRate != nil), ("--seed", seed != nil),
+      ])
+    if folder.weights != nil, isFromScratch {
+      throw ValidationError("expected --weights or --from-scratch, found both")
     }
-    if data == nil {
-      let given = [
-        ("--model", model != nil), ("--weights", weights != nil), ("--from-scratch", isFromScratch),
-        ("--output", output != nil), ("--epochs", epochs != nil), ("--batch", batch != nil),
-        ("--input-size", inputSize != nil), ("--learning-rate", learningRate != nil), ("--seed", seed != nil),
-      ]
-      if let wrong = given.first(where: \.1) {
-        throw ValidationError("\(wrong.0) goes with --data; with -c FILE use -o Key=value")
-      }
-    }
-    if weights != nil, isFromScratch { throw ValidationError("expected --weights or --from-scratch, found both") }
     if let epochs, !(1...1_000_000).contains(epochs) {
       throw ValidationError("expected --epochs of 1 to 1000000, found \(epochs)")
-    }
-    if let batch, !(1...65536).contains(batch) {
-      throw ValidationError("expected --batch of 1 to 65536, found \(batch)")
-    }
-    if let inputSize, inputSize.size.height < 32 || inputSize.size.width < 32 {
-      throw ValidationError("expected an --input-size of at least 32, found \(inputSize.size)")
     }
     if let learningRate, !(learningRate > 0 && learningRate.isFinite) {
       throw ValidationError("expected a --learning-rate above 0, found \(learningRate)")
@@ -99,7 +66,7 @@ struct Train: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let configuration = try data.map { folder in try self.configuration(of: folder) } ?? options.require()
+    let configuration = try folder.data.map { data in try self.configuration(of: data) } ?? options.require()
     let run = try TrainingRun(configuration, pool: compute.pool(), isOffline: offline)
     let outcome = try await run.run()
     if let best = outcome.history.best {
@@ -114,22 +81,19 @@ struct Train: AsyncParsableCommand {
   }
 
   /// The configuration of the short form, after saying what was found.
-  private func configuration(of folder: String) throws -> Configuration {
-    let model = try Model.named(self.model ?? "PPHGNetV2_B0")
-    let target = output ?? "output"
-    // Makes the folder.
-    _ = try CheckpointFolder(path: target)
-    var standard = FolderConfiguration(folder: folder, output: target, model: model, weights: weights)
+  private func configuration(of data: String) throws -> Configuration {
+    let model = try Model.named(folder.model ?? "PPHGNetV2_B0")
+    var standard = FolderConfiguration(folder: data, output: output ?? "output", model: model, weights: folder.weights)
     standard.isFromScratch = isFromScratch
     standard.epochs = epochs
     standard.learningRate = learningRate
-    if let inputSize { standard.size = inputSize.size }
-    if let batch { standard.batchSize = batch }
+    if let inputSize = folder.inputSize { standard.size = inputSize.size }
+    if let batch = folder.batch { standard.batchSize = batch }
     if let seed { standard.seed = seed }
     let (value, training, evaluation) = try standard.written()
     StandardError.write(
-      "hgnet: \(folder): \(training.classCount) classes, \(training.count) pictures to train on, \(evaluation.count) to "
+      "hgnet: \(data): \(training.classCount) classes, \(training.count) pictures to train on, \(evaluation.count) to "
         + "evaluate on")
-    return try Configuration(value, path: "\(target)/config.yaml", overrides: options.overrides)
+    return try Configuration(value, path: "\(standard.output)/config.yaml", overrides: options.overrides)
   }
 }

@@ -148,14 +148,11 @@ struct TrainingRun {
 
   /// The weights to begin with: a file, the published ones, or random ones; what happened to each goes to the log.
   private func weights(for trainer: Trainer, log: TrainingLogFile) async throws -> ParameterStore {
-    let file: String
-    switch try configuration.trainingWeightsSource() {
-    case .file(let path)?: file = path
-    case .published(let weights)?: file = try await ModelSource.published(weights, isOffline: isOffline)
-    case nil:
+    guard let source = try configuration.trainingWeightsSource() else {
       log.write("random weights (seed \(settings.seed ?? 0))")
       return Model.initialParameters(for: trainer.graph, seed: UInt64(truncatingIfNeeded: settings.seed ?? 0))
     }
+    let file = try await ModelSource.file(of: source, isOffline: isOffline)
     let weights = try WeightsFile(
       contentsOf: file, model: settings.model, options: settings.options, allowsNewHead: true)
     log.write("\(weights.path): \(weights.format.title): \(weights.report.summary)")

@@ -101,6 +101,19 @@ import Testing
     }
   }
 
+  @Test func mistakesComeWorstFirst() throws {
+    let workspace = try Workspace()
+    let trainer = try workspace.trainer(saving: nil)
+    let outcome = try trainer.run(from: workspace.initial(trainer), log: { _ in })
+    let result = try #require(outcome.evaluation)
+    let wrong = result.confusion.map { Double($0.total) * (1 - $0.accuracy) } ?? 0
+    #expect(result.mistakes.count == Int(wrong.rounded()))
+    #expect(result.mistakes.count > 1)
+    let scores = result.mistakes.map(\.score)
+    #expect(scores == scores.sorted(by: >))
+    for mistake in result.mistakes { #expect(mistake.label != mistake.prediction && mistake.score > 1 / 3.0 - 1e-6) }
+  }
+
   @Test func theLinesAreThoseOfPaddleClas() throws {
     let workspace = try Workspace()
     let trainer = try workspace.trainer(saving: "output")

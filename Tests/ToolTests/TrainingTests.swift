@@ -192,6 +192,22 @@ struct TrainingTests {
     #expect(run.errors.contains("smaller learning rate") && run.errors.contains(".png"), "\(run.errors)")
   }
 
+  @Test("Published weights are known by name in training and evaluation, too")
+  func publishedWeights() throws {
+    let name = "PPHGNetV2_B0_ssld_stage1_pretrained"
+    let short = try ToolRun(
+      ["train", "--data", "data", "--weights", name, "--offline", "--output", "named"], folder: workspace.url.path)
+    let long = try ToolRun(
+      configuration() + ["-o", "Global.pretrained_model=\(name)", "--offline"], folder: workspace.url.path)
+    let measured = try ToolRun(
+      ["eval", "-c", "other.yaml", "-o", "Global.pretrained_model=\(name)", "--offline"], folder: workspace.url.path)
+    for run in [short, long, measured] {
+      // Nothing has been fetched, and the network may not be touched; a missing file would be another error.
+      #expect(run.status == 66, "\(run.errors)")
+      #expect(run.errors.contains(name) && run.errors.contains("offline"), "\(run.errors)")
+    }
+  }
+
   @Test("A checkpoint of another model, or of nothing, is refused by name")
   func wrongCheckpoint() throws {
     let arguments = try configuration("PPHGNetV2_B0", "PPHGNetV2_B1")
