@@ -16,6 +16,7 @@
 #include "winograd.h"
 #include "windows.h"
 #include "gradient.h"
+#include "winograd_gradient.h"
 #include "training.h"
 
 #endif

@@ -28,9 +28,10 @@ HG_INLINE void hg_gradient_block(const hg_gradient_addresses *at, int64_t row, i
     HG_UNROLL for (int v = 0; v < V; v++) hg_store(output + r * stride + v * HG_LANES, sum[r][v]);
 }
 
-// sums[rows][padded lanes] += over a block of pixels. Panels are panel_distance apart.
-static void HG_NAME(hg_gradient_blocks)(const hg_gradient_addresses *at, int rows, int lanes, int64_t panel_distance,
-                                        int pixels, float *sums) {
+// sums[rows][padded lanes] += over a block of pixels. Groups of HG_BLOCK_ROWS rows are group_distance apart, panels of
+// lanes panel_distance.
+static void HG_NAME(hg_gradient_blocks)(const hg_gradient_addresses *at, int rows, int lanes, int64_t group_distance,
+                                        int64_t panel_distance, int pixels, float *sums) {
   const int groups = (rows + HG_BLOCK_ROWS - 1) / HG_BLOCK_ROWS, panels = (lanes + HG_PANEL - 1) / HG_PANEL;
   const int64_t stride = (int64_t)panels * HG_PANEL;
   for (int p = 0; p < panels;) {
@@ -39,12 +40,12 @@ static void HG_NAME(hg_gradient_blocks)(const hg_gradient_addresses *at, int row
     for (int g = 0; g < groups; g++) {
       float *to = sums + g * HG_BLOCK_ROWS * stride + p * HG_PANEL;
       switch (P) {
-        case 1: hg_gradient_block(at, g * HG_BLOCK_ROWS, lane, panel_distance, pixels, to, stride, 1); break;
+        case 1: hg_gradient_block(at, g * group_distance, lane, panel_distance, pixels, to, stride, 1); break;
 #if HG_BLOCK_PANELS >= 2
-        case 2: hg_gradient_block(at, g * HG_BLOCK_ROWS, lane, panel_distance, pixels, to, stride, 2); break;
+        case 2: hg_gradient_block(at, g * group_distance, lane, panel_distance, pixels, to, stride, 2); break;
 #endif
 #if HG_BLOCK_PANELS >= 3
-        case 3: hg_gradient_block(at, g * HG_BLOCK_ROWS, lane, panel_distance, pixels, to, stride, 3); break;
+        case 3: hg_gradient_block(at, g * group_distance, lane, panel_distance, pixels, to, stride, 3); break;
 #endif
       }
     }
@@ -58,6 +59,18 @@ static void HG_NAME(hg_gradient_pack)(hg_gradient_addresses *at, int lanes, int 
     for (int i = 0; i < pixels; i++)
       for (int v = 0; v < HG_PANEL; v += HG_LANES)
         hg_store(packed + i * HG_PANEL + v, hg_load_some(at->lanes[i] + first + v, lanes - first - v));
+}
+
+// Copies the rows of each pixel into groups [group][pixel][HG_BLOCK_ROWS], the groups HG_GROUP_DISTANCE apart, and points
+// there. Pixels whose distance is a multiple of a large power of two share a few sets of the caches.
+#define HG_GROUP_DISTANCE (HG_GRADIENT_PIXELS * HG_BLOCK_ROWS + HG_PANEL)
+static void HG_NAME(hg_gradient_pack_rows)(hg_gradient_addresses *at, int groups, int pixels, float *packed) {
+  for (int i = 0; i < pixels; i++) {
+    float *to = packed + i * HG_BLOCK_ROWS;
+    for (int g = 0; g < groups; g++)
+      __builtin_memcpy(to + (int64_t)g * HG_GROUP_DISTANCE, at->rows[i] + g * HG_BLOCK_ROWS, sizeof(float) * HG_BLOCK_ROWS);
+    at->rows[i] = to;
+  }
 }
 
 // Puts the window of each pixel into a row of its own: taps, then channels.
@@ -99,7 +112,7 @@ static void HG_NAME(hg_weight_gradient)(const void *descriptor, int32_t task, fl
   __builtin_memset(sums, 0, sizeof(float) * (size_t)((is_gathered ? 1 : taps) * size));
   if (is_gathered) __builtin_memset(gathered, 0, sizeof(float) * (size_t)groups * HG_BLOCK_ROWS * HG_GRADIENT_PIXELS);
   // A few vectors that are read again and again need not be copied, if they are whole.
-  const int is_packed = N % HG_PANEL || groups * taps > 4;
+  const int is_packed = N % HG_PANEL || groups * taps > 4, is_grouped = d->input_stride % 128 == 0 && N > 2 * HG_PANEL;
 
   hg_gradient_addresses at;
   int32_t tops[HG_GRADIENT_PIXELS], lefts[HG_GRADIENT_PIXELS];
@@ -112,7 +125,7 @@ static void HG_NAME(hg_weight_gradient)(const void *descriptor, int32_t task, fl
       tops[i] = y * d->stride_height - d->padding_top;
       lefts[i] = x * d->stride_width - d->padding_left;
       corners[i] = ((image * d->height + tops[i]) * d->width + lefts[i]) * d->input_stride + c0;
-      at.lanes[i] = d->gradient + (first + i) * d->columns + n0;
+      at.lanes[i] = d->gradient + (first + i) * d->gradient_stride + n0;
       if (++x == d->output_width) {
         x = 0;
         if (++y == d->output_height) y = 0, image++;
@@ -126,7 +139,7 @@ static void HG_NAME(hg_weight_gradient)(const void *descriptor, int32_t task, fl
     if (is_gathered) {
       HG_NAME(hg_gradient_gather)(d, tops, lefts, corners, C, count, groups * HG_BLOCK_ROWS, gathered);
       for (int i = 0; i < count; i++) at.rows[i] = gathered + i * groups * HG_BLOCK_ROWS;
-      HG_NAME(hg_gradient_blocks)(&at, rows, N, panel_distance, count, sums);
+      HG_NAME(hg_gradient_blocks)(&at, rows, N, HG_BLOCK_ROWS, panel_distance, count, sums);
       continue;
     }
     for (int tap = 0; tap < taps; tap++) {
@@ -136,13 +149,19 @@ static void HG_NAME(hg_weight_gradient)(const void *descriptor, int32_t task, fl
         const int is_inside = (uint32_t)(tops[i] + down) < (uint32_t)d->height && (uint32_t)(lefts[i] + right) < (uint32_t)d->width;
         at.rows[i] = is_inside ? d->input + corners[i] + step : d->zeros;
       }
-      HG_NAME(hg_gradient_blocks)(&at, rows, N, panel_distance, count, sums + tap * size);
+      if (is_grouped) HG_NAME(hg_gradient_pack_rows)(&at, groups, count, gathered);
+      HG_NAME(hg_gradient_blocks)(&at, rows, N, is_grouped ? HG_GROUP_DISTANCE : HG_BLOCK_ROWS, panel_distance, count,
+                                  sums + tap * size);
     }
   }
   for (int tap = 0; tap < taps; tap++) {
     const float *from = is_gathered ? sums + (int64_t)tap * C * padded : sums + tap * size;
     float *out = d->partial + (((int64_t)chunk * taps + tap) * d->channels + c0) * d->columns + n0;
-    for (int c = 0; c < C; c++)
-      __builtin_memcpy(out + (int64_t)c * d->columns, from + (int64_t)c * padded, sizeof(float) * (size_t)N);
+    for (int c = 0; c < C; c++, out += d->columns, from += padded) {
+      if (!d->is_added)
+        __builtin_memcpy(out, from, sizeof(float) * (size_t)N);
+      else
+        for (int n = 0; n < N; n++) out[n] += from[n];
+    }
   }
 }

@@ -1,16 +1,16 @@
 // Weights into the layouts that the kernels stream, once per model.
 #include "CHGNetKernels.h"
 
-int64_t hg_winograd_scratch(int32_t channels, int32_t columns, int32_t tiles_per_task) {
-  const int64_t padded = ((int64_t)columns + HG_PANEL - 1) / HG_PANEL * HG_PANEL;
-  return 36 * (int64_t)tiles_per_task * (channels + padded);
+int64_t hg_winograd_scratch(int32_t tile, int32_t channels, int32_t columns, int32_t tiles_per_task) {
+  const int64_t padded = ((int64_t)columns + HG_PANEL - 1) / HG_PANEL * HG_PANEL, points = (tile + 2) * (tile + 2);
+  return points * tiles_per_task * (channels + padded);
 }
 
 int64_t hg_weight_gradient_scratch(int32_t channels_per_task, int32_t columns_per_task, int32_t taps) {
   // Room for any register block, of up to 8 rows, and for rows that are gathered or not.
   const int64_t rows = taps * (((int64_t)channels_per_task + 7) / 8 * 8);
   const int64_t padded = ((int64_t)columns_per_task + HG_PANEL - 1) / HG_PANEL * HG_PANEL;
-  return (rows + padded) * HG_GRADIENT_PIXELS + rows * padded;
+  return rows * (HG_GRADIENT_PIXELS + HG_PANEL) + padded * HG_GRADIENT_PIXELS + rows * padded;
 }
 
 void hg_pack_dense(const float *weight, const float *factors, int32_t columns, int32_t channels, int32_t taps,
@@ -47,8 +47,15 @@ void hg_pack_linear(const float *weight, int32_t columns, int32_t channels, floa
 typedef double lanes __attribute__((vector_size(8 * HG_PANEL)));
 typedef float lanes_f32 __attribute__((vector_size(4 * HG_PANEL), aligned(4)));
 
-// One dimension of U = G g Gᵀ: three values at distance s to six at distance t.
-static inline void transform(const lanes *g, int s, lanes *u, int t) {
+// One dimension of U = G g Gᵀ: three values at distance s to tile + 2 at distance t.
+static inline void transform(const lanes *g, int s, lanes *u, int t, int tile) {
+  if (tile == 2) {
+    u[0] = g[0];
+    u[t] = (g[0] + g[2 * s] + g[s]) / 2;
+    u[2 * t] = (g[0] + g[2 * s] - g[s]) / 2;
+    u[3 * t] = g[2 * s];
+    return;
+  }
   const lanes sum = g[0] + g[2 * s], even = sum / -6, odd = g[s] / 6, low = g[0] / 24 + g[2 * s] / 6, half = g[s] / 12;
   u[0] = g[0] / 4;
   u[t] = even - odd;
@@ -58,9 +65,10 @@ static inline void transform(const lanes *g, int s, lanes *u, int t) {
   u[5 * t] = g[2 * s];
 }
 
-void hg_pack_winograd(const float *weight, const float *factors, int32_t columns, int32_t channels,
+void hg_pack_winograd(const float *weight, const float *factors, int32_t tile, int32_t columns, int32_t channels,
                       int32_t first_panel, int32_t end_panel, float *packed) {
   const int64_t panels = (columns + HG_PANEL - 1) / HG_PANEL, point_distance = panels * channels * HG_PANEL;
+  const int side = tile + 2;
   for (int32_t panel = first_panel; panel < end_panel; panel++)
     for (int32_t c = 0; c < channels; c++) {
       lanes g[9], half[18], u[36];
@@ -70,10 +78,10 @@ void hg_pack_winograd(const float *weight, const float *factors, int32_t columns
         const double factor = factors && column < columns ? factors[column] : 1;
         for (int tap = 0; tap < 9; tap++) g[tap][lane] = column < columns ? from[tap] * factor : 0;
       }
-      for (int j = 0; j < 3; j++) transform(g + j, 3, half + j, 3);
-      for (int i = 0; i < 6; i++) transform(half + i * 3, 1, u + i * 6, 1);
+      for (int j = 0; j < 3; j++) transform(g + j, 3, half + j, 3, tile);
+      for (int i = 0; i < side; i++) transform(half + i * 3, 1, u + i * side, 1, tile);
       float *to = packed + ((int64_t)panel * channels + c) * HG_PANEL;
-      for (int point = 0; point < 36; point++)
+      for (int point = 0; point < side * side; point++)
         *(lanes_f32 *)(to + point * point_distance) = __builtin_convertvector(u[point], lanes_f32);
     }
 }

@@ -67,38 +67,43 @@ static void convolution(const void *descriptor, int32_t task, float *scratch) {
 }
 
 // Winograd from its definition: Y = Aᵀ [ (Bᵀ d B) ∘ U summed over channels ] A.
+static const double winograd_b4[6][6] = {{4, 0, -5, 0, 1, 0},  {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0},
+                                         {0, -2, -1, 2, 1, 0}, {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}};
+static const double winograd_a4[4][6] = {{1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}};
+static const double winograd_b2[6][6] = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}};
+static const double winograd_a2[4][6] = {{1, 1, 1, 0}, {0, 1, -1, -1}};
+
 static void winograd(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
-  static const double B[6][6] = {{4, 0, -5, 0, 1, 0},  {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0},
-                                 {0, -2, -1, 2, 1, 0}, {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}};
-  static const double A[4][6] = {{1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}};
   const hg_winograd *d = descriptor;
   const hg_geometry *g = &d->window;
-  const int64_t across = (g->output_width + 3) / 4, down = (g->output_height + 3) / 4;
+  const int side = d->tile, points = side + 2;
+  const double(*A)[6] = side == 2 ? winograd_a2 : winograd_a4, (*B)[6] = side == 2 ? winograd_b2 : winograd_b4;
+  const int64_t across = (g->output_width + side - 1) / side, down = (g->output_height + side - 1) / side;
   const int64_t tile0 = (int64_t)(task / d->column_tasks) * d->tiles_per_task;
   const int64_t tile1 = least(tile0 + d->tiles_per_task, across * down * g->batch);
   const int64_t panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
   const int32_t n0 = (task % d->column_tasks) * d->panels_per_task * HG_PANEL;
   const int32_t n1 = (int32_t)least((int64_t)n0 + d->panels_per_task * HG_PANEL, d->columns);
   for (int64_t tile = tile0; tile < tile1; tile++) {
-    const int64_t image = tile / (across * down), y0 = tile / across % down * 4, x0 = tile % across * 4;
+    const int64_t image = tile / (across * down), y0 = tile / across % down * side, x0 = tile % across * side;
     for (int32_t n = n0; n < n1; n++) {
       double m[6][6] = {{0}};
       for (int32_t c = 0; c < g->channels; c++)
-        for (int i = 0; i < 6; i++)
-          for (int j = 0; j < 6; j++) {
+        for (int i = 0; i < points; i++)
+          for (int j = 0; j < points; j++) {
             double v = 0;
-            for (int a = 0; a < 6; a++)
-              for (int b = 0; b < 6; b++)
+            for (int a = 0; a < points; a++)
+              for (int b = 0; b < points; b++)
                 if (B[i][a] != 0 && B[j][b] != 0)
                   v += B[i][a] * B[j][b] * at(g, image, y0 - g->padding_top + a, x0 - g->padding_left + b, c, 0);
-            m[i][j] += v * d->weights[(((i * 6 + j) * panels + n / HG_PANEL) * g->channels + c) * HG_PANEL + n % HG_PANEL];
+            m[i][j] += v * d->weights[(((i * points + j) * panels + n / HG_PANEL) * g->channels + c) * HG_PANEL + n % HG_PANEL];
           }
-      for (int i = 0; i < 4 && y0 + i < g->output_height; i++)
-        for (int j = 0; j < 4 && x0 + j < g->output_width; j++) {
+      for (int i = 0; i < side && y0 + i < g->output_height; i++)
+        for (int j = 0; j < side && x0 + j < g->output_width; j++) {
           double sum = d->bias[n];
-          for (int a = 0; a < 6; a++)
-            for (int b = 0; b < 6; b++) sum += A[i][a] * A[j][b] * m[a][b];
+          for (int a = 0; a < points; a++)
+            for (int b = 0; b < points; b++) sum += A[i][a] * A[j][b] * m[a][b];
           const int64_t pixel = (image * g->output_height + y0 + i) * g->output_width + x0 + j;
           finish(&d->epilogue, sum, pixel, n, &g->output[pixel * g->output_stride + n]);
         }

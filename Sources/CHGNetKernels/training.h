@@ -1,38 +1,45 @@
 // Training kernels over vector.h and product.h; included once per instruction set.
 typedef double hg_wide __attribute__((vector_size(8 * HG_LANES), aligned(8)));
 
+// One dimension of U = G g Gᵀ for a panel: three values at distance s to tile + 2 at distance t.
+HG_INLINE void hg_winograd_weights(float (*g)[HG_PANEL], int s, float (*u)[HG_PANEL], int t, const int tile) {
+  for (int n = 0; n < HG_PANEL; n++) {
+    const float a = g[0][n], b = g[s][n], e = g[2 * s][n];
+    if (tile == 2) {
+      const float even = (a + e) / 2, odd = b / 2;
+      u[0][n] = a, u[t][n] = even + odd, u[2 * t][n] = even - odd, u[3 * t][n] = e;
+      continue;
+    }
+    const float even = (a + e) / -6, odd = b / 6, low = a / 24 + e / 6, middle = b / 12;
+    u[0][n] = a / 4, u[t][n] = even - odd, u[2 * t][n] = even + odd;
+    u[3 * t][n] = low + middle, u[4 * t][n] = low - middle, u[5 * t][n] = e;
+  }
+}
+
+HG_INLINE void hg_pack_winograd_panel(const hg_pack *d, int32_t task, int columns, const int tile) {
+  const int P = tile + 2;
+  const int64_t distance = (int64_t)HG_PADDED(d->columns) * d->channels;
+  const float *from = d->weight + (int64_t)task * HG_PANEL * d->column_stride;
+  for (int32_t c = 0; c < d->channels; c++) {
+    float g[9][HG_PANEL] = {{0}}, half[18][HG_PANEL], u[36][HG_PANEL];
+    for (int n = 0; n < columns; n++)
+      for (int tap = 0; tap < 9; tap++)
+        g[tap][n] = from[n * d->column_stride + c * d->channel_stride + (d->is_flipped ? 8 - tap : tap)];
+    for (int j = 0; j < 3; j++) hg_winograd_weights(g + j, 3, half + j, 3, tile);
+    for (int i = 0; i < P; i++) hg_winograd_weights(half + i * 3, 1, u + i * P, 1, tile);
+    float *to = d->packed + ((int64_t)task * d->channels + c) * HG_PANEL;
+    for (int point = 0; point < P * P; point++) __builtin_memcpy(to + point * distance, u[point], sizeof u[point]);
+  }
+}
+
 static void HG_NAME(hg_pack_task)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_pack *d = descriptor;
-  const int64_t panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
   const int columns = hg_min(HG_PANEL, d->columns - task * HG_PANEL);
   const float *from = d->weight + (int64_t)task * HG_PANEL * d->column_stride;
-  if (d->is_winograd) {
-    const int64_t distance = panels * d->channels * HG_PANEL;
-    for (int32_t c = 0; c < d->channels; c++) {
-      float g[9][HG_PANEL] = {{0}}, half[18][HG_PANEL], u[36][HG_PANEL];
-      for (int n = 0; n < columns; n++)
-        for (int tap = 0; tap < 9; tap++)
-          g[tap][n] = from[n * d->column_stride + c * d->channel_stride + (d->is_flipped ? 8 - tap : tap)];
-      for (int j = 0; j < 3; j++)
-        for (int n = 0; n < HG_PANEL; n++) {
-          const float a = g[j][n], b = g[3 + j][n], e = g[6 + j][n], even = (a + e) / -6, odd = b / 6;
-          const float low = a / 24 + e / 6, middle = b / 12;
-          half[j][n] = a / 4, half[3 + j][n] = even - odd, half[6 + j][n] = even + odd;
-          half[9 + j][n] = low + middle, half[12 + j][n] = low - middle, half[15 + j][n] = e;
-        }
-      for (int i = 0; i < 6; i++)
-        for (int n = 0; n < HG_PANEL; n++) {
-          const float a = half[i * 3][n], b = half[i * 3 + 1][n], e = half[i * 3 + 2][n], even = (a + e) / -6, odd = b / 6;
-          const float low = a / 24 + e / 6, middle = b / 12;
-          u[i * 6][n] = a / 4, u[i * 6 + 1][n] = even - odd, u[i * 6 + 2][n] = even + odd;
-          u[i * 6 + 3][n] = low + middle, u[i * 6 + 4][n] = low - middle, u[i * 6 + 5][n] = e;
-        }
-      float *to = d->packed + ((int64_t)task * d->channels + c) * HG_PANEL;
-      for (int point = 0; point < 36; point++) __builtin_memcpy(to + point * distance, u[point], sizeof u[point]);
-    }
-    return;
-  }
+  if (d->winograd_tile == 4) hg_pack_winograd_panel(d, task, columns, 4);
+  if (d->winograd_tile == 2) hg_pack_winograd_panel(d, task, columns, 2);
+  if (d->winograd_tile) return;
   float *to = d->packed + (int64_t)task * d->taps * d->channels * HG_PANEL;
   if (columns < HG_PANEL) __builtin_memset(to, 0, sizeof(float) * (size_t)d->taps * (size_t)d->channels * HG_PANEL);
   // The side that is dense in memory runs innermost; runs of channels stay in the first-level cache.
@@ -257,8 +264,13 @@ static void HG_NAME(hg_weight_gradient_join)(const void *descriptor, int32_t tas
         const float *from = d->partial + ((int64_t)tap * d->channels + c0 + c) * d->columns + n;
         hg_vector sum = hg_load_some(from, lanes);
         for (int chunk = 1; chunk < d->chunks; chunk++) sum += hg_load_some(from + chunk * size, lanes);
-        hg_store(block[c], sum);
+        float *to = d->gradient + n + (c0 + c) * d->channel_stride;
+        if (d->taps == 1 && d->column_stride == 1)
+          hg_store_some(to, hg_load_some(to, lanes) + sum, lanes);
+        else
+          hg_store(block[c], sum);
       }
+      if (d->taps == 1 && d->column_stride == 1) continue;
       for (int lane = 0; lane < hg_min(HG_LANES, lanes); lane++) {
         float *to = d->gradient + (n + lane) * d->column_stride + c0 * d->channel_stride + tap;
         for (int c = 0; c < C; c++) to[c * d->channel_stride] += block[c][lane];
@@ -397,6 +409,8 @@ const hg_training_kernels HG_NAME(hg_training_kernels) = {
     .statistics = HG_NAME(hg_unit_statistics), .apply = HG_NAME(hg_unit_apply),
     .gradient_sums = HG_NAME(hg_unit_gradient_sums), .gradient_finish = HG_NAME(hg_unit_gradient_finish),
     .gradient_apply = HG_NAME(hg_unit_gradient_apply), .weight_gradient = HG_NAME(hg_weight_gradient),
-    .weight_gradient_join = HG_NAME(hg_weight_gradient_join), .depthwise_gradient = HG_NAME(hg_depthwise_gradient),
+    .weight_gradient_join = HG_NAME(hg_weight_gradient_join),
+    .winograd_tiles = HG_NAME(hg_winograd_tiles), .winograd_gradient_join = HG_NAME(hg_winograd_gradient_join),
+    .depthwise_gradient = HG_NAME(hg_depthwise_gradient),
     .dilate = HG_NAME(hg_dilate), .maximum_pool_gradient = HG_NAME(hg_maximum_pool_gradient),
     .elementwise_gradient = HG_NAME(hg_elementwise_gradient), .gate_gradient = HG_NAME(hg_gate_gradient)};

@@ -1,8 +1,17 @@
-// Winograd F(4×4, 3×3) for stride 1 (Lavin and Gray, 2015, with interpolation points 0, ±1, ±2). Included once per
-// instruction set. A tile is 6×6 input pixels and 4×4 output pixels; each is computed in the same way wherever it is.
+// Winograd F(M×M, 3×3) for stride 1, M = 4 or 2 (Lavin and Gray, 2015, with interpolation points 0, ±1, ±2). Included
+// once per instruction set. A tile is M×M output pixels and the M + 2 by M + 2 input pixels under them; each is computed
+// in the same way wherever it is. M is a constant.
 
-// One dimension of the input transform, six values at distance s, in place.
-HG_INLINE void hg_winograd_input(hg_vector *d, const int s) {
+// One dimension of the input transform, M + 2 values at distance s, in place.
+HG_INLINE void hg_winograd_input(hg_vector *d, const int s, const int M) {
+  if (M == 2) {
+    const hg_vector d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s];
+    d[0] = d0 - d2;
+    d[s] = d1 + d2;
+    d[2 * s] = d2 - d1;
+    d[3 * s] = d1 - d3;
+    return;
+  }
   const hg_vector d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s], d4 = d[4 * s], d5 = d[5 * s];
   const hg_vector four = hg_splat(4), five = hg_splat(5), two = hg_splat(2);
   const hg_vector a = d4 - four * d2, b = d3 - four * d1, c = d4 - d2, e = d3 - d1;
@@ -14,8 +23,29 @@ HG_INLINE void hg_winograd_input(hg_vector *d, const int s) {
   d[5 * s] = four * d1 + (d5 - five * d3);
 }
 
-// One dimension of the output transform: six values at distance s to four at distance t.
-HG_INLINE void hg_winograd_output(const hg_vector *m, const int s, hg_vector *o, const int t) {
+// The input transform of one tile; its points lie `distance` apart.
+HG_INLINE void hg_winograd_transform(const float *const *pixels, int channels, float *to, int64_t distance, const int M) {
+  const int P = M + 2;
+  for (int c = 0; c < channels; c += HG_LANES) {
+    hg_vector v[36];
+    HG_UNROLL for (int i = 0; i < P; i++) {
+      HG_UNROLL for (int j = 0; j < P; j++) v[i * P + j] = hg_load(pixels[i * P + j] + c);
+      hg_winograd_input(v + i * P, 1, M);
+    }
+    HG_UNROLL for (int j = 0; j < P; j++) {
+      hg_winograd_input(v + j, P, M);
+      HG_UNROLL for (int i = 0; i < P; i++) hg_store(to + (i * P + j) * distance + c, v[i * P + j]);
+    }
+  }
+}
+
+// One dimension of the output transform: M + 2 values at distance s to M at distance t.
+HG_INLINE void hg_winograd_output(const hg_vector *m, const int s, hg_vector *o, const int t, const int M) {
+  if (M == 2) {
+    o[0] = (m[0] + m[s]) + m[2 * s];
+    o[t] = (m[s] - m[2 * s]) - m[3 * s];
+    return;
+  }
   const hg_vector s12 = m[s] + m[2 * s], d12 = m[s] - m[2 * s], s34 = m[3 * s] + m[4 * s], d34 = m[3 * s] - m[4 * s];
   o[0] = (m[0] + s12) + s34;
   o[t] = d12 + hg_splat(2) * d34;
@@ -23,45 +53,32 @@ HG_INLINE void hg_winograd_output(const hg_vector *m, const int s, hg_vector *o,
   o[3 * t] = (d12 + hg_splat(8) * d34) + m[5 * s];
 }
 
-static void HG_NAME(hg_winograd)(const void *descriptor, int32_t task, float *scratch) {
-  const hg_winograd *d = descriptor;
+HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratch, const int M) {
   const hg_geometry *g = &d->window;
-  const int C = g->channels, all_panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
+  const int P1 = M + 2, P2 = P1 * P1, C = g->channels, all_panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
   const int panel0 = (task % d->column_tasks) * d->panels_per_task;
   const int panel1 = hg_min(panel0 + d->panels_per_task, all_panels), N = (panel1 - panel0) * HG_PANEL;
-  const int across = (g->output_width + 3) / 4, down = (g->output_height + 3) / 4;
+  const int across = (g->output_width + M - 1) / M, down = (g->output_height + M - 1) / M;
   const int64_t tile0 = (int64_t)(task / d->column_tasks) * d->tiles_per_task;
   const int T = hg_min(d->tiles_per_task, (int64_t)across * down * g->batch - tile0);
-  float *input = scratch, *product = scratch + 36 * (int64_t)d->tiles_per_task * C;
+  float *input = scratch, *product = scratch + P2 * (int64_t)d->tiles_per_task * C;
   const ptrdiff_t stride = g->input_stride, row_stride = stride * g->width;
 
   for (int t = 0; t < T; t++) {
     const int64_t tile = tile0 + t, image = tile / ((int64_t)across * down);
-    const int y0 = (int)(tile / across % down) * 4 - g->padding_top, x0 = (int)(tile % across) * 4 - g->padding_left;
+    const int y0 = (int)(tile / across % down) * M - g->padding_top, x0 = (int)(tile % across) * M - g->padding_left;
     const float *pixels[36];
     const float *base = g->input + image * g->height * row_stride;
-    for (int i = 0; i < 6; i++)
-      for (int j = 0; j < 6; j++) {
+    for (int i = 0; i < P1; i++)
+      for (int j = 0; j < P1; j++) {
         const int y = y0 + i, x = x0 + j, outside = y < 0 || y >= g->height || x < 0 || x >= g->width;
-        pixels[i * 6 + j] = outside ? d->zeros : base + y * row_stride + x * stride;
+        pixels[i * P1 + j] = outside ? d->zeros : base + y * row_stride + x * stride;
       }
-    float *to = input + (int64_t)t * C;
-    const int64_t distance = (int64_t)d->tiles_per_task * C;
-    for (int c = 0; c < C; c += HG_LANES) {
-      hg_vector v[36];
-      HG_UNROLL for (int i = 0; i < 6; i++) {
-        HG_UNROLL for (int j = 0; j < 6; j++) v[i * 6 + j] = hg_load(pixels[i * 6 + j] + c);
-        hg_winograd_input(v + i * 6, 1);
-      }
-      HG_UNROLL for (int j = 0; j < 6; j++) {
-        hg_winograd_input(v + j, 6);
-        HG_UNROLL for (int i = 0; i < 6; i++) hg_store(to + (i * 6 + j) * distance + c, v[i * 6 + j]);
-      }
-    }
+    hg_winograd_transform(pixels, C, input + (int64_t)t * C, (int64_t)d->tiles_per_task * C, M);
   }
 
   static const float none[HG_PANEL * 4];
-  for (int point = 0; point < 36; point++) {
+  for (int point = 0; point < P2; point++) {
     const float *from = input + (int64_t)point * d->tiles_per_task * C;
     const float *weights = d->weights + ((int64_t)point * all_panels + panel0) * C * HG_PANEL;
     float *to = product + (int64_t)point * d->tiles_per_task * N;
@@ -85,8 +102,8 @@ static void HG_NAME(hg_winograd)(const void *descriptor, int32_t task, float *sc
 
   for (int t = 0; t < T; t++) {
     const int64_t tile = tile0 + t, image = tile / ((int64_t)across * down);
-    const int y0 = (int)(tile / across % down) * 4, x0 = (int)(tile % across) * 4;
-    const int rows = hg_min(4, g->output_height - y0), columns = hg_min(4, g->output_width - x0);
+    const int y0 = (int)(tile / across % down) * M, x0 = (int)(tile % across) * M;
+    const int rows = hg_min(M, g->output_height - y0), columns = hg_min(M, g->output_width - x0);
     const int64_t pixel0 = (image * g->output_height + y0) * g->output_width + x0;
     const float *from = product + (int64_t)t * N;
     const int64_t distance = (int64_t)d->tiles_per_task * N;
@@ -94,15 +111,15 @@ static void HG_NAME(hg_winograd)(const void *descriptor, int32_t task, float *sc
       const int column = panel0 * HG_PANEL + n, left = d->columns - column;
       if (left <= 0) break;
       hg_vector half[24];
-      HG_UNROLL for (int j = 0; j < 6; j++) {
+      HG_UNROLL for (int j = 0; j < P1; j++) {
         hg_vector m[6];
-        HG_UNROLL for (int i = 0; i < 6; i++) m[i] = hg_load(from + (i * 6 + j) * distance + n);
-        hg_winograd_output(m, 1, half + j, 6);
+        HG_UNROLL for (int i = 0; i < P1; i++) m[i] = hg_load(from + (i * P1 + j) * distance + n);
+        hg_winograd_output(m, 1, half + j, P1, M);
       }
       const hg_vector bias = hg_load(d->bias + column);
-      HG_UNROLL for (int i = 0; i < 4; i++) {
+      HG_UNROLL for (int i = 0; i < M; i++) {
         hg_vector y[4];
-        hg_winograd_output(half + i * 6, 1, y, 1);
+        hg_winograd_output(half + i * P1, 1, y, 1, M);
         if (i >= rows) break;
         for (int j = 0; j < columns; j++) {
           const int64_t pixel = pixel0 + (int64_t)i * g->output_width + j;
@@ -113,4 +130,12 @@ static void HG_NAME(hg_winograd)(const void *descriptor, int32_t task, float *sc
       }
     }
   }
+}
+
+static void HG_NAME(hg_winograd)(const void *descriptor, int32_t task, float *scratch) {
+  const hg_winograd *d = descriptor;
+  if (d->tile == 2)
+    hg_winograd_run(d, task, scratch, 2);
+  else
+    hg_winograd_run(d, task, scratch, 4);
 }

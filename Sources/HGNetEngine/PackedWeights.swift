@@ -11,7 +11,20 @@ import HGNetCore
 
 /// How a step computes its result, as shown by `HGNET_VERBOSE=1`.
 enum Algorithm: String, Sendable {
-  case product, direct, winograd, depthwise
+  case product, direct, depthwise
+  /// Winograd with tiles of 2×2 or 4×4 results: 2.25 and 4 times fewer products than direct, and the latter with ten
+  /// times the rounding.
+  case winogradF2 = "winograd-f2"
+  case winogradF4 = "winograd-f4"
+
+  /// The side of a tile of results; nil for other algorithms.
+  var winogradTile: Int? {
+    switch self {
+    case .winogradF2: 2
+    case .winogradF4: 4
+    case .product, .direct, .depthwise: nil
+    }
+  }
 }
 
 /// The weights of one step in the layout that its kernel streams, and its bias.
@@ -174,9 +187,11 @@ struct ParameterReader {
       switch packed.algorithm {
       case .product, .direct:
         hg_pack_dense(base, factors, Int32(columns), Int32(channels), Int32(taps), packed.weights)
-      case .winograd:
+      case .winogradF2, .winogradF4:
         let panels = Int32(packed.paddedColumns / 16)
-        hg_pack_winograd(base, factors, Int32(columns), Int32(channels), 0, panels, packed.weights)
+        hg_pack_winograd(
+          base, factors, Int32(packed.algorithm.winogradTile ?? 0), Int32(columns), Int32(channels), 0, panels,
+          packed.weights)
       case .depthwise: hg_pack_depthwise(base, factors, Int32(columns), Int32(taps), packed.weights)
       }
     }
@@ -209,7 +224,8 @@ extension Convolution {
     let taps = kernel.height * kernel.width
     switch algorithm {
     case .product, .direct: return padded * channels * taps
-    case .winograd: return padded * channels * 36
+    case .winogradF2: return padded * channels * 16
+    case .winogradF4: return padded * channels * 36
     case .depthwise: return padded * taps
     }
   }
@@ -226,7 +242,7 @@ extension Convolution {
       throw HGNetError(.unsupported, "a \(kernel) convolution window is larger than 64 pixels", layer: layer)
     }
     if kernel == Size(1), stride == Size(1), padding == Padding(0) { return .product }
-    if kernel == Size(3), stride == Size(1), inputChannels % 16 == 0, outputChannels % 16 == 0 { return .winograd }
+    if kernel == Size(3), stride == Size(1), inputChannels % 16 == 0, outputChannels % 16 == 0 { return .winogradF4 }
     return .direct
   }
 }

@@ -48,11 +48,11 @@ extension Plan.Step {
           window: window(geometry), columns: Int32(columns), weights: packed, bias: bias, zeros: zeros,
           epilogue: finish, pixels_per_task: Int32(pixelsPerTask)))
       return kernels.convolution
-    case .winograd(let geometry, let columns, let tilesPerTask):
+    case .winograd(let geometry, let tile, let columns, let tilesPerTask):
       write(
         hg_winograd(
           window: window(geometry), columns: Int32(columns), weights: packed, bias: bias, zeros: zeros,
-          epilogue: finish, tiles_per_task: Int32(tilesPerTask), panels_per_task: Int32((columns + 15) / 16),
+          epilogue: finish, tile: Int32(tile), tiles_per_task: Int32(tilesPerTask), panels_per_task: Int32((columns + 15) / 16),
           column_tasks: 1))
       return kernels.winograd
     case .depthwise(let geometry, let rowsPerTask, let channelsPerTask):

@@ -11,7 +11,7 @@ public final class Plan: Sendable {
       case product(
         rows: Int, inputFeatures: Int, columns: Int, rowsPerTask: Int, panelsPerTask: Int, channelsPerBlock: Int)
       case convolution(Window, columns: Int, pixelsPerTask: Int)
-      case winograd(Window, columns: Int, tilesPerTask: Int)
+      case winograd(Window, tile: Int, columns: Int, tilesPerTask: Int)
       case depthwise(Window, rowsPerTask: Int, channelsPerTask: Int)
       case maximumPool(Window, rowsPerTask: Int)
       case averagePool(channelsPerTask: Int)
@@ -40,7 +40,7 @@ public final class Plan: Sendable {
     /// Floats of zeros that the step reads where its window leaves the picture.
     var zeroCount: Int {
       switch work {
-      case .convolution(let window, _, _), .winograd(let window, _, _):
+      case .convolution(let window, _, _), .winograd(let window, _, _, _):
         input.shape.channels * window.kernel.width
       default: 0
       }

@@ -80,7 +80,7 @@ extension Plan.Step {
     switch work {
     case .product: "product"
     case .convolution: "direct"
-    case .winograd: "winograd-f4"
+    case .winograd(_, let tile, _, _): "winograd-f\(tile)"
     case .depthwise: "depthwise"
     case .maximumPool: "maximum-pool"
     case .averagePool: "average-pool"

@@ -45,7 +45,8 @@ struct TaskCutter {
         let pixelsPerTask = part(of: pixels, most: 512, unit: blockRows)
         step.work = .convolution(window, columns: columns, pixelsPerTask: pixelsPerTask)
         step.taskCount = divided(pixels, by: pixelsPerTask)
-      case .winograd: cutWinograd(&step, window, convolution)
+      case .winogradF2: cutWinograd(&step, window, convolution, tile: 2)
+      case .winogradF4: cutWinograd(&step, window, convolution, tile: 4)
       case .depthwise:
         let channelsPerTask = min(convolution.outputChannels, 64)
         let channelTasks = divided(convolution.outputChannels, by: channelsPerTask)
@@ -120,16 +121,18 @@ struct TaskCutter {
     step.taskCount = divided(rows, by: rowsPerTask) * divided(panels, by: panelsPerTask)
   }
 
-  private func cutWinograd(_ step: inout Plan.Step, _ window: Plan.Step.Window, _ convolution: Convolution) {
-    let tiles = batch * divided(step.output.shape.height, by: 4) * divided(step.output.shape.width, by: 4)
+  private func cutWinograd(
+    _ step: inout Plan.Step, _ window: Plan.Step.Window, _ convolution: Convolution, tile: Int
+  ) {
+    let tiles = batch * divided(step.output.shape.height, by: tile) * divided(step.output.shape.width, by: tile)
     let columns = divided(convolution.outputChannels, by: 16) * 16
-    let floatsPerTile = 36 * (convolution.inputChannels + columns)
-    let most = min(max(192 * 1024 / floatsPerTile, blockRows * 2), 64)
+    let floatsPerTile = (tile + 2) * (tile + 2) * (convolution.inputChannels + columns)
+    let most = min(max(192 * 1024 / floatsPerTile, blockRows * 2), 256 / tile)
     let tilesPerTask = part(of: tiles, most: most, unit: 1)
-    step.work = .winograd(window, columns: convolution.outputChannels, tilesPerTask: tilesPerTask)
+    step.work = .winograd(window, tile: tile, columns: convolution.outputChannels, tilesPerTask: tilesPerTask)
     step.taskCount = divided(tiles, by: tilesPerTask)
     step.scratchCount = Int(
       hg_winograd_scratch(
-        Int32(convolution.inputChannels), Int32(convolution.outputChannels), Int32(tilesPerTask)))
+        Int32(tile), Int32(convolution.inputChannels), Int32(convolution.outputChannels), Int32(tilesPerTask)))
   }
 }

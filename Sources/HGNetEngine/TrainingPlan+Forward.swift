@@ -186,14 +186,13 @@ extension TrainingPlan {
     } else {
       // Dense weights are [out][in][taps], linear ones [in][out]; the gradient exchanges the two.
       let (outer, inner) = isLinear ? (1, convolution.outputChannels) : (convolution.inputChannels * taps, taps)
-      let isWinograd = placeholder.algorithm == .winograd
       add(layer + " pack", tasks: (columns + 15) / 16, uses: [packed]) { addresses, memory in
         memory.initializeMemory(
           as: hg_pack.self,
           to: hg_pack(
             weight: weight, column_stride: Int64(isGradient ? inner : outer),
             channel_stride: Int64(isGradient ? outer : inner), columns: Int32(columns), channels: Int32(channels),
-            taps: Int32(taps), is_flipped: isGradient ? 1 : 0, is_winograd: isWinograd ? 1 : 0,
+            taps: Int32(taps), is_flipped: isGradient ? 1 : 0, winograd_tile: Int32(placeholder.algorithm.winogradTile ?? 0),
             packed: addresses.pointer(packed)))
         return training.pack
       }

@@ -186,13 +186,13 @@ struct TrainingPlan {
 
   /// Stands for packed weights until their address is known.
   ///
-  /// The forward way does without Winograd: its rounding, ten times that of a direct sum, turns rectifiers on and off
-  /// that PaddlePaddle has the other way, and their gradients with them.
+  /// The forward way does without the larger Winograd: its rounding, ten times that of a direct sum, turns rectifiers
+  /// on and off that PaddlePaddle has the other way, and their gradients with them.
   func packedPlaceholder(_ convolution: Convolution, isGradient: Bool, layer: String) throws(HGNetError)
     -> PackedWeights
   {
     var algorithm = try convolution.algorithm(layer: layer)
-    if algorithm == .winograd, !isGradient { algorithm = .direct }
+    if algorithm == .winogradF4, !isGradient { algorithm = .winogradF2 }
     let padded = (convolution.outputChannels + 15) / 16 * 16
     // The address is replaced when the step is resolved.
     let nowhere = UnsafeMutablePointer<Float>(bitPattern: 64) ?? UnsafeMutablePointer.allocate(capacity: 1)

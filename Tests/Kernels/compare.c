@@ -88,12 +88,13 @@ int main(void) {
 
       if (kernel == 3 && stride == 1) {
         hg_winograd winograd = {.window = g, .columns = columns, .bias = bias, .zeros = zeros, .epilogue = e,
-                                .tiles_per_task = pick(1, 9), .panels_per_task = panels, .column_tasks = 1};
+                                .tile = pick(1, 2) * 2, .tiles_per_task = pick(1, 9), .panels_per_task = panels, .column_tasks = 1};
         winograd.window.channels = winograd.window.input_stride = 16;
         float *plane = values((int64_t)batch * height * width * 16), *u = values((int64_t)panels * 36 * 16 * 16);
         winograd.window.input = plane, winograd.weights = u;
-        float *scratch = malloc((size_t)hg_winograd_scratch(16, columns, winograd.tiles_per_task) * 4);
-        const int tiles = batch * ((g.output_height + 3) / 4) * ((g.output_width + 3) / 4);
+        float *scratch = malloc((size_t)hg_winograd_scratch(winograd.tile, 16, columns, winograd.tiles_per_task) * 4);
+        const int side = winograd.tile, down = (g.output_height + side - 1) / side, across = (g.output_width + side - 1) / side;
+        const int tiles = batch * down * across;
         const int winograd_tasks = (tiles + winograd.tiles_per_task - 1) / winograd.tiles_per_task;
         winograd.window.output = a, run(reference->winograd, &winograd, winograd_tasks, scratch);
         winograd.window.output = b, run(k->winograd, &winograd, winograd_tasks, scratch);

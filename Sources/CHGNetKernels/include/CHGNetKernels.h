@@ -74,9 +74,10 @@ typedef struct {
   int32_t pixels_per_task;
 } hg_convolution;
 
-// 3×3 stride-1 convolution as Winograd F(4×4, 3×3); channels is a multiple of 16.
-// weights: [36][panels][channels][16], made by hg_pack_winograd.
-// Task t: block of tiles t / column_tasks (tiles of 4×4 output pixels over the whole batch, row by row), block of
+// 3×3 stride-1 convolution as Winograd F(tile×tile, 3×3), tile 4 or 2; channels is a multiple of 16. Rounding: that of
+// tile 2 is close to a direct sum's, that of tile 4 ten times as much.
+// weights: [(tile + 2)²][panels][channels][16], made by hg_pack_winograd.
+// Task t: block of tiles t / column_tasks (tiles of output pixels over the whole batch, row by row), block of
 // panels t % column_tasks. scratch: hg_winograd_scratch floats per thread.
 typedef struct {
   hg_geometry window;
@@ -85,6 +86,7 @@ typedef struct {
   const float *_Nonnull bias;
   const float *_Nonnull zeros;
   hg_epilogue epilogue;
+  int32_t tile;
   int32_t tiles_per_task;
   int32_t panels_per_task;
   int32_t column_tasks;
@@ -153,7 +155,7 @@ int32_t hg_kernels_count(void);
 const hg_kernels *_Nonnull hg_kernels_at(int32_t index);
 
 // Floats of scratch that a thread needs for a Winograd task.
-int64_t hg_winograd_scratch(int32_t channels, int32_t columns, int32_t tiles_per_task);
+int64_t hg_winograd_scratch(int32_t tile, int32_t channels, int32_t columns, int32_t tiles_per_task);
 
 // Packing of weights. `factors` (per output channel, may be NULL) is multiplied in: the folded batch normalisation.
 // Dense: from [columns][channels][taps] to [panels][taps][channels][16].
@@ -161,9 +163,9 @@ void hg_pack_dense(const float *_Nonnull weight, const float *_Nullable factors,
                    int32_t taps, float *_Nonnull packed);
 // Linear: from [channels][columns] to [panels][channels][16].
 void hg_pack_linear(const float *_Nonnull weight, int32_t columns, int32_t channels, float *_Nonnull packed);
-// Winograd: from [columns][channels][3][3] to [36][panels][channels][16].
-void hg_pack_winograd(const float *_Nonnull weight, const float *_Nullable factors, int32_t columns, int32_t channels,
-                      int32_t first_panel, int32_t end_panel, float *_Nonnull packed);
+// Winograd: from [columns][channels][3][3] to [(tile + 2)²][panels][channels][16].
+void hg_pack_winograd(const float *_Nonnull weight, const float *_Nullable factors, int32_t tile, int32_t columns,
+                      int32_t channels, int32_t first_panel, int32_t end_panel, float *_Nonnull packed);
 // Depthwise: from [channels][taps] to [taps][channels padded to 16].
 void hg_pack_depthwise(const float *_Nonnull weight, const float *_Nullable factors, int32_t channels, int32_t taps,
                        float *_Nonnull packed);

@@ -9,12 +9,13 @@
 
 // Weights into panels. Element (column, channel, tap) is weight[column * column_stride + channel * channel_stride + tap],
 // taps in reverse order if is_flipped: with the strides exchanged these are the weights of the data gradient.
-// To [panels][taps][channels][16], or [36][panels][channels][16] if is_winograd. Task t: panel t.
+// To [panels][taps][channels][16], or for a winograd_tile other than 0, which is 4 or 2, to
+// [(winograd_tile + 2)²][panels][channels][16]. Task t: panel t.
 typedef struct {
   const float *_Nonnull weight;
   int64_t column_stride, channel_stride;
   int32_t columns, channels, taps;
-  int32_t is_flipped, is_winograd;
+  int32_t is_flipped, winograd_tile;
   float *_Nonnull packed;
 } hg_pack;
 
@@ -60,8 +61,8 @@ typedef struct {
   int32_t rows_per_task;
 } hg_unit;
 
-// The gradient of dense weights: partial[chunk][tap][channel][column] = sum over the chunk's pixels of input × gradient.
-// A chunk is a run of output pixels. Task t: (chunk, block of columns, block of channels), channels fastest.
+// The gradient of dense weights: partial[chunk][tap][channel][column] = sum over the chunk's pixels of input × gradient,
+// or that added to partial if is_added. A chunk is a run of output pixels. Task t: (chunk, block of columns, block of channels), channels fastest.
 // is_gathered: taps × channels of the block stand side by side as rows, for layers with few channels. zeros: as many as
 // there are channels, and HG_PANEL more. Up to HG_PANEL values behind input are read, and not used.
 // scratch: hg_weight_gradient_scratch floats.
@@ -69,23 +70,38 @@ typedef struct {
   const float *_Nonnull input;
   ptrdiff_t input_stride;
   int32_t batch, height, width, channels;
-  const float *_Nonnull gradient;  // [pixels][columns], dense
+  const float *_Nonnull gradient;  // [pixels][columns]
+  ptrdiff_t gradient_stride;
   int32_t output_height, output_width, columns;
   int32_t kernel_height, kernel_width, stride_height, stride_width, padding_top, padding_left;
   float *_Nonnull partial;
   int32_t pixels_per_chunk, chunks;
-  int32_t channels_per_task, columns_per_task, is_gathered;
+  int32_t channels_per_task, columns_per_task, is_gathered, is_added;
   const float *_Nonnull zeros;
 } hg_weight_gradient;
 
 // Adds the chunks in order and adds the result to the gradient at
-// column * column_stride + channel * channel_stride + tap. Task t: block of 16 channels.
+// column * column_stride + channel * channel_stride + tap. Task t: block of 16 channels. The form for Winograd takes
+// [36][chunks][channels][columns], channels and columns multiples of 16.
 typedef struct {
   const float *_Nonnull partial;
   int32_t chunks, taps, channels, columns;
   float *_Nonnull gradient;
   int64_t column_stride, channel_stride;
 } hg_weight_gradient_join;
+
+// Tiles for the weight gradient of a 3×3 kernel with stride 1 in the form of Winograd F(4×4, 3×3): each 6×6 pixels of the
+// input, or if is_gradient each 4×4 pixels of the gradient, which then has no padding, as 36 points.
+// values: [36][tiles][channels], zeros from batch * down * across on. channels is a multiple of 16. Task t: block of tiles.
+typedef struct {
+  const float *_Nonnull input;
+  ptrdiff_t stride;
+  int32_t batch, height, width, channels;
+  int32_t down, across, padding_top, padding_left;
+  int32_t is_gradient, tiles, tiles_per_task;
+  float *_Nonnull values;
+  const float *_Nonnull zeros;
+} hg_winograd_tiles;
 
 // The gradient of depthwise weights, added to [channels][taps]. Task t: block of 16 channels.
 typedef struct {
@@ -165,7 +181,7 @@ typedef void (*hg_training_task)(const void *_Nonnull descriptor, int32_t task, 
 // gradient_finish: one; of apply and gradient_apply: blocks of rows.
 typedef struct {
   hg_training_task _Nonnull pack, pack_channels, sums, statistics, apply, gradient_sums, gradient_finish, gradient_apply,
-      weight_gradient, weight_gradient_join, depthwise_gradient, dilate, maximum_pool_gradient, elementwise_gradient,
+      weight_gradient, weight_gradient_join, winograd_tiles, winograd_gradient_join, depthwise_gradient, dilate, maximum_pool_gradient, elementwise_gradient,
       gate_gradient;
 } hg_training_kernels;
 
