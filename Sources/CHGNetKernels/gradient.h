@@ -73,29 +73,72 @@ static void HG_NAME(hg_gradient_pack_rows)(hg_gradient_addresses *at, int groups
   }
 }
 
-// Puts the window of each pixel into a row of its own: taps, then channels.
-static void HG_NAME(hg_gradient_gather)(const hg_weight_gradient *d, const int32_t *tops, const int32_t *lefts,
-                                        const int64_t *corners, int channels, int pixels, int64_t row_length,
-                                        float *gathered) {
-  const int run = d->kernel_width * channels;
-  for (int i = 0; i < pixels; i++)
+// Where the windows of a run of output pixels begin.
+typedef struct {
+  int32_t tops[HG_GRADIENT_PIXELS], lefts[HG_GRADIENT_PIXELS];
+  int64_t corners[HG_GRADIENT_PIXELS];  // from input, of channel 0
+} hg_gradient_windows;
+
+HG_INLINE void hg_gradient_find(const hg_weight_gradient *d, int64_t pixel, int count, hg_gradient_windows *w) {
+  int64_t image = pixel / ((int64_t)d->output_height * d->output_width);
+  int y = (int)(pixel / d->output_width % d->output_height), x = (int)(pixel % d->output_width);
+  for (int i = 0; i < count; i++) {
+    w->tops[i] = y * d->stride_height - d->padding_top;
+    w->lefts[i] = x * d->stride_width - d->padding_left;
+    w->corners[i] = ((image * d->height + w->tops[i]) * d->width + w->lefts[i]) * d->input_stride;
+    if (++x == d->output_width) {
+      x = 0;
+      if (++y == d->output_height) y = 0, image++;
+    }
+  }
+}
+
+// A row of a window is one run of memory, and its values are the lanes; the rows are the columns of the gradient.
+static void HG_NAME(hg_weight_gradient_runs)(const hg_weight_gradient *d, int32_t chunk, float *scratch) {
+  const int C = d->channels, N = d->columns, run = d->kernel_width * C, padded = HG_PADDED(run);
+  const int64_t size = (int64_t)(N + HG_BLOCK_ROWS - 1) / HG_BLOCK_ROWS * HG_BLOCK_ROWS * padded;
+  const int64_t pixels = (int64_t)d->batch * d->output_height * d->output_width;
+  const int64_t pixel0 = (int64_t)chunk * d->pixels_per_chunk, pixel1 = hg_min(pixel0 + d->pixels_per_chunk, pixels);
+  float *sums = scratch, *edges = sums + d->kernel_height * size;
+  __builtin_memset(sums, 0, sizeof(float) * (size_t)(d->kernel_height * size));
+  hg_gradient_addresses at;
+  hg_gradient_windows windows;
+  for (int64_t first = pixel0; first < pixel1; first += HG_GRADIENT_PIXELS) {
+    const int count = hg_min(HG_GRADIENT_PIXELS, pixel1 - first);
+    hg_gradient_find(d, first, count, &windows);
+    for (int i = 0; i < count; i++) at.rows[i] = d->gradient + (first + i) * d->gradient_stride;
     for (int down = 0; down < d->kernel_height; down++) {
-      float *to = gathered + i * row_length + down * run;
-      const float *from = d->input + corners[i] + (int64_t)down * d->width * d->input_stride;
-      const int is_row = (uint32_t)(tops[i] + down) < (uint32_t)d->height;
-      if (is_row && d->input_stride == channels && lefts[i] >= 0 && lefts[i] + d->kernel_width <= d->width)
-        for (int j = 0; j < run; j++) to[j] = from[j];
-      else
-        for (int right = 0; right < d->kernel_width; right++)
-          for (int c = 0; c < channels; c++)
-            to[right * channels + c] = is_row && (uint32_t)(lefts[i] + right) < (uint32_t)d->width
-                                           ? from[right * d->input_stride + c]
-                                           : 0;
+      float *edge = edges;
+      for (int i = 0; i < count; i++) {
+        const int left = windows.lefts[i];
+        const float *from = d->input + windows.corners[i] + (int64_t)down * d->width * d->input_stride;
+        at.lanes[i] = from;
+        if ((uint32_t)(windows.tops[i] + down) >= (uint32_t)d->height) {
+          at.lanes[i] = d->zeros;
+        } else if (left < 0 || left + d->kernel_width > d->width) {
+          for (int right = 0; right < d->kernel_width; right++)
+            for (int c = 0; c < C; c++)
+              edge[right * C + c] = (uint32_t)(left + right) < (uint32_t)d->width ? from[right * C + c] : 0;
+          at.lanes[i] = edge;
+          edge += padded;
+        }
+      }
+      HG_NAME(hg_gradient_blocks)(&at, N, run, HG_BLOCK_ROWS, HG_PANEL, count, sums + down * size);
+    }
+  }
+  for (int down = 0; down < d->kernel_height; down++)
+    for (int k = 0; k < run; k++) {
+      float *out = d->partial + (((int64_t)chunk * d->kernel_height + down) * run + k) * N;
+      for (int n = 0; n < N; n++) out[n] = sums[down * size + (int64_t)n * padded + k];
     }
 }
 
 static void HG_NAME(hg_weight_gradient)(const void *descriptor, int32_t task, float *scratch) {
   const hg_weight_gradient *d = descriptor;
+  if (d->is_run) {
+    HG_NAME(hg_weight_gradient_runs)(d, task, scratch);
+    return;
+  }
   const int row_blocks = (d->channels + d->channels_per_task - 1) / d->channels_per_task;
   const int lane_blocks = (d->columns + d->columns_per_task - 1) / d->columns_per_task;
   const int c0 = task % row_blocks * d->channels_per_task, C = hg_min(d->channels_per_task, d->channels - c0);
@@ -103,59 +146,39 @@ static void HG_NAME(hg_weight_gradient)(const void *descriptor, int32_t task, fl
   const int chunk = task / row_blocks / lane_blocks, taps = d->kernel_height * d->kernel_width;
   const int64_t pixels = (int64_t)d->batch * d->output_height * d->output_width;
   const int64_t pixel0 = (int64_t)chunk * d->pixels_per_chunk, pixel1 = hg_min(pixel0 + d->pixels_per_chunk, pixels);
-  // With few channels the taps stand side by side as rows, so that the register block is full.
-  const int is_gathered = d->is_gathered, rows = is_gathered ? taps * C : C;
-  const int groups = (rows + HG_BLOCK_ROWS - 1) / HG_BLOCK_ROWS, padded = HG_PADDED(N);
+  const int groups = (C + HG_BLOCK_ROWS - 1) / HG_BLOCK_ROWS, padded = HG_PADDED(N);
   const int64_t size = (int64_t)groups * HG_BLOCK_ROWS * padded;
-  float *sums = scratch, *packed = sums + (is_gathered ? 1 : taps) * size;
-  float *gathered = packed + (int64_t)padded * HG_GRADIENT_PIXELS;
-  __builtin_memset(sums, 0, sizeof(float) * (size_t)((is_gathered ? 1 : taps) * size));
-  if (is_gathered) __builtin_memset(gathered, 0, sizeof(float) * (size_t)groups * HG_BLOCK_ROWS * HG_GRADIENT_PIXELS);
+  float *sums = scratch, *packed = sums + taps * size, *grouped = packed + (int64_t)padded * HG_GRADIENT_PIXELS;
+  __builtin_memset(sums, 0, sizeof(float) * (size_t)(taps * size));
   // A few vectors that are read again and again need not be copied, if they are whole.
   const int is_packed = N % HG_PANEL || groups * taps > 4, is_grouped = d->input_stride % 128 == 0 && N > 2 * HG_PANEL;
 
   hg_gradient_addresses at;
-  int32_t tops[HG_GRADIENT_PIXELS], lefts[HG_GRADIENT_PIXELS];
-  int64_t corners[HG_GRADIENT_PIXELS];
-  int64_t image = pixel0 / ((int64_t)d->output_height * d->output_width);
-  int y = (int)(pixel0 / d->output_width % d->output_height), x = (int)(pixel0 % d->output_width);
+  hg_gradient_windows windows;
   for (int64_t first = pixel0; first < pixel1; first += HG_GRADIENT_PIXELS) {
     const int count = hg_min(HG_GRADIENT_PIXELS, pixel1 - first);
-    for (int i = 0; i < count; i++) {
-      tops[i] = y * d->stride_height - d->padding_top;
-      lefts[i] = x * d->stride_width - d->padding_left;
-      corners[i] = ((image * d->height + tops[i]) * d->width + lefts[i]) * d->input_stride + c0;
-      at.lanes[i] = d->gradient + (first + i) * d->gradient_stride + n0;
-      if (++x == d->output_width) {
-        x = 0;
-        if (++y == d->output_height) y = 0, image++;
-      }
-    }
+    hg_gradient_find(d, first, count, &windows);
+    for (int i = 0; i < count; i++) at.lanes[i] = d->gradient + (first + i) * d->gradient_stride + n0;
     if (is_packed) {
       HG_NAME(hg_gradient_pack)(&at, N, count, packed);
       for (int i = 0; i < count; i++) at.lanes[i] = packed + i * HG_PANEL;
     }
     const int64_t panel_distance = is_packed ? HG_GRADIENT_PIXELS * HG_PANEL : HG_PANEL;
-    if (is_gathered) {
-      HG_NAME(hg_gradient_gather)(d, tops, lefts, corners, C, count, groups * HG_BLOCK_ROWS, gathered);
-      for (int i = 0; i < count; i++) at.rows[i] = gathered + i * groups * HG_BLOCK_ROWS;
-      HG_NAME(hg_gradient_blocks)(&at, rows, N, HG_BLOCK_ROWS, panel_distance, count, sums);
-      continue;
-    }
     for (int tap = 0; tap < taps; tap++) {
       const int down = tap / d->kernel_width, right = tap % d->kernel_width;
-      const int64_t step = ((int64_t)down * d->width + right) * d->input_stride;
+      const int64_t step = ((int64_t)down * d->width + right) * d->input_stride + c0;
       for (int i = 0; i < count; i++) {
-        const int is_inside = (uint32_t)(tops[i] + down) < (uint32_t)d->height && (uint32_t)(lefts[i] + right) < (uint32_t)d->width;
-        at.rows[i] = is_inside ? d->input + corners[i] + step : d->zeros;
+        const int is_inside = (uint32_t)(windows.tops[i] + down) < (uint32_t)d->height &&
+                              (uint32_t)(windows.lefts[i] + right) < (uint32_t)d->width;
+        at.rows[i] = is_inside ? d->input + windows.corners[i] + step : d->zeros;
       }
-      if (is_grouped) HG_NAME(hg_gradient_pack_rows)(&at, groups, count, gathered);
-      HG_NAME(hg_gradient_blocks)(&at, rows, N, is_grouped ? HG_GROUP_DISTANCE : HG_BLOCK_ROWS, panel_distance, count,
+      if (is_grouped) HG_NAME(hg_gradient_pack_rows)(&at, groups, count, grouped);
+      HG_NAME(hg_gradient_blocks)(&at, C, N, is_grouped ? HG_GROUP_DISTANCE : HG_BLOCK_ROWS, panel_distance, count,
                                   sums + tap * size);
     }
   }
   for (int tap = 0; tap < taps; tap++) {
-    const float *from = is_gathered ? sums + (int64_t)tap * C * padded : sums + tap * size;
+    const float *from = sums + tap * size;
     float *out = d->partial + (((int64_t)chunk * taps + tap) * d->channels + c0) * d->columns + n0;
     for (int c = 0; c < C; c++, out += d->columns, from += padded) {
       if (!d->is_added)

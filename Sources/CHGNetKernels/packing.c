@@ -6,11 +6,18 @@ int64_t hg_winograd_scratch(int32_t tile, int32_t channels, int32_t columns, int
   return points * tiles_per_task * (channels + padded);
 }
 
-int64_t hg_weight_gradient_scratch(int32_t channels_per_task, int32_t columns_per_task, int32_t taps) {
-  // Room for any register block, of up to 8 rows, and for rows that are gathered or not.
-  const int64_t rows = taps * (((int64_t)channels_per_task + 7) / 8 * 8);
-  const int64_t padded = ((int64_t)columns_per_task + HG_PANEL - 1) / HG_PANEL * HG_PANEL;
-  return rows * (HG_GRADIENT_PIXELS + HG_PANEL) + padded * HG_GRADIENT_PIXELS + rows * padded;
+// Register blocks have up to 8 rows.
+static int64_t padded_to(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
+
+int64_t hg_weight_gradient_scratch(int32_t channels_per_task, int32_t columns_per_task, int32_t kernel_height,
+                                   int32_t kernel_width, int32_t is_run) {
+  if (is_run) {
+    const int64_t run = padded_to((int64_t)kernel_width * channels_per_task, HG_PANEL);
+    return kernel_height * padded_to(columns_per_task, 8) * run + HG_GRADIENT_PIXELS * run;
+  }
+  const int64_t rows = padded_to(channels_per_task, 8), padded = padded_to(columns_per_task, HG_PANEL);
+  return kernel_height * kernel_width * rows * padded + padded * HG_GRADIENT_PIXELS +
+         rows * (HG_GRADIENT_PIXELS + HG_PANEL);
 }
 
 void hg_pack_dense(const float *weight, const float *factors, int32_t columns, int32_t channels, int32_t taps,

@@ -62,21 +62,24 @@ extension TrainingPlan {
       isSwapped
       ? (convolution.outputChannels, convolution.inputChannels)
       : (convolution.inputChannels, convolution.outputChannels)
-    let (rowsPerTask, lanesPerTask, blockCount) = blocks(rows: rows, lanes: lanes, taps: taps)
-    // With fewer channels than a register block has rows, the taps fill it.
-    let isGathered = rows < 8 && taps > 1
+    // With few channels or columns, whole rows of the window fill a register block.
+    let isRun = taps > 1 && input.stride == rows && (rows < 8 || lanes < 48)
+    let (rowsPerTask, lanesPerTask, blockCount) =
+      isRun ? (rows, lanes, 1) : blocks(rows: rows, lanes: lanes, taps: taps)
     // The number of chunks comes from shapes alone: enough tasks for many threads, and short sums in float32.
     let wanted = max((16 + blockCount - 1) / blockCount, (unit.rows + 8191) / 8192)
     let pixelsPerChunk = max(128, ((unit.rows + wanted - 1) / wanted + 127) / 128 * 128)
     let chunks = (unit.rows + pixelsPerChunk - 1) / pixelsPerChunk
     // The sums of one chunk that lie as the weights do go straight to the gradient.
     let isDirect = chunks == 1 && taps == 1 && (isSwapped || unit.isLinear)
-    zeroCount = max(zeroCount, rows + 16)
+    zeroCount = max(zeroCount, rows * kernel.width + 16)
     let partial = isDirect ? nil : newBuffer(chunks * taps * rows * lanes)
     add(
       name, algorithm: "outer-product", multiplyAdds: multiplyAdds(of: convolution, rows: unit.rows),
       tasks: chunks * blockCount,
-      scratch: Int(hg_weight_gradient_scratch(Int32(rowsPerTask), Int32(lanesPerTask), Int32(taps))),
+      scratch: Int(
+        hg_weight_gradient_scratch(
+          Int32(rowsPerTask), Int32(lanesPerTask), Int32(kernel.height), Int32(kernel.width), isRun ? 1 : 0)),
       uses: [input.buffer, z.buffer] + (partial.map { [$0] } ?? [])
     ) { addresses, memory in
       memory.initializeMemory(
@@ -90,7 +93,7 @@ extension TrainingPlan {
           stride_height: Int32(stride.height), stride_width: Int32(stride.width), padding_top: Int32(padding.top),
           padding_left: Int32(padding.left), partial: partial.map { addresses.pointer($0) } ?? target,
           pixels_per_chunk: Int32(pixelsPerChunk), chunks: Int32(chunks), channels_per_task: Int32(rowsPerTask),
-          columns_per_task: Int32(lanesPerTask), is_gathered: isGathered ? 1 : 0, is_added: isDirect ? 1 : 0,
+          columns_per_task: Int32(lanesPerTask), is_run: isRun ? 1 : 0, is_added: isDirect ? 1 : 0,
           zeros: UnsafePointer(addresses.zeros)))
       return training.weight_gradient
     }
@@ -144,7 +147,7 @@ extension TrainingPlan {
     add(
       name, algorithm: "winograd-f4", multiplyAdds: multiplyAdds(of: convolution, rows: unit.rows),
       tasks: 36 * chunks * blockCount,
-      scratch: Int(hg_weight_gradient_scratch(Int32(channelsPerTask), Int32(columnsPerTask), 1)),
+      scratch: Int(hg_weight_gradient_scratch(Int32(channelsPerTask), Int32(columnsPerTask), 1, 1, 0)),
       uses: values + [partial]
     ) { addresses, memory in
       memory.initializeMemory(
@@ -155,7 +158,7 @@ extension TrainingPlan {
           output_height: 1, output_width: Int32(tiles), columns: Int32(columns), kernel_height: 1, kernel_width: 1,
           stride_height: 1, stride_width: 1, padding_top: 0, padding_left: 0, partial: addresses.pointer(partial),
           pixels_per_chunk: Int32(tilesPerChunk), chunks: Int32(36 * chunks),
-          channels_per_task: Int32(channelsPerTask), columns_per_task: Int32(columnsPerTask), is_gathered: 0,
+          channels_per_task: Int32(channelsPerTask), columns_per_task: Int32(columnsPerTask), is_run: 0,
           is_added: 0, zeros: UnsafePointer(addresses.zeros)))
       return training.weight_gradient
     }

@@ -62,9 +62,10 @@ typedef struct {
 } hg_unit;
 
 // The gradient of dense weights: partial[chunk][tap][channel][column] = sum over the chunk's pixels of input × gradient,
-// or that added to partial if is_added. A chunk is a run of output pixels. Task t: (chunk, block of columns, block of channels), channels fastest.
-// is_gathered: taps × channels of the block stand side by side as rows, for layers with few channels. zeros: as many as
-// there are channels, and HG_PANEL more. Up to HG_PANEL values behind input are read, and not used.
+// or that added to partial if is_added. A chunk is a run of output pixels.
+// Task t: (chunk, block of columns, block of channels), channels fastest. is_run: for few columns or channels; pixels of
+// the input are dense, a block is all channels and columns, and is_added is 0. zeros: as many as a row of the window has,
+// and HG_PANEL more. Up to HG_PANEL values behind input and gradient are read, and not used.
 // scratch: hg_weight_gradient_scratch floats.
 typedef struct {
   const float *_Nonnull input;
@@ -76,7 +77,7 @@ typedef struct {
   int32_t kernel_height, kernel_width, stride_height, stride_width, padding_top, padding_left;
   float *_Nonnull partial;
   int32_t pixels_per_chunk, chunks;
-  int32_t channels_per_task, columns_per_task, is_gathered, is_added;
+  int32_t channels_per_task, columns_per_task, is_run, is_added;
   const float *_Nonnull zeros;
 } hg_weight_gradient;
 
@@ -172,7 +173,8 @@ typedef struct {
 // Pixels of a block of the weight gradient.
 enum { HG_GRADIENT_PIXELS = 128 };
 
-int64_t hg_weight_gradient_scratch(int32_t channels_per_task, int32_t columns_per_task, int32_t taps);
+int64_t hg_weight_gradient_scratch(int32_t channels_per_task, int32_t columns_per_task, int32_t kernel_height,
+                                   int32_t kernel_width, int32_t is_run);
 
 typedef void (*hg_training_task)(const void *_Nonnull descriptor, int32_t task, float *_Nullable scratch);
 
