@@ -2,10 +2,11 @@
 // Every sum runs over taps and channels in ascending order, whatever the blocking: the same bits for any cut.
 
 typedef struct {
-  const float *const *rows;    // [taps][row count] pointers
+  const float *const *rows;    // [taps] pointers to the first row
+  ptrdiff_t row_distance;      // floats between rows
   int taps;
-  int64_t first, channels;     // the block of channels
-  const float *weights;        // of the first panel, at tap 0, channel `first`
+  int64_t channels;
+  const float *weights;        // of the first panel, at tap 0
   int64_t tap_distance;        // floats between the taps of a panel
   int64_t panel_distance;      // floats between panels
   const float *bias;           // NULL: continue from what is in the output
@@ -35,7 +36,7 @@ HG_INLINE void hg_block_run(const hg_block *b, const int R, const int P) {
   const int64_t count = b->channels;
   for (int tap = 0; tap < b->taps; tap++) {
     const float *a[HG_BLOCK_ROWS];
-    HG_UNROLL for (int r = 0; r < R; r++) a[r] = b->rows[tap * R + r] + b->first;
+    HG_UNROLL for (int r = 0; r < R; r++) a[r] = b->rows[tap] + r * b->row_distance;
     const float *w = b->weights + tap * b->tap_distance;
     for (int64_t k = 0; k < count; k++) {
       hg_vector y[HG_BLOCK_PANELS * HG_VECTORS];
@@ -151,10 +152,9 @@ static void HG_NAME(hg_product)(const void *descriptor, int32_t task, float *scr
       const int P = hg_next_panels(panel1 - p);
       for (int64_t row = row0; row < row1;) {
         const int R = hg_next_rows(row1 - row);
-        const float *rows[HG_BLOCK_ROWS];
-        for (int r = 0; r < R; r++) rows[r] = d->input + (row + r) * d->input_stride;
+        const float *first = d->input + row * d->input_stride + k0;
         hg_block b = {
-            .rows = rows, .taps = 1, .first = k0, .channels = k1 - k0,
+            .rows = &first, .row_distance = d->input_stride, .taps = 1, .channels = k1 - k0,
             .weights = d->weights + ((int64_t)p * K + k0) * HG_PANEL, .tap_distance = 0,
             .panel_distance = K * HG_PANEL, .bias = k0 || d->is_added ? NULL : d->bias + p * HG_PANEL,
             .output = d->output + row * d->output_stride + p * HG_PANEL, .output_stride = d->output_stride,
@@ -171,59 +171,67 @@ static void HG_NAME(hg_product)(const void *descriptor, int32_t task, float *scr
 
 #define HG_MAXIMUM_TAPS 64
 
+// A block of R output pixels side by side, from column x of row y of an image.
+static void HG_NAME(hg_convolution_block)(const hg_convolution *d, int64_t image, int y, int x, int R, float *scratch) {
+  const hg_geometry *g = &d->window;
+  const ptrdiff_t stride = g->input_stride, row_stride = stride * g->width;
+  const int C = g->channels, run = g->kernel_width * C, taps = g->kernel_height * g->kernel_width;
+  const int top = y * g->stride_height - g->padding_top, left = x * g->stride_width - g->padding_left;
+  // Rows of the window above and below the picture add nothing.
+  const int i0 = top < 0 ? -top : 0, i1 = hg_min(g->kernel_height, g->height - top);
+  const float *from = g->input + (image * g->height + top) * row_stride + left * stride;
+  const float *rows[HG_MAXIMUM_TAPS];
+  // A row of a window is one run of memory where pixels are dense and the window is inside; at the edges it is made so.
+  int is_run = stride == C, count = 0;
+  ptrdiff_t row_distance = g->stride_width * stride;
+  if (left < 0 || left + (R - 1) * g->stride_width + g->kernel_width > g->width) {
+    is_run = 1, row_distance = run;
+    for (int i = i0; i < i1; i++) {
+      rows[count++] = scratch;
+      for (int r = 0; r < R; r++)
+        for (int j = 0; j < g->kernel_width; j++, scratch += C) {
+          const int column = left + r * g->stride_width + j;
+          if ((uint32_t)column < (uint32_t)g->width)
+            __builtin_memcpy(scratch, from + i * row_stride + (r * g->stride_width + j) * stride, sizeof(float) * (size_t)C);
+          else
+            __builtin_memset(scratch, 0, sizeof(float) * (size_t)C);
+        }
+    }
+  } else {
+    const int columns = is_run ? 1 : g->kernel_width;
+    for (int i = i0; i < i1; i++)
+      for (int j = 0; j < columns; j++) rows[count++] = from + i * row_stride + j * stride;
+  }
+  const int64_t pixel = (image * g->output_height + y) * g->output_width + x;
+  const int panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
+  for (int p = 0; p < panels;) {
+    const int P = hg_next_panels(panels - p);
+    hg_block b = {
+        .rows = rows, .row_distance = row_distance, .taps = count, .channels = is_run ? run : C,
+        .weights = d->weights + ((int64_t)p * taps * C + (int64_t)i0 * run) * HG_PANEL,
+        .tap_distance = (int64_t)(is_run ? run : C) * HG_PANEL, .panel_distance = (int64_t)taps * C * HG_PANEL,
+        .bias = d->bias + p * HG_PANEL, .output = g->output + pixel * g->output_stride + p * HG_PANEL,
+        .output_stride = g->output_stride,
+        .residual = d->epilogue.residual ? d->epilogue.residual + pixel * d->epilogue.residual_stride + p * HG_PANEL : NULL,
+        .epilogue = &d->epilogue, .columns = d->columns - p * HG_PANEL};
+    hg_block_dispatch(&b, R, P);
+    p += P;
+  }
+}
+
 static void HG_NAME(hg_convolution)(const void *descriptor, int32_t task, float *scratch) {
-  (void)scratch;
   const hg_convolution *d = descriptor;
   const hg_geometry *g = &d->window;
-  const int panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
   const int64_t image_pixels = (int64_t)g->output_height * g->output_width;
   const int64_t pixel0 = (int64_t)task * d->pixels_per_task;
-  const int64_t pixel1 = hg_min(pixel0 + d->pixels_per_task, image_pixels * g->batch);
-  const int taps = g->kernel_height * g->kernel_width;
-  const ptrdiff_t stride = g->input_stride, row_stride = stride * g->width;
-  // A row of the window is one run of memory where pixels are dense and the window is inside.
-  const int is_dense = stride == g->channels;
-  for (int64_t pixel = pixel0; pixel < pixel1;) {
-    const int R = hg_next_rows(pixel1 - pixel);
-    const float *rows[HG_MAXIMUM_TAPS * HG_BLOCK_ROWS];
-    int is_inside = is_dense;
-    int64_t image = pixel / image_pixels;
-    int y = (int)(pixel % image_pixels / g->output_width), x = (int)(pixel % g->output_width);
-    int xs[HG_BLOCK_ROWS], ys[HG_BLOCK_ROWS];
-    const float *images[HG_BLOCK_ROWS];
-    for (int r = 0; r < R; r++) {
-      ys[r] = y * g->stride_height - g->padding_top;
-      xs[r] = x * g->stride_width - g->padding_left;
-      images[r] = d->window.input + image * g->height * row_stride;
-      if (xs[r] < 0 || xs[r] + g->kernel_width > g->width) is_inside = 0;
-      if (++x == g->output_width) {
-        x = 0;
-        if (++y == g->output_height) y = 0, image++;
-      }
-    }
-    const int columns_of_taps = is_inside ? 1 : g->kernel_width;
-    for (int i = 0; i < g->kernel_height; i++)
-      for (int j = 0; j < columns_of_taps; j++)
-        for (int r = 0; r < R; r++) {
-          const int yy = ys[r] + i, xx = xs[r] + j;
-          const int outside = yy < 0 || yy >= g->height || xx < 0 || xx >= g->width;
-          rows[(i * columns_of_taps + j) * R + r] = outside ? d->zeros : images[r] + yy * row_stride + xx * stride;
-        }
-    for (int p = 0; p < panels;) {
-      const int P = hg_next_panels(panels - p);
-      hg_block b = {
-          .rows = rows, .taps = g->kernel_height * columns_of_taps, .first = 0,
-          .channels = is_inside ? (int64_t)g->channels * g->kernel_width : g->channels,
-          .weights = d->weights + (int64_t)p * taps * g->channels * HG_PANEL,
-          .tap_distance = (is_inside ? (int64_t)g->channels * g->kernel_width : g->channels) * HG_PANEL,
-          .panel_distance = (int64_t)taps * g->channels * HG_PANEL, .bias = d->bias + p * HG_PANEL,
-          .output = g->output + pixel * g->output_stride + p * HG_PANEL, .output_stride = g->output_stride,
-          .residual = d->epilogue.residual
-              ? d->epilogue.residual + pixel * d->epilogue.residual_stride + p * HG_PANEL : NULL,
-          .epilogue = &d->epilogue, .columns = d->columns - p * HG_PANEL};
-      hg_block_dispatch(&b, R, P);
-      p += P;
-    }
-    pixel += R;
+  int64_t left = hg_min(pixel0 + d->pixels_per_task, image_pixels * g->batch) - pixel0, image = pixel0 / image_pixels;
+  int y = (int)(pixel0 % image_pixels / g->output_width), x = (int)(pixel0 % g->output_width);
+  while (left > 0) {
+    const int R = hg_next_rows(hg_min(left, g->output_width - x));
+    HG_NAME(hg_convolution_block)(d, image, y, x, R, scratch);
+    left -= R, x += R;
+    if (x < g->output_width) continue;
+    x = 0;
+    if (++y == g->output_height) y = 0, image++;
   }
 }

@@ -86,9 +86,8 @@ HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratc
       const int P = hg_next_panels(panel1 - panel0 - p);
       for (int t = 0; t < T;) {
         const int R = hg_next_rows(T - t);
-        const float *rows[HG_BLOCK_ROWS];
-        for (int r = 0; r < R; r++) rows[r] = from + (int64_t)(t + r) * C;
-        hg_block b = {.rows = rows, .taps = 1, .first = 0, .channels = C,
+        const float *first = from + (int64_t)t * C;
+        hg_block b = {.rows = &first, .row_distance = C, .taps = 1, .channels = C,
                       .weights = weights + (int64_t)p * C * HG_PANEL, .tap_distance = 0,
                       .panel_distance = (int64_t)C * HG_PANEL, .bias = none,
                       .output = to + (int64_t)t * N + p * HG_PANEL, .output_stride = N, .residual = NULL,

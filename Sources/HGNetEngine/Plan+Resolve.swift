@@ -45,7 +45,7 @@ extension Plan.Step {
     case .convolution(let geometry, let columns, let pixelsPerTask):
       write(
         hg_convolution(
-          window: window(geometry), columns: Int32(columns), weights: packed, bias: bias, zeros: zeros,
+          window: window(geometry), columns: Int32(columns), weights: packed, bias: bias,
           epilogue: finish, pixels_per_task: Int32(pixelsPerTask)))
       return kernels.convolution
     case .winograd(let geometry, let tile, let columns, let tilesPerTask):

@@ -45,6 +45,8 @@ struct TaskCutter {
         let pixelsPerTask = part(of: pixels, most: 512, unit: blockRows)
         step.work = .convolution(window, columns: columns, pixelsPerTask: pixelsPerTask)
         step.taskCount = divided(pixels, by: pixelsPerTask)
+        step.scratchCount =
+          blockRows * convolution.kernel.height * convolution.kernel.width * convolution.inputChannels
       case .winogradF2: cutWinograd(&step, window, convolution, tile: 2)
       case .winogradF4: cutWinograd(&step, window, convolution, tile: 4)
       case .depthwise:

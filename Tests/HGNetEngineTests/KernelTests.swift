@@ -154,7 +154,6 @@ final class TestMemory {
       random.values(geometry.batch * geometry.height * geometry.width * (geometry.channels + geometry.gap)))
     let weights = memory.keep(random.values(panels * geometry.kernel * geometry.kernel * geometry.channels * 16))
     let bias = memory.keep(random.values(panels * 16))
-    let zeros = memory.keep([Float](repeating: 0, count: geometry.kernel * geometry.channels + 16))
     let pixels = geometry.batch * geometry.outputHeight * geometry.outputWidth
     let residual = memory.keep(random.values(pixels * geometry.columns))
     let stride = geometry.columns + 2
@@ -163,12 +162,12 @@ final class TestMemory {
         compare(
           "\(name) convolution \(geometry)", tasks: (pixels + pixelsPerTask - 1) / pixelsPerTask,
           outputCount: pixels * stride, outputStride: stride, columns: geometry.columns, kernels: kernels,
-          run: \.convolution
+          run: \.convolution,
+          scratch: Int(kernels.block_rows) * geometry.kernel * geometry.kernel * geometry.channels
         ) { output in
           hg_convolution(
             window: geometry.window(input, output, outputStride: stride),
             columns: Int32(geometry.columns), weights: weights, bias: bias,
-            zeros: zeros,
             epilogue: epilogue(
               useResidual ? residual : nil, stride: geometry.columns, rectified: true,
               affine: !useResidual), pixels_per_task: Int32(pixelsPerTask))
@@ -205,7 +204,7 @@ final class TestMemory {
     direct.withUnsafeMutableBufferPointer { output in
       var descriptor = hg_convolution(
         window: geometry.window(input, output.baseAddress!, outputStride: stride),
-        columns: Int32(columns), weights: dense, bias: bias, zeros: zeros,
+        columns: Int32(columns), weights: dense, bias: bias,
         epilogue: epilogue(residual, stride: columns, rectified: true, affine: true),
         pixels_per_task: Int32(pixels))
       Self.reference.convolution(&descriptor, 0, nil)

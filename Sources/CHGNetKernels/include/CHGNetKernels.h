@@ -63,13 +63,12 @@ typedef struct {
 } hg_geometry;
 
 // Dense convolution by direct products. weights: [panels][kernel height][kernel width][channels][16].
-// zeros: at least kernel_width * channels zeros. Task t: output pixels from t * pixels_per_task, over the whole batch.
+// Task t: output pixels from t * pixels_per_task, over the whole batch. scratch: block_rows windows.
 typedef struct {
   hg_geometry window;
   int32_t columns;
   const float *_Nonnull weights;
   const float *_Nonnull bias;
-  const float *_Nonnull zeros;
   hg_epilogue epilogue;
   int32_t pixels_per_task;
 } hg_convolution;
