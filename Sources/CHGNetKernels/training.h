@@ -32,6 +32,20 @@ HG_INLINE void hg_pack_winograd_panel(const hg_pack *d, int32_t task, int column
   }
 }
 
+typedef float hg_four __attribute__((vector_size(16), aligned(4)));
+
+// A block of 4×4 values turned round.
+HG_INLINE void hg_transpose_4(const float *from, int64_t from_stride, float *to, int64_t to_stride) {
+  const hg_four a = *(const hg_four *)from, b = *(const hg_four *)(from + from_stride);
+  const hg_four c = *(const hg_four *)(from + 2 * from_stride), d = *(const hg_four *)(from + 3 * from_stride);
+  const hg_four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), AB = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const hg_four cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  *(hg_four *)to = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+  *(hg_four *)(to + to_stride) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+  *(hg_four *)(to + 2 * to_stride) = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);
+  *(hg_four *)(to + 3 * to_stride) = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
+}
+
 static void HG_NAME(hg_pack_task)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_pack *d = descriptor;
@@ -42,6 +56,17 @@ static void HG_NAME(hg_pack_task)(const void *descriptor, int32_t task, float *s
   if (d->winograd_tile) return;
   float *to = d->packed + (int64_t)task * d->taps * d->channels * HG_PANEL;
   if (columns < HG_PANEL) __builtin_memset(to, 0, sizeof(float) * (size_t)d->taps * (size_t)d->channels * HG_PANEL);
+  if (d->taps == 1 && columns == HG_PANEL && d->column_stride == 1) {
+    for (int64_t c = 0; c < d->channels; c++)
+      __builtin_memcpy(to + c * HG_PANEL, from + c * d->channel_stride, sizeof(float) * HG_PANEL);
+    return;
+  }
+  if (d->taps == 1 && columns == HG_PANEL && d->channel_stride == 1 && d->channels % 4 == 0) {
+    for (int64_t c = 0; c < d->channels; c += 4)
+      for (int n = 0; n < HG_PANEL; n += 4)
+        hg_transpose_4(from + n * d->column_stride + c, d->column_stride, to + c * HG_PANEL + n, HG_PANEL);
+    return;
+  }
   // The side that is dense in memory runs innermost; runs of channels stay in the first-level cache.
   for (int c0 = 0; c0 < d->channels; c0 += 64) {
     const int c1 = hg_min(c0 + 64, d->channels);
@@ -76,27 +101,37 @@ HG_INLINE void hg_add_wide(double *to, hg_vector v) {
   *wide += __builtin_convertvector(v, hg_wide);
 }
 
+// Vectors side by side in sums over rows, so that a row gives whole runs of memory.
+#define HG_SUM_VECTORS 4
+
+HG_INLINE void hg_unit_sums_run(const hg_unit *d, int64_t first, int count, int c, int lanes, double *sums, const int V) {
+  hg_vector sum[HG_SUM_VECTORS] = {{0}}, squares[HG_SUM_VECTORS] = {{0}};
+  const float *from = d->z + first * d->channels + c;
+  for (int r = 0; r < count; r++, from += d->channels)
+    HG_UNROLL for (int v = 0; v < V; v++) {
+      const hg_vector z = V > 1 ? hg_load(from + v * HG_LANES) : hg_load_some(from, lanes);
+      sum[v] += z;
+      squares[v] += z * z;
+    }
+  HG_UNROLL for (int v = 0; v < V; v++) {
+    hg_add_wide(sums + c + v * HG_LANES, sum[v]);
+    hg_add_wide(sums + HG_PADDED(d->channels) + c + v * HG_LANES, squares[v]);
+  }
+}
+
 static void HG_NAME(hg_unit_sums)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_unit *d = descriptor;
-  const int padded = HG_PADDED(d->channels);
+  const int padded = HG_PADDED(d->channels), C = d->channels, wide = HG_SUM_VECTORS * HG_LANES;
   double *sums = d->sums + (int64_t)task * 4 * padded;
   const int64_t row0 = (int64_t)task * d->rows_per_chunk, row1 = hg_min(row0 + d->rows_per_chunk, d->rows);
   __builtin_memset(sums, 0, sizeof(double) * 4 * (size_t)padded);
   // Runs of 16 rows in float, then double.
   for (int64_t first = row0; first < row1; first += 16) {
     const int count = hg_min(16, row1 - first);
-    for (int c = 0; c < d->channels; c += HG_LANES) {
-      const int lanes = d->channels - c;
-      hg_vector sum = {0}, squares = {0};
-      for (int r = 0; r < count; r++) {
-        const hg_vector z = hg_load_some(d->z + (first + r) * d->channels + c, lanes);
-        sum += z;
-        squares += z * z;
-      }
-      hg_add_wide(sums + c, sum);
-      hg_add_wide(sums + padded + c, squares);
-    }
+    int c = 0;
+    for (; c + wide <= C; c += wide) hg_unit_sums_run(d, first, count, c, HG_LANES, sums, HG_SUM_VECTORS);
+    for (; c < C; c += HG_LANES) hg_unit_sums_run(d, first, count, c, C - c, sums, 1);
   }
 }
 
@@ -164,40 +199,46 @@ HG_INLINE hg_vector hg_unit_gradient(const hg_unit *d, hg_vector z, hg_vector gr
   return (hg_vector)(on & (hg_mask)(gradient * scale));
 }
 
+HG_INLINE void hg_unit_gradient_sums_run(const hg_unit *d, int64_t first, int count, int c, int lanes, double *sums,
+                                         const int V) {
+  const int padded = HG_PADDED(d->channels);
+  const hg_vector scale = hg_splat(d->scale ? *d->scale : 1);
+  const float *z = d->z + first * d->channels + c, *gradient = d->output + first * d->output_stride + c;
+  hg_vector plain[HG_SUM_VECTORS] = {{0}}, centred[HG_SUM_VECTORS] = {{0}};
+  hg_vector rectified[HG_SUM_VECTORS] = {{0}}, all[HG_SUM_VECTORS] = {{0}};
+  for (int i = 0; i < count; i++, z += d->channels, gradient += d->output_stride)
+    HG_UNROLL for (int v = 0; v < V; v++) {
+      const int at = v * HG_LANES;
+      const hg_vector value = V > 1 ? hg_load(z + at) : hg_load_some(z, lanes);
+      const hg_vector g = V > 1 ? hg_load(gradient + at) : hg_load_some(gradient, lanes);
+      hg_vector r;
+      const hg_vector dy = hg_unit_gradient(d, value, g, c + at, scale, &r);
+      plain[v] += dy;
+      centred[v] += dy * (value - hg_load(d->mean + c + at));
+      rectified[v] += g * r;
+      all[v] += g;
+    }
+  HG_UNROLL for (int v = 0; v < V; v++) {
+    double *to = sums + c + v * HG_LANES;
+    hg_add_wide(to, plain[v]);
+    hg_add_wide(to + padded, centred[v]);
+    hg_add_wide(to + 2 * padded, rectified[v]);
+    hg_add_wide(to + 3 * padded, all[v]);
+  }
+}
+
 static void HG_NAME(hg_unit_gradient_sums)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_unit *d = descriptor;
-  const int padded = HG_PADDED(d->channels);
+  const int padded = HG_PADDED(d->channels), C = d->channels, wide = HG_SUM_VECTORS * HG_LANES;
   double *sums = d->sums + (int64_t)task * 4 * padded;
   const int64_t row0 = (int64_t)task * d->rows_per_chunk, row1 = hg_min(row0 + d->rows_per_chunk, d->rows);
   __builtin_memset(sums, 0, sizeof(double) * 4 * (size_t)padded);
-  const hg_vector scale = hg_splat(d->scale ? *d->scale : 1);
-  for (int64_t first = row0; first < row1; first += 32) {
-    const int count = hg_min(32, row1 - first);
-    for (int c = 0; c < d->channels; c += HG_LANES) {
-      const int lanes = d->channels - c;
-      const hg_vector mean = hg_load(d->mean + c);
-      const float *z = d->z + first * d->channels + c, *gradient = d->output + first * d->output_stride + c;
-      // Two rows at a time, so that additions do not wait for one another.
-      hg_vector plain[2] = {{0}}, centred[2] = {{0}}, rectified[2] = {{0}}, all[2] = {{0}};
-      for (int i = 0; i < count; i += 2) {
-        HG_UNROLL for (int k = 0; k < 2; k++) {
-          if (i + k >= count) break;
-          const hg_vector value = hg_load_some(z + (i + k) * (int64_t)d->channels, lanes);
-          const hg_vector g = hg_load_some(gradient + (i + k) * d->output_stride, lanes);
-          hg_vector r;
-          const hg_vector dy = hg_unit_gradient(d, value, g, c, scale, &r);
-          plain[k] += dy;
-          centred[k] += dy * (value - mean);
-          rectified[k] += g * r;
-          all[k] += g;
-        }
-      }
-      hg_add_wide(sums + c, plain[0] + plain[1]);
-      hg_add_wide(sums + padded + c, centred[0] + centred[1]);
-      hg_add_wide(sums + 2 * padded + c, rectified[0] + rectified[1]);
-      hg_add_wide(sums + 3 * padded + c, all[0] + all[1]);
-    }
+  for (int64_t first = row0; first < row1; first += 16) {
+    const int count = hg_min(16, row1 - first);
+    int c = 0;
+    for (; c + wide <= C; c += wide) hg_unit_gradient_sums_run(d, first, count, c, HG_LANES, sums, HG_SUM_VECTORS);
+    for (; c < C; c += HG_LANES) hg_unit_gradient_sums_run(d, first, count, c, C - c, sums, 1);
   }
 }
 
@@ -326,37 +367,52 @@ static void HG_NAME(hg_dilate)(const void *descriptor, int32_t task, float *scra
                      sizeof(float) * (size_t)d->channels);
 }
 
+// One window: the gradient goes to the first pixel that has the maximum, each channel for itself. lanes of HG_LANES is a
+// constant.
+HG_INLINE void hg_maximum_gradient(const float *input, ptrdiff_t input_step, ptrdiff_t input_row, float *target,
+                                   ptrdiff_t target_step, ptrdiff_t target_row, hg_vector gradient, int height, int width,
+                                   int lanes) {
+  hg_vector best = hg_splat(-__builtin_inff());
+  for (int i = 0; i < height; i++)
+    for (int j = 0; j < width; j++) best = hg_max(hg_load_some(input + i * input_row + j * input_step, lanes), best);
+  hg_mask open = best == best;
+  for (int i = 0; i < height; i++)
+    for (int j = 0; j < width; j++) {
+      const hg_mask take = open & (hg_load_some(input + i * input_row + j * input_step, lanes) == best);
+      float *at = target + i * target_row + j * target_step;
+      hg_store_some(at, hg_load_some(at, lanes) + (hg_vector)(take & (hg_mask)gradient), lanes);
+      open &= ~take;
+    }
+}
+
 static void HG_NAME(hg_maximum_pool_gradient)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_maximum_pool_gradient *d = descriptor;
   const int blocks = (d->channels + HG_PANEL - 1) / HG_PANEL, c0 = task % blocks * HG_PANEL;
   const int64_t image = task / blocks;
+  const ptrdiff_t input_step = d->input_stride, input_row = d->width * input_step;
+  const ptrdiff_t target_step = d->input_gradient_stride, target_row = d->width * target_step;
   for (int y = 0; y < d->output_height; y++)
     for (int x = 0; x < d->output_width; x++) {
       const int top = y * d->stride_height - d->padding_top, left = x * d->stride_width - d->padding_left;
-      const int i0 = top < 0 ? 0 : top, i1 = hg_min(top + d->kernel_height, d->height);
-      const int j0 = left < 0 ? 0 : left, j1 = hg_min(left + d->kernel_width, d->width);
+      const int i0 = top < 0 ? 0 : top, height = hg_min(top + d->kernel_height, d->height) - i0;
+      const int j0 = left < 0 ? 0 : left, width = hg_min(left + d->kernel_width, d->width) - j0;
+      const int64_t pixel = (image * d->height + i0) * d->width + j0;
       const float *gradient =
           d->gradient + ((image * d->output_height + y) * d->output_width + x) * d->gradient_stride;
       for (int c = c0; c < hg_min(c0 + HG_PANEL, d->channels); c += HG_LANES) {
         const int lanes = d->channels - c;
-        hg_vector best = hg_splat(-__builtin_inff());
-        for (int i = i0; i < i1; i++)
-          for (int j = j0; j < j1; j++) {
-            const int64_t pixel = (image * d->height + i) * d->width + j;
-            best = hg_max(hg_load_some(d->input + pixel * d->input_stride + c, lanes), best);
-          }
-        // Each channel gives its gradient to the first pixel that has the maximum.
-        hg_mask open = best == best;
-        const hg_vector g = hg_load_some(gradient + c, lanes);
-        for (int i = i0; i < i1; i++)
-          for (int j = j0; j < j1; j++) {
-            const int64_t pixel = (image * d->height + i) * d->width + j;
-            const hg_mask take = open & (hg_load_some(d->input + pixel * d->input_stride + c, lanes) == best);
-            float *target = d->input_gradient + pixel * d->input_gradient_stride + c;
-            hg_store_some(target, hg_load_some(target, lanes) + (hg_vector)(take & (hg_mask)g), lanes);
-            open &= ~take;
-          }
+        const float *from = d->input + pixel * input_step + c;
+        float *to = d->input_gradient + pixel * target_step + c;
+        if (lanes < HG_LANES)
+          hg_maximum_gradient(from, input_step, input_row, to, target_step, target_row,
+                              hg_load_some(gradient + c, lanes), height, width, lanes);
+        else if (height == 2 && width == 2)
+          hg_maximum_gradient(from, input_step, input_row, to, target_step, target_row, hg_load(gradient + c), 2, 2,
+                              HG_LANES);
+        else
+          hg_maximum_gradient(from, input_step, input_row, to, target_step, target_row, hg_load(gradient + c), height,
+                              width, HG_LANES);
       }
     }
 }

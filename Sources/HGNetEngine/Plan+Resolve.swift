@@ -52,7 +52,8 @@ extension Plan.Step {
       write(
         hg_winograd(
           window: window(geometry), columns: Int32(columns), weights: packed, bias: bias, zeros: zeros,
-          epilogue: finish, tile: Int32(tile), tiles_per_task: Int32(tilesPerTask), panels_per_task: Int32((columns + 15) / 16),
+          epilogue: finish, tile: Int32(tile), tiles_per_task: Int32(tilesPerTask),
+          panels_per_task: Int32((columns + 15) / 16),
           column_tasks: 1))
       return kernels.winograd
     case .depthwise(let geometry, let rowsPerTask, let channelsPerTask):

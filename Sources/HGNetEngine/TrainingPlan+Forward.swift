@@ -192,7 +192,8 @@ extension TrainingPlan {
           to: hg_pack(
             weight: weight, column_stride: Int64(isGradient ? inner : outer),
             channel_stride: Int64(isGradient ? outer : inner), columns: Int32(columns), channels: Int32(channels),
-            taps: Int32(taps), is_flipped: isGradient ? 1 : 0, winograd_tile: Int32(placeholder.algorithm.winogradTile ?? 0),
+            taps: Int32(taps), is_flipped: isGradient ? 1 : 0,
+            winograd_tile: Int32(placeholder.algorithm.winogradTile ?? 0),
             packed: addresses.pointer(packed)))
         return training.pack
       }

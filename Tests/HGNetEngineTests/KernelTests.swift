@@ -232,7 +232,9 @@ final class TestMemory {
           let largest = direct.filter { $0 != -777 }.reduce(1) { max($0, abs($1)) }
           let worst = zip(direct, output).reduce(0) { max($0, abs($1.0 - $1.1)) }
           // F(4×4, 3×3) in float32 loses about one digit; 3e-5 of the largest value bounds it on normal data.
-          #expect(worst <= (tile == 4 ? 3e-5 : 3e-6) * largest, "\(name) winograd F(\(tile)) \(geometry): off by \(worst) of \(largest)")
+          #expect(
+            worst <= (tile == 4 ? 3e-5 : 3e-6) * largest,
+            "\(name) winograd F(\(tile)) \(geometry): off by \(worst) of \(largest)")
         }
       }
     }
