@@ -6,6 +6,7 @@ import numpy as np
 
 from engines import EngineError
 from machine import core_count, cpu_name, today
+from results import FIELDS
 
 CHECK_RUNS = 4
 SAMPLE = 8  # pictures of the reference; a larger batch repeats them
@@ -60,9 +61,10 @@ class Measurement:
 
     def row(self, cell, ours):
         """The line of the CSV file; `ours` is hgnet's measurement."""
-        row = {"date": today(), "cpu": cpu_name(), "cores": core_count(), "model": cell.model, "batch": cell.batch,
-               "input_size": cell.side, "threads": cell.threads, "engine": self.engine.name,
-               "version": self.engine.version, "status": "ok" if not self.failure else f"failed: {self.failure}"}
+        row = dict.fromkeys(FIELDS, "") | {
+            "date": today(), "cpu": cpu_name(), "cores": core_count(), "model": cell.model, "batch": cell.batch,
+            "input_size": cell.side, "threads": cell.threads, "engine": self.engine.name,
+            "version": self.engine.version, "status": "ok" if not self.failure else f"failed: {self.failure}"}
         if self.difference is not None:
             row["difference"] = f"{self.difference:.1e}"
         if self.failure or not self.rounds:

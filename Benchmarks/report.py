@@ -9,7 +9,7 @@ MEASURES = {"minima": "minimum_ms", "medians": "median_ms"}
 
 
 def is_measured(row):
-    return row["status"] == "ok" and bool(row.get("minimum_ms"))
+    return row["status"] == "ok" and bool(row["minimum_ms"])
 
 
 def is_accurate(row, tolerance):
@@ -39,7 +39,7 @@ def cell_table(rows, tolerance):
         mark = "" if is_accurate(row, tolerance) else "  not accurate"
         lines.append(
             f"  {row['engine']:<18}{float(row['minimum_ms']):>10.2f}{float(row['median_ms']):>10.2f}"
-            f"{row.get('ratio_minima', ''):>9}{row.get('ratio_by_round', ''):>10}{row['load_ms']:>10}"
+            f"{row['ratio_minima']:>9}{row['ratio_by_round']:>10}{row['load_ms']:>10}"
             f"{row['first_run_ms']:>10}{row['peak_mb']:>9}{row['imports_mb']:>9}{row['difference']:>10}{mark}")
     return "\n".join(lines)
 

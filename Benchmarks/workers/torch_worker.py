@@ -16,7 +16,7 @@ import worker
 def libraries(request):
     """What a process needs besides PyTorch itself."""
     if request["mode"] == "compiled" and request["action"] == "measure":
-        import torch._inductor.package
+        from torch._inductor import package  # noqa: F401
         return
     if torch.version.cuda is None:
         # PyPI's torchvision, which timm imports, looks for operators that a PyTorch without CUDA does not load.
