@@ -29,7 +29,7 @@ check: ## Lint the sources and check the import floors.
 format: ## Format the sources in place.
 	Scripts/format
 
-bench: build ## Measure beside ONNX Runtime in interleaved rounds (installs it into .build/benchmarks-venv).
+bench: build ## Measure beside the other engines in interleaved rounds (installs them into .build/benchmarks-venv).
 	Benchmarks/compare
 
 parity: bootstrap ## Compare with PaddlePaddle, Pillow and OpenCV (installs them into a virtual environment).

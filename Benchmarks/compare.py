@@ -1,164 +1,201 @@
-"""Measures hgnet beside ONNX Runtime in interleaved rounds; called by Benchmarks/compare."""
+"""Measures hgnet beside the other engines in interleaved rounds; called by Benchmarks/compare."""
 
 import argparse
-import json
 import os
 import pathlib
-import statistics
 import sys
 import tempfile
+import time
 
 import numpy as np
 import onnx
-import onnxruntime
 
-from machine import ROOT, commit, core_count, cpu_name, run, today, write_rows
+import cells
+import chart
+import float64
+import report
+from engines import Cell, Hgnet, default_tool, peers
+from machine import commit, core_count, cpu_name, peaks, results_path, today
 from network import MODELS, Network, write_safetensors
+from results import Results, read
 
-WORKER = pathlib.Path(__file__).resolve().parent / "onnxruntime_worker.py"
+SWEEPS = {"batch": [1, 2, 4, 8, 16, 32], "side": [96, 128, 160, 192, 224, 256, 320, 384, 448]}
+GIGA_MULTIPLY_ADDS = {"B0": 0.32, "B1": 0.49, "B2": 1.14, "B3": 1.77, "B4": 2.73, "B5": 6.54, "B6": 16.84}
+
+
+def numbers(text):
+    return [int(part) for part in text.split(",")]
 
 
 def parse():
+    known = ", ".join(peer.name for peer in peers())
     parser = argparse.ArgumentParser(
         prog="Benchmarks/compare",
-        description="hgnet beside ONNX Runtime: the same weights and input, a process per engine and round, in turn.")
-    parser.add_argument("--models", default="B0,B2,B4,B6", help="comma-separated, of B0 … B6 (default: %(default)s)")
-    parser.add_argument("--threads", default="1,2", help="comma-separated thread counts (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--input-size", type=int, default=224)
-    parser.add_argument("--rounds", type=int, default=10, help="rounds per model and thread count (default: 10)")
+        description="hgnet beside other engines: the same weights and input, logits checked against float64 first, a "
+                    "process per engine and round, in turn.")
+    parser.add_argument("--models", help="comma-separated, of B0 … B6 (default: all; for a sweep B0,B4)")
+    parser.add_argument("--threads", type=numbers, help="comma-separated (default: 1,2; for a sweep 1)")
+    parser.add_argument("--batch", type=numbers, help="pictures per run, comma-separated (default: 1,8)")
+    parser.add_argument("--input-size", type=numbers, help="side in pixels, comma-separated (default: 224)")
+    parser.add_argument("--engines", help=f"comma-separated, of {known} (default: all)")
+    parser.add_argument("--sweep", choices=SWEEPS, help="time and memory of hgnet and of the fastest accurate peer "
+                                                        "against the batch (1 … 32) or the side (96 … 448)")
+    parser.add_argument("--rounds", type=int, default=10, help="rounds per cell (default: 10)")
     parser.add_argument("--seconds", type=float, default=1.0,
-                        help="measured time per engine and round, roughly (default: 1)")
-    parser.add_argument("--hgnet", default=str(ROOT / ".build/release/hgnet"), help="the tool (default: %(default)s)")
-    parser.add_argument("--output", help="the CSV file (default: Benchmarks/results/DATE-CPU.csv; - for none)")
+                        help="measured time per engine and round, roughly; three runs at least (default: 1)")
     parser.add_argument("--tolerance", type=float, default=1e-4,
-                        help="largest difference of logits, relative to the largest logit (default: %(default)s)")
+                        help="largest difference of logits that counts as accurate, relative to the largest logit "
+                             "(default: %(default)s)")
+    parser.add_argument("--hgnet", default=default_tool(), help="the tool (default: .build/release/hgnet)")
+    parser.add_argument("--output", help="the CSV file; .md and .svg lie beside it (default: "
+                                         "Benchmarks/results/DATE-CPU.csv; - for none)")
+    parser.add_argument("--resume", action="store_true", help="keep the cells that the CSV file has of this revision")
+    parser.add_argument("--report", metavar="CSV", help="only write the table and the chart of a CSV file again")
     options = parser.parse_args()
+    sweep = options.sweep
     options.models = [f"PPHGNetV2_{name.strip().upper().removeprefix('PPHGNETV2_')}"
-                      for name in options.models.split(",")]
-    options.threads = [int(count) for count in options.threads.split(",")]
+                      for name in (options.models or ("B0,B4" if sweep else "B0,B1,B2,B3,B4,B5,B6")).split(",")]
+    options.threads = options.threads or ([1] if sweep else [1, 2])
+    options.batch = (SWEEPS["batch"] if sweep == "batch" else options.batch or ([1] if sweep else [1, 8]))
+    options.sides = SWEEPS["side"] if sweep == "side" else options.input_size or [224]
+    options.engines = [name.strip() for name in (options.engines or known).split(",")]
     for name in options.models:
         if name not in MODELS:
             parser.error(f"unknown model {name}; known: {', '.join(MODELS)}")
-    if not os.access(options.hgnet, os.X_OK):
+    for name in options.engines:
+        if name not in known.split(", "):
+            parser.error(f"unknown engine {name}; known: {known}")
+    if min(*options.threads, *options.batch, *options.sides, options.rounds, options.seconds) <= 0:
+        parser.error("expected positive numbers of threads, pictures, pixels, rounds and seconds")
+    if not options.report and not os.access(options.hgnet, os.X_OK):
         parser.error(f"{options.hgnet} is not there; run `make build` first")
     return options
 
 
-class Ours:
-    name = "hgnet"
+class Workshop:
+    """The folder with one model in every engine's form, the input and the reference."""
 
-    def __init__(self, options, directory, model):
-        self.options, self.directory, self.model = options, directory, model
-        self.weights = str(directory / f"{model}.safetensors")
+    def __init__(self, model, folder):
+        self.folder, self.model = folder, model
+        network = Network(model, seed=20)
+        self.graph = network.graph
+        onnx.save(self.graph, folder / f"{model}.onnx")
+        write_safetensors(network.parameters, folder / f"{model}.safetensors")
+        self.reference, self.side = None, None
 
-    def logits(self):
-        path = self.directory / "ours.npy"
-        run([self.options.hgnet, "run", self.weights, "--model", self.model, "--input",
-             str(self.directory / "input.npy"), "--output", str(path)])
-        return np.load(path)
-
-    def measure(self, threads, iterations):
-        text = run([self.options.hgnet, "bench", self.weights, "--batch", str(self.options.batch), "--threads",
-                    str(threads), "--input-size", f"{self.options.input_size}x{self.options.input_size}",
-                    "--iterations", str(iterations), "--json"])
-        return times_of(json.loads(text))
-
-
-class OnnxRuntime:
-    name = "onnxruntime"
-
-    def __init__(self, options, directory, model):
-        self.directory = directory
-        self.request = {"model": str(directory / f"{model}.onnx"), "input": str(directory / "input.npy")}
-
-    def ask(self, **values):
-        return json.loads(run([sys.executable, str(WORKER), json.dumps(self.request | values)]))
-
-    def logits(self):
-        path = self.directory / "theirs.npy"
-        self.ask(threads=1, warmup=0, iterations=1, logits=str(path))
-        return np.load(path)
-
-    def measure(self, threads, iterations):
-        return self.ask(threads=threads, warmup=max(2, iterations // 10), iterations=iterations)["milliseconds"]
+    def pictures(self, side, largest):
+        """Writes the pictures of a side; gives the float64 logits of the first ones, which the others repeat."""
+        if side != self.side:
+            sample = np.random.default_rng(7).normal(0, 1, (min(largest, cells.SAMPLE), 3, side, side))
+            sample = sample.astype(np.float32)
+            np.save(self.folder / "input.npy", sample[np.arange(largest) % len(sample)])
+            self.reference, self.side = float64.logits(self.graph, sample), side
+        return self.reference
 
 
-def times_of(document):
-    """The list of iteration times in the JSON of `hgnet bench`."""
-    if "iteration_milliseconds" in document:
-        return document["iteration_milliseconds"]
-    sys.exit(f"compare: no iteration_milliseconds in the answer of hgnet bench: {list(document)}")
-
-
-def prepare(options, directory, model):
-    """Writes the model for both sides, and the input; checks that the two agree."""
-    network = Network(model, seed=20, input_size=options.input_size)
-    onnx.save(network.graph, directory / f"{model}.onnx")
-    write_safetensors(network.parameters, directory / f"{model}.safetensors")
-    shape = (options.batch, 3, options.input_size, options.input_size)
-    np.save(directory / "input.npy", np.random.default_rng(7).normal(0, 1, shape).astype(np.float32))
-    engines = [Ours(options, directory, model), OnnxRuntime(options, directory, model)]
-    ours, theirs = (engine.logits() for engine in engines)
-    if ours.shape != theirs.shape:
-        sys.exit(f"compare: {model}: hgnet gives logits {ours.shape}, ONNX Runtime {theirs.shape}")
-    difference = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
-    if not difference <= options.tolerance:
-        sys.exit(f"compare: {model}: the logits differ by {difference:.1e} of the largest logit "
-                 f"(tolerance {options.tolerance:g}); times of different answers mean nothing")
-    return engines, difference
-
-
-def compare(options, engines, threads):
-    """Interleaved rounds; gives the times of each engine as a list of rounds."""
-    counts = []
+def expected_seconds(options, cell, engines):
+    """A guess of the time that a cell takes: 40 billion multiply-adds a second and thread, and starting the engines."""
+    work = GIGA_MULTIPLY_ADDS[cell.model.removeprefix("PPHGNetV2_")] * cell.batch * (cell.side / 224) ** 2
+    run = work / 40 / cell.threads
+    total = 0
     for engine in engines:
-        estimate = min(engine.measure(threads, 3))
-        counts.append(max(3, min(200, round(options.seconds * 1e3 / estimate))))
-    rounds = [[] for _ in engines]
-    for index in range(options.rounds):
-        order = range(len(engines)) if index % 2 == 0 else reversed(range(len(engines)))
-        for position in order:
-            rounds[position].append(engines[position].measure(threads, counts[position]))
-    return rounds
+        if engine.accurate_form_of:
+            continue
+        compiling = 60 + 15 * work / cell.batch if engine.prepares_each_cell else 0
+        total += engine.start + compiling + cells.CHECK_RUNS * run
+        total += options.rounds * (engine.start + max(options.seconds * 1.2, 5 * run))
+    return total
+
+
+def duration(seconds):
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min" if minutes else "a minute"
+
+
+def fastest_peer(rows, tolerance):
+    """The name of the fastest peer that is accurate, None where all failed."""
+    able = [row for row in rows if row["engine"] != "hgnet" and report.is_accurate(row, tolerance)]
+    return min(able, key=lambda row: float(row["minimum_ms"]))["engine"] if able else None
+
+
+def run_all(options, results, engines):
+    plan = [Cell(model, batch, side, threads) for model in options.models for side in options.sides
+            for batch in options.batch for threads in options.threads]
+    plan = [cell for cell in plan if not results.has(cell)]
+    left = {cell: expected_seconds(options, cell, engines) for cell in plan}
+    print(f"{len(plan)} cells, about {duration(sum(left.values()))}\n", flush=True)
+    pace = 1.0
+    for model in options.models:
+        own = [cell for cell in plan if cell.model == model]
+        if not own:
+            continue
+        with tempfile.TemporaryDirectory(prefix="hgnet-compare.") as folder:
+            workshop = Workshop(model, pathlib.Path(folder))
+            chosen = choose(options, workshop, engines) if options.sweep else engines
+            for cell in own:
+                begin = time.monotonic()
+                reference = workshop.pictures(cell.side, max(options.batch))
+                rows = cells.measure(options, workshop.folder, cell, chosen, reference)
+                results.add(rows)
+                print(f"{cell}\n{report.cell_table(rows, options.tolerance)}", flush=True)
+                pace = 0.5 * pace + 0.5 * (time.monotonic() - begin) / left.pop(cell)
+                if left:
+                    print(f"{len(left)} cells left, about {duration(pace * sum(left.values()))}", flush=True)
+                print(flush=True)
+
+
+def choose(options, workshop, engines):
+    """For a sweep: hgnet, and the peer that is fastest with one picture of 224x224."""
+    if len(engines) <= 2:
+        return engines
+    cell = Cell(workshop.model, 1, 224, options.threads[0])
+    short = argparse.Namespace(**(vars(options) | {"rounds": 2}))
+    rows = cells.measure(short, workshop.folder, cell, engines, workshop.pictures(224, 1))
+    workshop.side = None
+    name = fastest_peer(rows, options.tolerance)
+    print(f"{cell}\n{report.cell_table(rows, options.tolerance)}\n{workshop.model}: beside {name}\n", flush=True)
+    return [engine for engine in engines if engine.name in ("hgnet", name)]
+
+
+def write_report(options, path, rows, notes):
+    """The table on the standard output; table and chart beside the CSV file."""
+    if not rows:
+        return
+    text = report.summary(rows, options.tolerance)
+    print(text)
+    if path:
+        path.with_suffix(".md").write_text(report.document(text, notes))
+        for ending, picture in chart.charts(rows, options.tolerance).items():
+            path.with_name(path.stem + ending).write_text(picture)
+        print(f"written to {os.path.relpath(path)} and beside it")
 
 
 def main():
     options = parse()
-    cpu, revision = cpu_name(), commit()
-    cores = core_count()
-    print(f"{cpu}, {cores} cores; hgnet {revision}; ONNX Runtime {onnxruntime.__version__}; batch {options.batch}, "
-          f"{options.input_size}x{options.input_size}; {options.rounds} rounds")
-    print("milliseconds per run; a ratio above 1 means that hgnet is faster\n")
-    heading = (f"{'model':<13}{'threads':>8}{'hgnet min':>11}{'median':>9}{'ORT min':>10}{'median':>9}"
-               f"{'ratio min':>11}{'median':>8}{'rounds':>8}{'logits differ':>15}")
-    print(heading)
-    print("-" * len(heading))
-    rows = []
-    for model in options.models:
-        with tempfile.TemporaryDirectory() as temporary:
-            engines, difference = prepare(options, pathlib.Path(temporary), model)
-            for threads in options.threads:
-                rounds = compare(options, engines, threads)
-                flat = [[time for one in engine for time in one] for engine in rounds]
-                (our_min, our_median), (their_min, their_median) = ((min(x), statistics.median(x)) for x in flat)
-                by_round = statistics.median(
-                    statistics.median(theirs) / statistics.median(ours) for ours, theirs in zip(*rounds))
-                print(f"{model:<13}{threads:>8}{our_min:>11.2f}{our_median:>9.2f}{their_min:>10.2f}"
-                      f"{their_median:>9.2f}{their_min / our_min:>11.2f}{their_median / our_median:>8.2f}"
-                      f"{by_round:>8.2f}{difference:>15.1e}", flush=True)
-                for engine, version, times in zip(engines, (revision, onnxruntime.__version__), flat):
-                    rows.append({
-                        "date": today(), "cpu": cpu, "cores": cores, "model": model, "batch": options.batch,
-                        "input_size": options.input_size, "threads": threads, "engine": engine.name,
-                        "version": version, "minimum_ms": f"{min(times):.3f}",
-                        "median_ms": f"{statistics.median(times):.3f}",
-                        "p90_ms": f"{statistics.quantiles(times, n=10)[-1]:.3f}", "iterations": len(times),
-                        "rounds": options.rounds, "ratio_of_medians": f"{their_median / our_median:.3f}",
-                        "ratio_by_round": f"{by_round:.3f}"})
-    print("\nratio: ONNX Runtime / hgnet, of the minima, of the medians, and the median over rounds of the ratio "
-          "within a round")
-    write_rows(rows, options.output)
+    if options.report:
+        notes, rows = read(options.report)
+        write_report(options, pathlib.Path(options.report), rows, notes)
+        return
+    version = commit()
+    notes = [f"# {today()}; hgnet {version}; {cpu_name()}, {core_count()} cores; kernel {os.uname().release}; "
+             f"{options.rounds} rounds of {options.seconds:g} s"]
+    for threads, values in peaks(options.threads).items():
+        notes.append(f"# peak with {threads} thread{'' if threads == '1' else 's'}: " + ", ".join(
+            f"{name} {value:g} {'GB/s' if name.startswith('read') else 'GFLOP/s'}" for name, value in values.items()))
+    print("\n".join(note[2:] for note in notes), flush=True)
+    path = None if options.output == "-" else pathlib.Path(
+        options.output or results_path(f"sweep-{options.sweep}-" if options.sweep else ""))
+    results = Results(path, notes, options.resume, version)
+    engines = [Hgnet(options.hgnet), *(
+        peer for peer in peers() if peer.name in options.engines or peer.accurate_form_of in options.engines)]
+    try:
+        run_all(options, results, engines)
+    except KeyboardInterrupt:
+        print("\ninterrupted; the finished cells are kept, and --resume goes on with the rest", file=sys.stderr)
+        write_report(options, path, results.rows, notes)
+        sys.exit(130)
+    write_report(options, path, results.rows, notes)
+    sys.exit(1 if any(row["status"] != "ok" for row in results.rows) else 0)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 import csv
 import datetime
+import json
 import os
 import pathlib
 import platform
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -49,6 +52,18 @@ def run(command, environment=None):
     if result.returncode != 0:
         sys.exit(f"compare: {' '.join(map(str, command[:3]))} … failed ({result.returncode}):\n{result.stderr}")
     return result.stdout
+
+
+def peaks(threads):
+    """What machine_peak.c measures for each number of threads, {} where no compiler is found."""
+    compiler = os.environ.get("CC") or next(filter(shutil.which, ("clang", "cc", "gcc")), None)
+    if not compiler:
+        return {}
+    source = str(ROOT / "Benchmarks/machine_peak.c")
+    with tempfile.TemporaryDirectory() as folder:
+        program = str(pathlib.Path(folder) / "machine_peak")
+        run([compiler, "-O2", "-ffp-contract=fast", "-pthread", "-o", program, source])
+        return json.loads(run([program, *map(str, threads)]))["threads"]
 
 
 def write_rows(rows, output, prefix=""):

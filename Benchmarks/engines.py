@@ -1,0 +1,155 @@
+"""The engines that are compared, and how one of them is asked.
+
+Each measurement is a process of its own: `hgnet` itself, or a script of workers/ for a peer.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+
+import requirements
+from machine import ROOT, commit
+
+WORKERS = pathlib.Path(__file__).resolve().parent / "workers"
+PATIENCE = 1800  # seconds after which a process is given up; compiling the largest network takes several minutes
+
+
+class EngineError(Exception):
+    """An engine gave no answer; the text says why, in one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """What is measured: one model with one batch, side and number of threads."""
+
+    model: str
+    batch: int
+    side: int
+    threads: int
+
+    def __str__(self):
+        return (f"{self.model}, batch {self.batch}, {self.side}x{self.side}, "
+                f"{self.threads} thread{'' if self.threads == 1 else 's'}")
+
+
+@dataclasses.dataclass
+class Answer:
+    """One measurement: milliseconds, bytes."""
+
+    load: float
+    milliseconds: list
+    imports: int  # resident memory before the model was touched: interpreter and libraries
+    peak: int
+    logits: np.ndarray | None = None
+
+
+def call(command, threads):
+    """Runs a command and reads the JSON object in the last line that holds one."""
+    environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
+    # These two are set on some machines to work around old versions of OpenBLAS; the engines bring their own products.
+    for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+        environment.pop(name, None)
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise EngineError(f"no answer within {PATIENCE} s") from None
+    lines = [line for line in result.stdout.splitlines() if line.startswith("{")]
+    if result.returncode != 0 or not lines:
+        words = (result.stderr.strip() or result.stdout.strip() or "no answer").splitlines()
+        raise EngineError(f"ended with {result.returncode}: {words[-1].strip()[:160]}")
+    return json.loads(lines[-1])
+
+
+class Hgnet:
+    """Ours: `hgnet run` for the logits, `hgnet bench` for the times."""
+
+    name = "hgnet"
+    accurate_form_of, prepares_each_cell = None, False
+    start = 0.3
+
+    def __init__(self, executable):
+        self.executable, self.version = executable, commit()
+
+    def prepare(self, folder, cell):
+        pass
+
+    def measure(self, folder, cell, iterations, with_logits=False):
+        weights = str(folder / f"{cell.model}.safetensors")
+        answer = call(
+            [self.executable, "bench", weights, "--batch", str(cell.batch), "--input-size", f"{cell.side}x{cell.side}",
+             "--threads", str(cell.threads), "--warmup", "0", "--iterations", str(iterations), "--json"], cell.threads)
+        return Answer(answer["load_milliseconds"], answer["iteration_milliseconds"], 0, answer["peak_memory_bytes"],
+                      self.logits(folder, cell, weights) if with_logits else None)
+
+    def logits(self, folder, cell, weights):
+        pictures, target = folder / "hgnet-input.npy", folder / "hgnet-logits.npy"
+        np.save(pictures, np.load(folder / "input.npy")[:cell.batch])
+        result = subprocess.run(
+            [self.executable, "run", weights, "--model", cell.model, "--input", str(pictures), "--output", str(target),
+             "--threads", str(cell.threads)], capture_output=True, text=True)
+        if result.returncode != 0:
+            raise EngineError((result.stderr.strip() or "no reason given").splitlines()[-1])
+        return np.load(target)
+
+
+class Peer:
+    """An engine behind a worker; `start` is roughly what a process needs before its first run, in seconds."""
+
+    def __init__(self, name, worker, mode="default", start=1.0, accurate_form_of=None, prepares_each_cell=False):
+        self.name, self.worker, self.mode, self.start = name, worker, mode, start
+        self.accurate_form_of, self.prepares_each_cell = accurate_form_of, prepares_each_cell
+        self.version = "unknown"
+        self.prepared = {}  # what has been converted → the reason why that failed, or None
+
+    def ask(self, folder, cell, **values):
+        values |= {"folder": str(folder), "mode": self.mode, **dataclasses.asdict(cell)}
+        answer = call([sys.executable, "-W", "ignore", str(WORKERS / f"{self.worker}_worker.py"), json.dumps(values)],
+                      cell.threads)
+        self.version = answer["version"]
+        return answer
+
+    def prepare(self, folder, cell):
+        """Installs the packages and converts the model, once for what needs it."""
+        key = cell if self.prepares_each_cell else cell.model
+        if key not in self.prepared:
+            try:
+                reason = requirements.install(self.worker)
+                if not reason:
+                    self.ask(folder, cell, action="convert")
+            except EngineError as error:
+                reason = f"conversion: {error}"
+            self.prepared[key] = reason
+        if self.prepared[key]:
+            raise EngineError(self.prepared[key])
+
+    def measure(self, folder, cell, iterations, with_logits=False):
+        values = {"action": "measure", "iterations": iterations}
+        if with_logits:
+            values["logits"] = str(folder / f"{self.name}-logits.npy")
+        answer = self.ask(folder, cell, **values)
+        return Answer(answer["load"], answer["milliseconds"], answer["imports"], answer["peak"],
+                      np.load(values["logits"]) if with_logits else None)
+
+
+def peers():
+    """All peers, in the order of the table; one with `accurate_form_of` only runs where that one is not accurate."""
+    return [
+        Peer("onnxruntime", "onnxruntime"),
+        Peer("openvino", "openvino", start=1.5),
+        Peer("mnn", "mnn"),
+        Peer("mnn-accurate", "mnn", mode="accurate", accurate_form_of="mnn"),
+        Peer("ncnn", "ncnn", start=0.8),
+        Peer("ncnn-accurate", "ncnn", mode="accurate", start=0.8, accurate_form_of="ncnn"),
+        Peer("paddle-inference", "paddle", start=4.0),
+        Peer("pytorch", "torch", start=7.0),
+        Peer("pytorch-compiled", "torch", mode="compiled", start=3.0, prepares_each_cell=True),
+    ]
+
+
+def default_tool():
+    return str(ROOT / ".build/release/hgnet")

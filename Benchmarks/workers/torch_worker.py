@@ -1,0 +1,89 @@
+"""PyTorch: timm's network in channels_last.
+
+The mode `compiled` is what PyTorch advises for deployment: exported, frozen and compiled ahead for one batch and size
+with the search for the fastest templates; a process then only loads the result.
+"""
+
+import os
+import pathlib
+import sys
+
+import torch
+
+import worker
+
+
+def libraries(request):
+    """What a process needs besides PyTorch itself."""
+    if request["mode"] == "compiled" and request["action"] == "measure":
+        from torch._inductor import package  # noqa: F401
+        return
+    if torch.version.cuda is None:
+        # PyPI's torchvision, which timm imports, looks for operators that a PyTorch without CUDA does not load.
+        library = torch.library.Library("torchvision", "DEF")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        libraries.kept = library  # The definition lasts as long as this object.
+    import safetensors.torch
+    import timm
+
+
+def timm_network(request):
+    """timm's network with the weights of the comparison."""
+    import timm
+    from safetensors.torch import load_file
+
+    network = timm.create_model(request["model"].replace("PPHGNetV2_B", "hgnetv2_b")).eval()
+    network.load_state_dict(load_file(worker.model_path(request, "-timm.safetensors")), strict=True)
+    return network.to(memory_format=torch.channels_last)
+
+
+def settle(request):
+    """Threads as asked for, and no gradients."""
+    torch.set_num_threads(request["threads"])
+    torch.set_num_interop_threads(1)
+    torch.set_grad_enabled(False)
+
+
+def channels_last(pictures):
+    return torch.from_numpy(pictures).contiguous(memory_format=torch.channels_last)
+
+
+def compiled_path(request):
+    return worker.model_path(request, "-{batch}-{side}-{threads}.pt2".format(**request))
+
+
+def convert(request):
+    """The weights under timm's names; for the mode `compiled` the network as a library of its own."""
+    from safetensors.numpy import load_file, save_file
+
+    sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "Scripts/parity.d"))
+    from logits import timm_names
+
+    state = timm_names(load_file(worker.model_path(request, ".safetensors")))
+    save_file(state, worker.model_path(request, "-timm.safetensors"))
+    if request["mode"] == "compiled":
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(pathlib.Path(request["folder"]) / "inductor")
+        settle(request)
+        program = torch.export.export(timm_network(request), (channels_last(worker.pictures_of(request)),))
+        torch._inductor.aoti_compile_and_package(
+            program, package_path=compiled_path(request),
+            inductor_configs={"freezing": True, "max_autotune": True})
+
+
+def load(request, pictures):
+    settle(request)
+    if request["mode"] == "compiled":
+        network = torch._inductor.aoti_load_package(compiled_path(request))
+    else:
+        network = timm_network(request)
+    batch = channels_last(pictures)
+    answer = []
+
+    def run():
+        answer[:] = [network(batch)]
+
+    return run, lambda: answer[0].numpy()
+
+
+worker.main(load, torch.__version__, convert, libraries)
