@@ -16,7 +16,7 @@ import requirements
 from machine import ROOT, commit
 
 WORKERS = pathlib.Path(__file__).resolve().parent / "workers"
-PATIENCE = 1800  # seconds after which a process is given up; compiling the largest network takes several minutes
+PATIENCE = 900  # seconds after which a process is given up; compiling the largest network takes minutes
 
 
 class EngineError(Exception):
@@ -55,7 +55,8 @@ def call(command, threads):
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
         environment.pop(name, None)
     try:
-        result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=PATIENCE)
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment,
+                                timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         raise EngineError(f"no answer within {PATIENCE} s") from None
     lines = [line for line in result.stdout.splitlines() if line.startswith("{")]

@@ -64,6 +64,7 @@ def convert(request):
     save_file(state, worker.model_path(request, "-timm.safetensors"))
     if request["mode"] == "compiled":
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(pathlib.Path(request["folder"]) / "inductor")
+        os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no pool of processes, which now and then waits for ever
         settle(request)
         program = torch.export.export(timm_network(request), (channels_last(worker.pictures_of(request)),))
         torch._inductor.aoti_compile_and_package(
