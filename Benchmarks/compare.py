@@ -3,6 +3,7 @@
 import argparse
 import os
 import pathlib
+import signal
 import sys
 import tempfile
 import time
@@ -186,6 +187,7 @@ def main():
     path = None if options.output == "-" else pathlib.Path(
         options.output or results_path(f"sweep-{options.sweep}-" if options.sweep else ""))
     results = Results(path, notes, options.resume, version)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     engines = [Hgnet(options.hgnet), *(
         peer for peer in peers() if peer.name in options.engines or peer.accurate_form_of in options.engines)]
     try:
