@@ -60,7 +60,8 @@ let package = Package(
       name: "hgnet",
       dependencies: [
         "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration",
-        "HGNetDownload", "HGNetExport", "HGNetTraining", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "HGNetDownload", "HGNetExport", "HGNetTraining",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       exclude: ["README.md"]),
     // Tests mirror Sources.

@@ -12,6 +12,7 @@ Where they are installed, Paddle2ONNX, Paddle Lite's `opt`, OpenVINO and timm ta
 
 import argparse
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -24,6 +25,9 @@ os.environ.setdefault("GLOG_minloglevel", "2")
 import logits as common
 
 PROBABILITY_BOUND = 1e-5
+# Resizing as Pillow does is rounded to the next whole number in one pixel of thousands, as OpenCV does in more: ONNX has
+# no fixed-point arithmetic.
+PILLOW_BOUND, OPENCV_BOUND = 2e-4, 2e-3
 QUICK_MODELS = ["PPHGNetV2_B0", "PPHGNet_tiny"]
 
 
@@ -281,24 +285,34 @@ def check_preprocessing(arguments, report):
     from PIL import Image
 
     generator = np.random.default_rng(3)
-    cases = [("evaluation", [], 18, 18)]
-    for title, more, opset, expected_opset in cases:
+    cases = [
+        ("as Pillow, opset 18", [], [], (18, 8), PILLOW_BOUND),
+        ("as OpenCV, opset 11", ["-c", deployment], ["--opset", "11"], (11, 6), OPENCV_BOUND)]
+    for title, recipe, more, opset, bound in cases:
         hgnet(
             arguments.binary, "export", "--weights", weights, "--format", "onnx", "--with-preprocessing", "--output", work,
-            *more)
+            *recipe, *more)
+        model = os.path.join(work, "inference.onnx")
+        if has("onnx"):
+            import onnx
+
+            read = onnx.load(model)
+            onnx.checker.check_model(read, full_check=True)
+            found = (read.opset_import[0].version, read.ir_version)
+            report.check(f"{title}: checker, versions", found == opset, str(found))
         for size in ((300, 400), (500, 333), (232, 232), (100, 150)):
             small = generator.integers(0, 256, (size[0] // 8 + 2, size[1] // 8 + 2, 3), np.uint8)
             picture = Image.fromarray(small).resize((size[1], size[0]), Image.Resampling.BICUBIC)
             path = os.path.join(work, "picture.png")
             picture.save(path)
             tensor = os.path.join(work, "tensor.npy")
-            hgnet(arguments.binary, "preprocess", path, "--output", tensor)
-            normalized = np.load(tensor)
+            hgnet(arguments.binary, "preprocess", path, "--output", tensor, *recipe)
             with paddle.no_grad():
-                expected = softmax(network(paddle.to_tensor(normalized)).numpy().astype(np.float64))
-            raw = np.asarray(picture, np.uint8)[None]
-            _, found = run_onnx(os.path.join(work, "inference.onnx"), raw, "image")
-            report.compare(f"{title}, picture {size[0]}x{size[1]}", found, expected, 1e-3)
+                expected = softmax(network(paddle.to_tensor(np.load(tensor))).numpy().astype(np.float64))
+            _, found = run_onnx(model, np.asarray(picture, np.uint8)[None], "image")
+            report.compare(f"{title}: {size[0]}x{size[1]} pixels", found, expected, bound)
+            told = json.loads(hgnet(arguments.binary, "predict", path, "--weights", model, "--json").stdout)[0]
+            report.check(f"{title}: hgnet predict", told["class_ids"][0] == int(expected.argmax()))
 
 
 def main():
@@ -313,7 +327,7 @@ def main():
     import reference
 
     report = Report()
-    models = arguments.models or (QUICK_MODELS if arguments.quick else list(reference.MODELS))
+    models = arguments.models or (QUICK_MODELS if arguments.quick else list(reference.ROWS))
     os.makedirs(arguments.folder, exist_ok=True)
     for module in ("onnx", "onnxruntime", "openvino", "paddle2onnx", "paddlelite", "timm"):
         if not has(module):

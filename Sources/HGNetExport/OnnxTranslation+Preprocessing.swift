@@ -9,7 +9,8 @@ extension OnnxExport {
   static func operatorSet(neededBy transforms: [Transform]) -> Int {
     let isAntialiased = transforms.contains {
       switch $0 {
-      case .resizeShort(_, let interpolation, .pillow), .resize(_, let interpolation, .pillow): interpolation != .nearest
+      case .resizeShort(_, let interpolation, .pillow), .resize(_, let interpolation, .pillow):
+        interpolation != .nearest
       default: false
       }
     }
@@ -36,12 +37,13 @@ extension OnnxTranslation {
       )
     }
     try checkSize(after: transforms)
-    var preprocessing = OnnxPreprocessing(operatorSet: operatorSet)
+    let preprocessing = OnnxPreprocessing(operatorSet: operatorSet)
     preprocessing.reserve(OnnxTranslation.inputName, in: &graph)
     graph.input(
       OnnxTranslation.pictureName, .uint8, [.any("batch"), .any("height"), .any("width"), .known(3)])
     var value = graph.node(
-      "Transpose", [OnnxTranslation.pictureName], name: "preprocessing.channels_first", [.integers("perm", [0, 3, 1, 2])])
+      "Transpose", [OnnxTranslation.pictureName], name: "preprocessing.channels_first",
+      [.integers("perm", [0, 3, 1, 2])])
     var (scale, mean, deviation): (Float, [Float], [Float]) = (1, [0, 0, 0], [1, 1, 1])
     for transform in transforms {
       switch transform {
@@ -88,7 +90,7 @@ private struct OnnxPreprocessing {
   func reserve(_ name: String, in graph: inout OnnxGraph) { _ = graph.unique(name) }
 
   /// The sizes `[N, 3, H, W]` after which the shorter side has a length and the aspect is kept.
-  mutating func sizes(of value: String, shortSide: Int, in graph: inout OnnxGraph) -> String {
+  func sizes(of value: String, shortSide: Int, in graph: inout OnnxGraph) -> String {
     let (kept, old) = sides(of: value, in: &graph)
     // As PaddleClas computes them: double precision, rounded half to even.
     let exact = graph.node("Cast", [old], name: name("sides"), [.integer("to", OnnxGraph.ElementType.double.rawValue)])
@@ -103,14 +105,14 @@ private struct OnnxPreprocessing {
   }
 
   /// The sizes `[N, 3, H, W]` with a fixed height and width.
-  mutating func sizes(of value: String, size: Size, in graph: inout OnnxGraph) -> String {
+  func sizes(of value: String, size: Size, in graph: inout OnnxGraph) -> String {
     let (kept, _) = sides(of: value, in: &graph)
     let new = graph.constant(name("new_sides"), [size.height, size.width])
     return graph.node("Concat", [kept, new], name: name("sizes"), [.integer("axis", 0)])
   }
 
   /// Resizes; the result has whole numbers, as a picture has.
-  mutating func resize(
+  func resize(
     _ value: String, to sizes: String, _ interpolation: Interpolation, _ backend: ResizeBackend,
     in graph: inout OnnxGraph
   ) throws(HGNetError) -> String {
@@ -134,11 +136,24 @@ private struct OnnxPreprocessing {
         "expected bilinear, bicubic or OpenCV's nearest interpolation, which ONNX has too; found \(interpolation.rawValue) "
           + "of \(backend.rawValue); leave --with-preprocessing out")
     }
-    let exact = graph.node("Cast", [value], name: name("exact"), [.integer("to", OnnxGraph.ElementType.float.rawValue)])
-    if backend == .pillow {
-      attributes.append(.integer("antialias", 1))
-      attributes.append(.integer("exclude_outside", 1))
-    }
+    var value = graph.node(
+      "Cast", [value], name: name("exact"), [.integer("to", OnnxGraph.ElementType.float.rawValue)])
+    guard backend == .pillow else { return resizeOnce(value, to: sizes, attributes, in: &graph) }
+    // Pillow goes along the rows, rounds to bytes, and then along the columns.
+    attributes += [.integer("antialias", 1), .integer("exclude_outside", 1)]
+    let shape = graph.node("Shape", [value], name: name("shape"))
+    let bounds = [0, 3, 4].map { graph.constant(name("bound"), [$0]) }
+    let kept = graph.node("Slice", [shape, bounds[0], bounds[1]], name: name("kept"))
+    let width = graph.node("Slice", [sizes, bounds[1], bounds[2]], name: name("new_width"))
+    let wide = graph.node("Concat", [kept, width], name: name("sizes"), [.integer("axis", 0)])
+    value = resizeOnce(value, to: wide, attributes, in: &graph)
+    return resizeOnce(value, to: sizes, attributes, in: &graph)
+  }
+
+  /// One resizing with its rounding to whole numbers from 0 to 255.
+  private func resizeOnce(
+    _ value: String, to sizes: String, _ attributes: [OnnxGraph.Attribute], in graph: inout OnnxGraph
+  ) -> String {
     // Before version 13 region and factors had to be there even where they say nothing.
     let unused =
       operatorSet >= 13
@@ -147,7 +162,7 @@ private struct OnnxPreprocessing {
         graph.constant(name("region"), extents: [0], .floats([])),
         graph.constant(name("factors"), extents: [0], .floats([])),
       ]
-    let resized = graph.node("Resize", [exact] + unused + [sizes], name: name("resized"), attributes)
+    let resized = graph.node("Resize", [value] + unused + [sizes], name: name("resized"), attributes)
     let rounded = graph.node("Round", [resized], name: name("rounded_pixels"))
     let bounds = [
       graph.constant(name("black"), extents: [], .floats([0])),
@@ -157,7 +172,7 @@ private struct OnnxPreprocessing {
   }
 
   /// Cuts out the middle; the offsets are rounded down.
-  mutating func crop(_ value: String, to size: Size, in graph: inout OnnxGraph) -> String {
+  func crop(_ value: String, to size: Size, in graph: inout OnnxGraph) -> String {
     let (_, old) = sides(of: value, in: &graph)
     let window = graph.constant(name("window"), [size.height, size.width])
     let rest = graph.node("Sub", [old, window], name: name("rest"))
@@ -168,7 +183,7 @@ private struct OnnxPreprocessing {
   }
 
   /// Turns bytes into `(value × scale − mean) / deviation`.
-  mutating func normalize(
+  func normalize(
     _ value: String, scale: Float, mean: [Float], deviation: [Float], name result: String, in graph: inout OnnxGraph
   ) {
     let exact = graph.node(
@@ -182,7 +197,7 @@ private struct OnnxPreprocessing {
   }
 
   /// The extents of a picture: `[N, 3]` and `[H, W]`.
-  private mutating func sides(of value: String, in graph: inout OnnxGraph) -> (kept: String, sides: String) {
+  private func sides(of value: String, in graph: inout OnnxGraph) -> (kept: String, sides: String) {
     let shape = graph.node("Shape", [value], name: name("shape"))
     let bounds = [0, 2, 4].map { graph.constant(name("bound"), [$0]) }
     return (

@@ -32,7 +32,8 @@ struct SelfCheck {
     guard (found ?? activation) == activation else {
       throw HGNetError(
         .internalInconsistency,
-        "the exported model does not agree: expected the head \(activation.rawValue), found \(found?.rawValue ?? "none")")
+        "the exported model does not agree: expected the head \(activation.rawValue), found \(found?.rawValue ?? "none")"
+      )
     }
     let scores = try SelfCheck.scores(
       graph: graph, parameters: parameters, activation: activation, picture: picture)

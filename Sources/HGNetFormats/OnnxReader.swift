@@ -63,7 +63,8 @@ struct OnnxReader {
         let normalized = inner.first(where: { $0.name == OnnxReader.normalizedName })
       else {
         throw HGNetError(
-          .unsupported, "expected a float32 input, found element type \(input.elementType); export without preprocessing")
+          .unsupported,
+          "expected a float32 input, found element type \(input.elementType); export without preprocessing")
       }
       input = normalized
       first = boundary + 1

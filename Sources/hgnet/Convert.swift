@@ -18,7 +18,8 @@ struct Convert: AsyncParsableCommand {
       """)
 
   @Argument(
-    help: ArgumentHelp("A file of weights, the folder of an inference model, or the name of published weights.",
+    help: ArgumentHelp(
+      "A file of weights, the folder of an inference model, or the name of published weights.",
       valueName: "in"))
   var input: String
 

@@ -64,7 +64,8 @@ struct Export: AsyncParsableCommand {
   @Option(help: ArgumentHelp("ONNX: the version of the operator set, 11 to 21 (default: 17).", valueName: "n"))
   var opset: Int?
 
-  @Flag(name: .customLong("no-fold"), help: "ONNX: keep batch normalisations instead of folding them into convolutions.")
+  @Flag(
+    name: .customLong("no-fold"), help: "ONNX: keep batch normalisations instead of folding them into convolutions.")
   var noFold = false
 
   @Flag(
@@ -103,7 +104,8 @@ struct Export: AsyncParsableCommand {
     let network = try ExportedNetwork(
       opened, activation: settings?.activation, inputSize: inputSize?.size ?? settings?.inputSize)
     let recipe = try recipe(configuration: configuration, weights: opened, network: network)
-    let name = settings?.modelName ?? opened.model?.name ?? (try? Model.structure(of: opened.graph).recognition.model.name)
+    let name =
+      settings?.modelName ?? opened.model?.name ?? (try? Model.structure(of: opened.graph).recognition.model.name)
     let description = recipe.inferenceConfiguration(modelName: name, classCount: network.classCount).yaml
     var export = try ModelExport(
       opened, as: network, format: exportFormat(network, recipe: recipe, name: name, description: description))
