@@ -28,6 +28,8 @@ PROBABILITY_BOUND = 1e-5
 # Resizing as Pillow does is rounded to the next whole number in one pixel of thousands, as OpenCV does in more: ONNX has
 # no fixed-point arithmetic.
 PILLOW_BOUND, OPENCV_BOUND = 2e-4, 2e-3
+# What timm needs stays registered for the whole run.
+TORCHVISION = []
 QUICK_MODELS = ["PPHGNetV2_B0", "PPHGNet_tiny"]
 
 
@@ -146,8 +148,15 @@ def check_paddle_lite(report, folder, work):
 
 
 def check_timm(report, name, path, values, expected):
-    import timm
     import torch
+
+    if torch.version.cuda is None and not TORCHVISION:
+        # PyPI's torchvision, which timm imports, looks for operators that a PyTorch without CUDA does not load.
+        library = torch.library.Library("torchvision", "DEF")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        TORCHVISION.append(library)
+    import timm
     from safetensors.torch import load_file
 
     lower = name.lower().replace("pphgnetv2_", "hgnetv2_").replace("pphgnet_", "hgnet_")

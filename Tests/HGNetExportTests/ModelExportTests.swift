@@ -126,16 +126,21 @@ struct ModelExportTests {
     #expect(!FileManager.default.bytes("\(deep)/x.onnx").isEmpty)
   }
 
-  @Test(
-    "Preprocessing that ONNX cannot hold",
-    arguments: [
-      ([Transform.resize(Size(64), interpolation: .bicubic, backend: .pillow)], 17, HGNetError.Code.invalidArgument),
-      ([.resize(Size(64), interpolation: .lanczos, backend: .pillow)], 18, .unsupported),
-      ([.resize(Size(64), interpolation: .nearest, backend: .pillow)], 18, .unsupported),
-      ([.resize(Size(64), interpolation: .area, backend: .openCV)], 18, .unsupported),
-      ([.resizeShort(64)], 18, .unsupported), ([], 18, .unsupported), ([.centerCrop(Size(32))], 18, .unsupported),
-      ([.resize(Size(64))], 10, .invalidArgument), ([.resize(Size(64))], 22, .invalidArgument),
-    ])
+  private static let impossible: [([Transform], Int, HGNetError.Code)] = {
+    var cases: [([Transform], Int, HGNetError.Code)] = []
+    cases.append(([.resize(Size(64), interpolation: .bicubic, backend: .pillow)], 17, .invalidArgument))
+    cases.append(([.resize(Size(64), interpolation: .lanczos, backend: .pillow)], 18, .unsupported))
+    cases.append(([.resize(Size(64), interpolation: .nearest, backend: .pillow)], 18, .unsupported))
+    cases.append(([.resize(Size(64), interpolation: .area, backend: .openCV)], 18, .unsupported))
+    cases.append(([.resizeShort(64)], 18, .unsupported))
+    cases.append(([], 18, .unsupported))
+    cases.append(([.centerCrop(Size(32))], 18, .unsupported))
+    cases.append(([.resize(Size(64))], 10, .invalidArgument))
+    cases.append(([.resize(Size(64))], 22, .invalidArgument))
+    return cases
+  }()
+
+  @Test("Preprocessing that ONNX cannot hold", arguments: impossible)
   func preprocessing(transforms: [Transform], operatorSet: Int, expected: HGNetError.Code) throws {
     let weights = try weights(.b0)
     let options = OnnxExport.Options(operatorSet: operatorSet, preprocessing: transforms)

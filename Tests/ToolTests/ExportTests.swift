@@ -123,23 +123,25 @@ struct ExportTests {
         == FileManager.default.contents(atPath: weights))
   }
 
-  @Test(
-    "Mistakes are told",
-    arguments: [
-      (["export"], 64), (["export", "--weights", "best_model.pdparams", "--opset", "17"], 64),
-      (["export", "--weights", "best_model.pdparams", "--format", "onnx", "--opset", "10"], 64),
-      (["export", "--weights", "best_model.pdparams", "--names", "timm"], 64),
-      (["export", "--weights", "missing.pdparams"], 66), (["export", "--weights", "labels.txt"], 65),
-      (["export", "--weights", "best_model.pdparams", "--output", "labels.txt"], 73),
-      (["export", "-c", "config.yaml"], 78),
-      (
-        ["export", "-c", "config.yaml", "-o", "Global.pretrained_model=best_model", "-o", "Global.image_shape=[1,2]"],
-        78
-      ),
-      (["convert", "best_model.pdparams", "a.pth"], 64), (["convert", "best_model.pdparams"], 64),
-      (["convert", "best_model.pdparams", "a.pdparams", "--names", "timm"], 64),
-      (["convert", "labels.txt", "a.safetensors"], 65),
-    ])
+  private static let wrong: [([String], Int32)] = [
+    (words("export"), 64),
+    (words("export --weights best_model.pdparams --opset 17"), 64),
+    (words("export --weights best_model.pdparams --format onnx --opset 10"), 64),
+    (words("export --weights best_model.pdparams --names timm"), 64),
+    (words("export --weights missing.pdparams"), 66),
+    (words("export --weights labels.txt"), 65),
+    (words("export --weights best_model.pdparams --output labels.txt"), 73),
+    (words("export -c config.yaml"), 78),
+    (words("export -c config.yaml -o Global.pretrained_model=best_model -o Global.image_shape=[1,2]"), 78),
+    (words("convert best_model.pdparams a.pth"), 64),
+    (words("convert best_model.pdparams"), 64),
+    (words("convert best_model.pdparams a.pdparams --names timm"), 64),
+    (words("convert labels.txt a.safetensors"), 65),
+  ]
+
+  private static func words(_ line: String) -> [String] { line.split(separator: " ").map(String.init) }
+
+  @Test("Mistakes are told", arguments: wrong)
   func mistakes(arguments: [String], status: Int32) throws {
     let run = try ToolRun(arguments, folder: workspace.url.path)
     #expect(run.status == status, "\(run.errors)")
