@@ -161,13 +161,18 @@ public struct WeightsFile: Sendable {
       "expected the weights of \(expected), found those of \(found.model); give --model \(found.model) or another file")
   }
 
-  /// The path itself, or with `.pdparams` where that is meant: a training run leaves `best_model.pdparams` beside a
-  /// folder `best_model`.
+  /// What an export leaves in a folder that is no Paddle inference model.
+  private static let exportedNames = ["inference.onnx", "model.safetensors"]
+
+  /// The path itself, the model in a folder that was exported, or with `.pdparams` where that is meant: a training run
+  /// leaves `best_model.pdparams` beside a folder `best_model`.
   private static func resolve(_ path: String) -> String {
+    func holds(_ name: String) -> Bool { FileKind.exists("\(path)/\(name)") }
+    let hasProgram = holds("inference.json") || holds("inference.pdmodel")
+    if !hasProgram, let exported = exportedNames.first(where: holds) { return "\(path)/\(exported)" }
     guard FileKind.exists(path + ".pdparams") else { return path }
     if !FileKind.exists(path) { return path + ".pdparams" }
-    let programs = ["inference.json", "inference.pdmodel"].map { "\(path)/\($0)" }
-    return FileKind.isFolder(path) && !programs.contains { FileKind.exists($0) } ? path + ".pdparams" : path
+    return FileKind.isFolder(path) && !hasProgram ? path + ".pdparams" : path
   }
 
   /// Tells the format of a file from its first bytes, and from its name where those say nothing.

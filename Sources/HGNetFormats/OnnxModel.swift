@@ -5,7 +5,9 @@ import HGNetCore
 /// Read is what this package writes, with batch normalisations folded or kept and with or without preprocessing, and what
 /// other exporters write with the same few operators; this is not a general importer. Threads: a value, safe to share.
 public struct OnnxModel: Sendable {
-  /// The network behind any preprocessing; its output is `logits`. See `PaddleInferenceModel.graph`.
+  /// The network behind any preprocessing; its output is `logits`.
+  ///
+  /// What else can be asked for is as with `PaddleInferenceModel.graph`.
   public let graph: Graph
   /// Exactly the parameters of the graph; slices of the file, not copies.
   public let parameters: ParameterStore

@@ -113,11 +113,22 @@ struct Export: AsyncParsableCommand {
     let folder = output ?? settings?.folder ?? "./inference"
     let stem = format == .safetensors ? "model" : "inference"
     let result = try export.write(into: folder, stem: stem)
+    warnOfOtherProgram(in: folder)
     let what = network.activation == .none ? "logits" : "probabilities"
-    try StandardOutput.write(
-      "Export succeeded! The inference model exported has been saved in \"\(folder)/\(stem)\".\n"
-        + "Checked: read back and run on a picture, largest difference of the \(what) \(result.difference)")
+    for line in [
+      "Export succeeded! The inference model exported has been saved in \"\(folder)/\(stem)\".",
+      "Checked: read back and run on a picture, largest difference of the \(what) \(result.difference)",
+    ] { try StandardOutput.write(configuration == nil ? line : PaddleClasText.logLine(line)) }
     for file in result.files { StandardError.write("hgnet: \(file)") }
+  }
+
+  /// Says so when the program of an earlier export lies beside the new one: the parameters are only those of the new one.
+  private func warnOfOtherProgram(in folder: String) {
+    let others: [Format: String] = [.paddle: "inference.json", .paddleJSON: "inference.pdmodel"]
+    guard let other = others[format], (try? Blob(mapping: "\(folder)/\(other)")) != nil else { return }
+    StandardError.write(
+      "hgnet: warning: \(folder)/\(other) is of an earlier export and shares the new inference.pdiparams; remove it, or "
+        + "export to another folder")
   }
 
   /// The weights: those of the command line, else those of the configuration.
