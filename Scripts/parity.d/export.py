@@ -165,9 +165,9 @@ def check_timm(report, name, path, values, expected):
     model.eval()
     with torch.no_grad():
         found = torch.softmax(model(torch.from_numpy(values)), -1).numpy()
-    # timm pads the stem with zeros before its pool, which can show with affine blocks: B0 to B3 are only close.
-    bound = 1e-3 if name[-2:] in ("B0", "B1", "B2", "B3") else PROBABILITY_BOUND
-    report.compare("safetensors: timm, strict", found, expected, bound)
+    # timm pads the stem with zeros before its pool, which may show with the affine blocks of B0 to B3: with these weights
+    # it does not, since the maximum is above zero.
+    report.compare("safetensors: timm, strict", found, expected)
 
 
 def check_model(arguments, report, name, seed):
@@ -216,7 +216,10 @@ def check_model(arguments, report, name, seed):
             check_openvino(report, path, values, expected)
     folder = export("safetensors", "safetensors", "--names", "timm")
     if has("timm"):
-        check_timm(report, name, os.path.join(folder, "model.safetensors"), values, expected)
+        # timm has no factor in place of PaddlePaddle's dropout, which only the base model has.
+        bias = network.fc.bias.numpy().astype(np.float64)
+        as_timm = softmax((scores - bias) / 0.8 + bias) if name == "PPHGNet_base" else expected
+        check_timm(report, name, os.path.join(folder, "model.safetensors"), values, as_timm)
     # Every way back to a state dictionary ends in the same bits.
     state = network.state_dict()
     for source in ("paddle", "paddle-json", "safetensors/model.safetensors", "onnx-plain/inference.onnx"):

@@ -42,6 +42,7 @@ struct Convert: AsyncParsableCommand {
     let weights = try WeightsFile(contentsOf: path, model: model)
     let export = try ModelExport(weights, as: try ExportedNetwork(weights), format: format)
     let result = try export.write(into: folder, stem: stem)
+    names.warnOfDifferences(weights.graph)
     StandardError.write(
       "hgnet: \(weights.format.title) to \(result.files.joined(separator: ", ")); largest difference on a picture "
         + "\(result.difference)")

@@ -114,7 +114,9 @@ struct Export: AsyncParsableCommand {
     let stem = format == .safetensors ? "model" : "inference"
     let result = try export.write(into: folder, stem: stem)
     warnOfOtherProgram(in: folder)
-    let what = network.activation == .none ? "logits" : "probabilities"
+    names.warnOfDifferences(network.graph)
+    let output = network.activation == .none ? "logits" : "probabilities"
+    let what = withPreprocessing ? "\(output) behind the preprocessing" : output
     for line in [
       "Export succeeded! The inference model exported has been saved in \"\(folder)/\(stem)\".",
       "Checked: read back and run on a picture, largest difference of the \(what) \(result.difference)",
@@ -191,6 +193,16 @@ struct Export: AsyncParsableCommand {
 /// Whose names the arrays of a file get.
 enum TensorNames: String, ExpressibleByArgument, CaseIterable {
   case paddle, timm, huggingface
+
+  /// Says so when the other system gives other numbers for the same weights.
+  func warnOfDifferences(_ graph: Graph) {
+    guard self == .timm else { return }
+    for case .dropout(let probability) in graph.nodes.map(\.operation) where probability > 0 {
+      StandardError.write(
+        "hgnet: warning: PaddlePaddle multiplies by \(1 - probability) before the classifier, where it drops values in "
+          + "training; timm does not, and its scores are further apart")
+    }
+  }
 
   var convention: NameTranslation.Convention {
     switch self {
