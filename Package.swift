@@ -43,6 +43,10 @@ let package = Package(
     .target(
       name: "HGNetDownload", dependencies: ["HGNetCore", "HGNetModels", "HGNetFormats", "HGNet"],
       exclude: ["README.md"]),
+    .target(
+      name: "HGNetExport",
+      dependencies: ["HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet"],
+      exclude: ["README.md"]),
     // Floor 5.
     .target(
       name: "HGNetTraining",
@@ -56,7 +60,8 @@ let package = Package(
       name: "hgnet",
       dependencies: [
         "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration",
-        "HGNetDownload", "HGNetTraining", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "HGNetDownload", "HGNetExport", "HGNetTraining",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       exclude: ["README.md"]),
     // Tests mirror Sources.
@@ -73,6 +78,9 @@ let package = Package(
       name: "HGNetConfigurationTests", dependencies: ["HGNetConfiguration", "HGNet", "HGNetVision", "HGNetCore"]),
     .testTarget(
       name: "HGNetDownloadTests", dependencies: ["HGNetDownload", "HGNet", "HGNetModels", "HGNetFormats", "HGNetCore"]),
+    .testTarget(
+      name: "HGNetExportTests",
+      dependencies: ["HGNetExport", "HGNet", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetCore"]),
     .testTarget(
       name: "HGNetTrainingTests",
       dependencies: [

@@ -4,8 +4,8 @@ import HGNetModels
 
 /// A file of weights together with the network that they belong to, whatever the format.
 ///
-/// Read are `.pdparams`, safetensors, PyTorch checkpoints (with PaddleClas', timm's or Hugging Face's names) and Paddle
-/// inference models as a folder, a file or a `.tar`. The format is told from the content; names only help where the
+/// Read are `.pdparams`, safetensors, PyTorch checkpoints (with PaddleClas', timm's or Hugging Face's names), ONNX models
+/// and Paddle inference models as a folder, a file or a `.tar`. The format is told from the content; names only help where the
 /// content says nothing. Reading never runs code and copies no weights: parameters are slices of the mapped file.
 ///
 /// Threads: a value, safe to share.
@@ -20,6 +20,11 @@ public struct WeightsFile: Sendable {
     case torchCheckpoint
     /// A program with its parameters: `inference.json` or `inference.pdmodel` with `inference.pdiparams`.
     case paddleInferenceModel
+    /// A network of ONNX operators, `.onnx`.
+    case onnxModel
+
+    /// Whether the file brings its own network and says what it does with the logits.
+    public var isInferenceModel: Bool { self == .paddleInferenceModel || self == .onnxModel }
 
     /// What a person calls it.
     public var title: String {
@@ -28,6 +33,7 @@ public struct WeightsFile: Sendable {
       case .safetensors: "safetensors"
       case .torchCheckpoint: "PyTorch checkpoint"
       case .paddleInferenceModel: "Paddle inference model"
+      case .onnxModel: "ONNX model"
       }
     }
   }
@@ -46,6 +52,8 @@ public struct WeightsFile: Sendable {
   public let activation: Activation?
   /// What was matched with what.
   public let report: LoadReport
+  /// The texts that an ONNX or safetensors file carries beside the weights.
+  public let metadata: [String: String]
 
   /// Opens a file of weights.
   ///
@@ -64,8 +72,8 @@ public struct WeightsFile: Sendable {
     let resolved = WeightsFile.resolve(path)
     do throws(HGNetError) {
       let format = try WeightsFile.format(of: resolved)
-      if format == .paddleInferenceModel {
-        try self.init(inferenceModel: resolved, model: model, options: options)
+      if format.isInferenceModel {
+        try self.init(inferenceModel: resolved, format: format, model: model, options: options)
       } else {
         try self.init(
           stateDictionary: resolved, format: format, model: model, options: options, allowsNewHead: allowsNewHead)
@@ -75,32 +83,39 @@ public struct WeightsFile: Sendable {
     }
   }
 
-  private init(inferenceModel path: String, model: Model?, options: ModelOptions?) throws(HGNetError) {
-    let file = try PaddleInferenceModel(contentsOf: path)
-    if let options, let classes = file.graph.classCount, classes != options.classCount {
+  private init(
+    inferenceModel path: String, format: Format, model: Model?, options: ModelOptions?
+  ) throws(HGNetError) {
+    let activation: PaddleInferenceModel.HeadActivation
+    if format == .onnxModel {
+      let file = try OnnxModel(contentsOf: path)
+      (graph, parameters, activation, metadata) = (file.graph, file.parameters, file.activation, file.metadata)
+    } else {
+      let file = try PaddleInferenceModel(contentsOf: path)
+      (graph, parameters, activation, metadata) = (file.graph, file.parameters, file.activation, [:])
+    }
+    if let options, let classes = graph.classCount, classes != options.classCount {
       throw HGNetError(
         .parameterMismatch,
         "expected a model for \(options.classCount) classes, found one for \(classes); give the right class_num")
     }
     self.path = path
-    format = .paddleInferenceModel
+    self.format = format
     self.model = model
-    graph = file.graph
-    parameters = file.parameters
-    activation = Activation(rawValue: file.activation.rawValue)
-    report = LoadReport(matched: file.parameters.names)
+    self.activation = Activation(rawValue: activation.rawValue)
+    report = LoadReport(matched: parameters.names)
   }
 
   private init(
     stateDictionary path: String, format: Format, model: Model?, options: ModelOptions?, allowsNewHead: Bool
   ) throws(HGNetError) {
     let blob = try Blob(mapping: path)
-    let stored: ParameterStore =
-      switch format {
-      case .safetensors: try Safetensors.read(blob).parameters
-      case .torchCheckpoint: try TorchCheckpoint.read(blob)
-      default: try PaddleParameters.read(blob)
-      }
+    let stored: ParameterStore
+    switch format {
+    case .safetensors: (stored, metadata) = try Safetensors.read(blob)
+    case .torchCheckpoint: (stored, metadata) = (try TorchCheckpoint.read(blob), [:])
+    default: (stored, metadata) = (try PaddleParameters.read(blob), [:])
+    }
     guard !stored.isEmpty else {
       throw HGNetError(.parameterMismatch, "expected the parameters of a network, found an empty \(format.title)")
     }
@@ -146,13 +161,18 @@ public struct WeightsFile: Sendable {
       "expected the weights of \(expected), found those of \(found.model); give --model \(found.model) or another file")
   }
 
-  /// The path itself, or with `.pdparams` where that is meant: a training run leaves `best_model.pdparams` beside a
-  /// folder `best_model`.
+  /// What an export leaves in a folder that is no Paddle inference model.
+  private static let exportedNames = ["inference.onnx", "model.safetensors"]
+
+  /// The path itself, the model in a folder that was exported, or with `.pdparams` where that is meant: a training run
+  /// leaves `best_model.pdparams` beside a folder `best_model`.
   private static func resolve(_ path: String) -> String {
+    func holds(_ name: String) -> Bool { FileKind.exists("\(path)/\(name)") }
+    let hasProgram = holds("inference.json") || holds("inference.pdmodel")
+    if !hasProgram, let exported = exportedNames.first(where: holds) { return "\(path)/\(exported)" }
     guard FileKind.exists(path + ".pdparams") else { return path }
     if !FileKind.exists(path) { return path + ".pdparams" }
-    let programs = ["inference.json", "inference.pdmodel"].map { "\(path)/\($0)" }
-    return FileKind.isFolder(path) && !programs.contains { FileKind.exists($0) } ? path + ".pdparams" : path
+    return FileKind.isFolder(path) && !hasProgram ? path + ".pdparams" : path
   }
 
   /// Tells the format of a file from its first bytes, and from its name where those say nothing.
@@ -171,16 +191,17 @@ public struct WeightsFile: Sendable {
       return .paddleInferenceModel
     }
     if Safetensors.isSafetensors(blob) { return .safetensors }
+    if OnnxModel.isOnnxModel(blob) { return .onnxModel }
     // Damaged files under a right name: their own reader says best what is wrong.
     let byName: [(String, Format)] = [
       (".safetensors", .safetensors), (".pdparams", .paddleParameters), (".pth", .torchCheckpoint),
-      (".pt", .torchCheckpoint), (".bin", .torchCheckpoint), (".tar", .paddleInferenceModel),
+      (".pt", .torchCheckpoint), (".bin", .torchCheckpoint), (".tar", .paddleInferenceModel), (".onnx", .onnxModel),
     ]
     let foreign = FileKind.foreign(head)
     if foreign == nil, let (_, format) = byName.first(where: { path.hasSuffix($0.0) }) { return format }
     throw HGNetError(
       .malformedData,
-      "expected weights (.pdparams, .safetensors, a PyTorch checkpoint or a Paddle inference model), found "
+      "expected weights (.pdparams, .safetensors, a PyTorch checkpoint, an ONNX or a Paddle inference model), found "
         + (foreign ?? "something else") + "; check the path or fetch the file again", path: path)
   }
 }

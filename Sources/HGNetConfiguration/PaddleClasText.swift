@@ -24,7 +24,12 @@ public enum PaddleClasText {
 
   /// One batch of `tools/infer.py` as it is logged: time, logger, level, a Python list.
   public static func logLine(_ dictionaries: [String], at date: Date = Date()) -> String {
-    "[\(timestamp(date))] ppcls INFO: [\(dictionaries.joined(separator: ", "))]"
+    logLine("[\(dictionaries.joined(separator: ", "))]", at: date)
+  }
+
+  /// A text as PaddleClas' tools log it: time, logger, level.
+  public static func logLine(_ text: String, at date: Date = Date()) -> String {
+    "[\(timestamp(date))] ppcls INFO: \(text)"
   }
 
   /// One picture of `deploy/python/predict_cls.py`: base name, a tab, indices, scores with two decimals, names.

@@ -206,7 +206,7 @@ public enum Safetensors {
 
 extension FileOutput {
   /// Appends the elements of a parameter as little-endian float32 in C order.
-  mutating func writeFloat32(_ parameter: Parameter) throws(HGNetError) {
+  package mutating func writeFloat32(_ parameter: Parameter) throws(HGNetError) {
     // Borrowing `self` inside a closure that throws a type needs the bytes in hand first.
     if parameter.elementType == .float32 {
       try parameter.withUnsafeBytes { (bytes) throws(HGNetError) in try write(bytes) }

@@ -167,11 +167,8 @@ struct Predict: AsyncParsableCommand {
           key: "PreProcess.transform_ops")
       }
       recipe = described
-    } else if let beside = try inferenceConfiguration(of: weights)?.recipe(warn: warn) {
+    } else if let beside = try WeightsRecipe.beside(weights, isVerbose: options.verbose, warn: warn) {
       recipe = beside
-    } else if let trained = try trainingConfiguration(of: weights) {
-      if options.verbose { StandardError.write("hgnet: transforms and labels of \(trained.path)") }
-      recipe = try trained.recipe(warn: warn) ?? weights.standardRecipe
     } else {
       recipe = weights.standardRecipe
     }
@@ -179,39 +176,6 @@ struct Predict: AsyncParsableCommand {
     if let topK { recipe.postProcessing = .topK(topK) }
     if let threshold { recipe.postProcessing = .threshold(threshold) }
     return recipe
-  }
-
-  /// `inference.yml` in the folder of an inference model.
-  private func inferenceConfiguration(of weights: WeightsFile) throws -> Configuration? {
-    guard weights.format == .paddleInferenceModel else { return nil }
-    let path = weights.path
-    var folders = [path]
-    if let slash = path.lastIndex(of: "/") { folders.append(String(path[..<slash])) } else { folders.append(".") }
-    for folder in folders {
-      let file = folder + "/inference.yml"
-      if access(file, F_OK) == 0 { return try Configuration(contentsOf: file) }
-    }
-    return nil
-  }
-
-  /// `config.yaml` that `hgnet train` wrote beside its weights, if it is of the same network.
-  private func trainingConfiguration(of weights: WeightsFile) throws -> Configuration? {
-    guard let model = weights.model, weights.format != .paddleInferenceModel else { return nil }
-    // The weights alone lie one folder deeper, in `best_model/model.pdparams`.
-    for folder in [parent(of: weights.path), parent(of: parent(of: weights.path))] {
-      let file = folder + "/config.yaml"
-      guard access(file, F_OK) == 0, let configuration = try? Configuration(contentsOf: file),
-        let described = try? configuration.model(), described.model == model,
-        described.options.classCount == weights.graph.classCount
-      else { continue }
-      return configuration
-    }
-    return nil
-  }
-
-  private func parent(of path: String) -> String {
-    guard let slash = path.lastIndex(of: "/") else { return "." }
-    return String(path[..<slash])
   }
 
   /// `Global.cpu_num_threads`, but never more than there are processors: more only slows down.

@@ -24,7 +24,7 @@ struct Tool: AsyncParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      Train.self, Evaluate.self,
+      Train.self, Evaluate.self, Export.self, Convert.self,
       Predict.self, Infer.self, Run.self, Preprocess.self, Summary.self, Bench.self, DatasetCommand.self, Demo.self,
     ])
 

@@ -7,7 +7,10 @@ struct HelpTests {
 
   @Test(
     "The help is what people have read before",
-    arguments: ["", "predict", "infer", "run", "preprocess", "summary", "bench", "dataset", "train", "eval", "demo"])
+    arguments: [
+      "", "predict", "infer", "run", "preprocess", "summary", "bench", "dataset", "train", "eval", "export", "convert",
+      "demo",
+    ])
   func snapshot(command: String) throws {
     let run = try ToolRun(command.isEmpty ? ["--help"] : [command, "--help"], environment: ["COLUMNS": "100"])
     #expect(run.status == 0)

@@ -1,0 +1,362 @@
+"""Gives what `hgnet export` and `hgnet convert` write to the systems that it is for, and compares the results.
+
+    export.py HGNET_BINARY WORK_FOLDER [--models NAME ...] [--quick] [--keep]
+
+For every model, with random weights: PaddlePaddle's inference library runs both encodings of the program, ONNX Runtime
+the folded and the plain network, after onnx.checker with full shape inference. Probabilities must agree with the
+network in PaddlePaddle within 1e-5, for one picture and for three. Variants put a sigmoid or nothing on top. Then each
+way back: PaddlePaddle loads `hgnet convert`'s state dictionary bit for bit.
+
+Where they are installed, Paddle2ONNX, Paddle Lite's `opt`, OpenVINO and timm take part as well; what is missing is said.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+
+os.environ.setdefault("GLOG_minloglevel", "2")
+
+import logits as common
+
+PROBABILITY_BOUND = 1e-5
+# Resizing as Pillow does is rounded to the next whole number in one pixel of thousands, as OpenCV does in more: ONNX has
+# no fixed-point arithmetic.
+PILLOW_BOUND, OPENCV_BOUND = 2e-4, 2e-3
+# What timm needs stays registered for the whole run.
+TORCHVISION = []
+QUICK_MODELS = ["PPHGNetV2_B0", "PPHGNet_tiny"]
+
+
+def has(module):
+    return importlib.util.find_spec(module) is not None
+
+
+class Report:
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def check(self, title, good, text=""):
+        self.passed += bool(good)
+        self.failed += not good
+        print(f"  {'ok    ' if good else 'FAILED'} {title:34} {text}", flush=True)
+
+    def compare(self, title, found, expected, bound=PROBABILITY_BOUND):
+        if found.shape != expected.shape:
+            self.check(title, False, f"shape {found.shape} instead of {expected.shape}")
+            return
+        difference = float(np.abs(found.astype(np.float64) - expected).max())
+        self.check(title, difference <= bound, f"{difference:.1e}")
+
+
+def hgnet(binary, *arguments, good=True):
+    done = subprocess.run([binary, *arguments], capture_output=True, text=True)
+    if good and done.returncode != 0:
+        raise RuntimeError(f"hgnet {' '.join(arguments)}\nended with {done.returncode}: {done.stderr.strip()}")
+    return done
+
+
+def softmax(values):
+    values = np.exp(values - values.max(-1, keepdims=True))
+    return values / values.sum(-1, keepdims=True)
+
+
+def run_paddle(folder, program, values):
+    from paddle import inference
+
+    configuration = inference.Config(os.path.join(folder, program), os.path.join(folder, "inference.pdiparams"))
+    configuration.disable_gpu()
+    configuration.disable_glog_info()
+    # PaddlePaddle 3.3 ends with an error of its own in this pass for programs in JSON.
+    configuration.enable_memory_optim(False)
+    predictor = inference.create_predictor(configuration)
+    predictor.get_input_handle(predictor.get_input_names()[0]).copy_from_cpu(values)
+    predictor.run()
+    result = predictor.get_output_handle(predictor.get_output_names()[0]).copy_to_cpu()
+    return predictor.get_input_names(), result
+
+
+def run_onnx(path, values, name="x"):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return [output.name for output in session.get_outputs()], session.run(None, {name: values})[0]
+
+
+def check_onnx(report, title, path, values, expected, output="softmax", opset=17):
+    import onnx
+
+    model = onnx.load(path)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+        inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+        known = {value.name for value in inferred.graph.value_info if value.type.tensor_type.HasField("shape")}
+        made = {name for node in model.graph.node for name in node.output} - {output}
+        report.check(f"{title}: checker, shapes", made <= known and model.opset_import[0].version == opset)
+    except Exception as error:
+        report.check(f"{title}: checker, shapes", False, str(error)[:200])
+    automatic = [node.name for node in model.graph.node for a in node.attribute if a.name in ("auto_pad", "ceil_mode")]
+    report.check(f"{title}: explicit pads", not automatic, " ".join(automatic[:3]))
+    for count in (1, len(values)):
+        names, found = run_onnx(path, values[:count])
+        report.compare(f"{title}: ONNX Runtime, batch {count}", found, expected[:count])
+        if names != [output]:
+            report.check(f"{title}: name of the output", False, str(names))
+    return model
+
+
+def check_openvino(report, path, values, expected):
+    import openvino
+
+    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    report.compare("onnx: OpenVINO", compiled(values)[0], expected)
+
+
+def check_paddle2onnx(report, folder, work, values, expected):
+    target = os.path.join(work, "paddle2onnx.onnx")
+    command = [
+        os.path.join(os.path.dirname(sys.executable), "paddle2onnx"), "--model_dir", folder, "--model_filename",
+        "inference.pdmodel", "--params_filename", "inference.pdiparams", "--save_file", target, "--opset_version", "13",
+        "--enable_onnx_checker", "True"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0 or not os.path.exists(target):
+        report.check("paddle: Paddle2ONNX", False, (done.stdout + done.stderr)[-300:])
+        return
+    _, found = run_onnx(target, values)
+    report.compare("paddle: Paddle2ONNX, ONNX Runtime", found, expected)
+
+
+def check_paddle_lite(report, folder, work):
+    target = os.path.join(work, "lite")
+    script = (
+        "import sys; from paddlelite.lite import Opt; o = Opt(); o.set_model_file(sys.argv[1]);"
+        "o.set_param_file(sys.argv[2]); o.set_valid_places('arm'); o.set_model_type('naive_buffer');"
+        "o.set_optimize_out(sys.argv[3]); o.run()")
+    done = subprocess.run(
+        [sys.executable, "-c", script, os.path.join(folder, "inference.pdmodel"),
+         os.path.join(folder, "inference.pdiparams"), target], capture_output=True, text=True)
+    size = os.path.getsize(target + ".nb") if os.path.exists(target + ".nb") else 0
+    weights = os.path.getsize(os.path.join(folder, "inference.pdiparams"))
+    report.check("paddle: Paddle Lite opt (arm)", size > weights // 2, f"{size} bytes" if size else done.stderr[-200:])
+
+
+def check_timm(report, name, path, values, expected):
+    import torch
+
+    if torch.version.cuda is None and not TORCHVISION:
+        # PyPI's torchvision, which timm imports, looks for operators that a PyTorch without CUDA does not load.
+        library = torch.library.Library("torchvision", "DEF")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        TORCHVISION.append(library)
+    import timm
+    from safetensors.torch import load_file
+
+    lower = name.lower().replace("pphgnetv2_", "hgnetv2_").replace("pphgnet_", "hgnet_")
+    model = timm.create_model(lower, pretrained=False, num_classes=expected.shape[1])
+    model.load_state_dict(load_file(path), strict=True)
+    model.eval()
+    with torch.no_grad():
+        found = torch.softmax(model(torch.from_numpy(values)), -1).numpy()
+    # timm pads the stem with zeros before its pool, which may show with the affine blocks of B0 to B3: with these weights
+    # it does not, since the maximum is above zero.
+    report.compare("safetensors: timm, strict", found, expected)
+
+
+def check_model(arguments, report, name, seed):
+    import paddle
+    import reference
+
+    print(name, flush=True)
+    work = os.path.join(arguments.folder, name)
+    shutil.rmtree(work, ignore_errors=True)
+    os.makedirs(work)
+    network = reference.build(name)
+    common.draw(network, seed)
+    network.eval()
+    weights = os.path.join(work, "weights.pdparams")
+    paddle.save(network.state_dict(), weights)
+    values = common.pictures(3, (224, 224), seed + 5)
+    with paddle.no_grad():
+        scores = network(paddle.to_tensor(values)).numpy().astype(np.float64)
+    expected = softmax(scores)
+
+    def export(form, folder, *more):
+        target = os.path.join(work, folder)
+        hgnet(arguments.binary, "export", "--weights", weights, "--format", form, "--output", target, *more)
+        return target
+
+    for form, program in (("paddle", "inference.pdmodel"), ("paddle-json", "inference.json")):
+        folder = export(form, form)
+        for count in (1, 3):
+            inputs, found = run_paddle(folder, program, values[:count])
+            report.compare(f"{form}: Paddle Inference, batch {count}", found, expected[:count])
+        report.check(f"{form}: name of the input", inputs == ["x"], str(inputs))
+    if has("paddle2onnx"):
+        check_paddle2onnx(report, os.path.join(work, "paddle"), work, values, expected)
+    if has("paddlelite"):
+        check_paddle_lite(report, os.path.join(work, "paddle"), work)
+    if has("onnx") and has("onnxruntime"):
+        path = os.path.join(export("onnx", "onnx"), "inference.onnx")
+        model = check_onnx(report, "onnx", path, values, expected)
+        kinds = {node.op_type for node in model.graph.node}
+        report.check("onnx: batch normalisation is folded", "BatchNormalization" not in kinds)
+        plain = os.path.join(export("onnx", "onnx-plain", "--no-fold", "--opset", "11"), "inference.onnx")
+        model = check_onnx(report, "onnx, not folded, opset 11", plain, values, expected, opset=11)
+        kinds = {node.op_type for node in model.graph.node}
+        report.check("onnx: batch normalisation is kept", "BatchNormalization" in kinds)
+        if has("openvino"):
+            check_openvino(report, path, values, expected)
+    folder = export("safetensors", "safetensors", "--names", "timm")
+    if has("timm"):
+        # timm has no factor in place of PaddlePaddle's dropout, which only the base model has.
+        bias = network.fc.bias.numpy().astype(np.float64)
+        as_timm = softmax((scores - bias) / 0.8 + bias) if name == "PPHGNet_base" else expected
+        check_timm(report, name, os.path.join(folder, "model.safetensors"), values, as_timm)
+    # Every way back to a state dictionary ends in the same bits.
+    state = network.state_dict()
+    for source in ("paddle", "paddle-json", "safetensors/model.safetensors", "onnx-plain/inference.onnx"):
+        path = os.path.join(work, source)
+        if not os.path.exists(path):
+            continue
+        target = os.path.join(work, "back.pdparams")
+        hgnet(arguments.binary, "convert", path, target)
+        found = paddle.load(target)
+        same = list(found) == list(state) and all(np.array_equal(found[key].numpy(), state[key].numpy()) for key in state)
+        report.check(f"back from {source}", same)
+    if not arguments.keep:
+        shutil.rmtree(work)
+
+
+def check_heads(arguments, report):
+    """Sigmoid for several labels, nothing with infer_add_softmax=False, another size; the lines of the tool."""
+    import paddle
+    import reference
+
+    print("heads", flush=True)
+    work = os.path.join(arguments.folder, "heads")
+    shutil.rmtree(work, ignore_errors=True)
+    os.makedirs(work)
+    network = reference.build("PPHGNetV2_B0", class_num=7)
+    common.draw(network, 40)
+    network.eval()
+    weights = os.path.join(work, "weights")
+    paddle.save(network.state_dict(), weights + ".pdparams")
+    values = common.pictures(2, (160, 192), 41)
+    with paddle.no_grad():
+        scores = network(paddle.to_tensor(values)).numpy().astype(np.float64)
+    configuration = os.path.join(os.path.dirname(__file__), "../../Configs/PPHGNetV2_B0.yaml")
+    cases = [
+        ("sigmoid", ["-o", "Global.use_multilabel=True"], 1 / (1 + np.exp(-scores)), 1e-5),
+        ("logits", ["-o", "Arch.infer_add_softmax=False"], scores, 1e-4 * np.abs(scores).max()),
+        ("softmax", [], softmax(scores), 1e-5),
+    ]
+    for head, overrides, expected, bound in cases:
+        for form, program in (("paddle", "inference.pdmodel"), ("paddle-json", "inference.json"), ("onnx", "")):
+            folder = os.path.join(work, f"{head}-{form}")
+            done = hgnet(
+                arguments.binary, "export", "-c", configuration, "-o", f"Global.pretrained_model={weights}", "-o",
+                f"Global.save_inference_dir={folder}", "-o", "Arch.class_num=7", "-o",
+                "Global.image_shape=[3,160,192]", *overrides, "--format", form)
+            line = f'Export succeeded! The inference model exported has been saved in "{folder}/inference".'
+            report.check(f"{head}, {form}: line", line in done.stdout)
+            if program:
+                _, found = run_paddle(folder, program, values)
+            elif has("onnxruntime"):
+                names, found = run_onnx(os.path.join(folder, "inference.onnx"), values)
+                report.check(f"{head}, {form}: name", names == [head], str(names))
+            else:
+                continue
+            report.compare(f"{head}, {form}", found, expected, bound)
+
+
+def check_preprocessing(arguments, report):
+    """Raw pictures into the ONNX model give what `hgnet predict` gives."""
+    import paddle
+    import reference
+
+    if not has("onnxruntime"):
+        return
+    print("preprocessing", flush=True)
+    work = os.path.join(arguments.folder, "preprocessing")
+    shutil.rmtree(work, ignore_errors=True)
+    os.makedirs(work)
+    network = reference.build("PPHGNetV2_B0", class_num=7)
+    common.draw(network, 40)
+    network.eval()
+    weights = os.path.join(work, "weights.pdparams")
+    paddle.save(network.state_dict(), weights)
+    deployment = os.path.join(os.path.dirname(__file__), "../../Configs/inference_cls.yaml")
+    from PIL import Image
+
+    generator = np.random.default_rng(3)
+    cases = [
+        ("as Pillow, opset 18", [], [], (18, 8), PILLOW_BOUND),
+        ("as OpenCV, opset 11", ["-c", deployment], ["--opset", "11"], (11, 6), OPENCV_BOUND)]
+    for title, recipe, more, opset, bound in cases:
+        hgnet(
+            arguments.binary, "export", "--weights", weights, "--format", "onnx", "--with-preprocessing", "--output", work,
+            *recipe, *more)
+        model = os.path.join(work, "inference.onnx")
+        if has("onnx"):
+            import onnx
+
+            read = onnx.load(model)
+            onnx.checker.check_model(read, full_check=True)
+            found = (read.opset_import[0].version, read.ir_version)
+            report.check(f"{title}: checker, versions", found == opset, str(found))
+        for size in ((300, 400), (500, 333), (232, 232), (100, 150)):
+            small = generator.integers(0, 256, (size[0] // 8 + 2, size[1] // 8 + 2, 3), np.uint8)
+            picture = Image.fromarray(small).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+            path = os.path.join(work, "picture.png")
+            picture.save(path)
+            tensor = os.path.join(work, "tensor.npy")
+            hgnet(arguments.binary, "preprocess", path, "--output", tensor, *recipe)
+            with paddle.no_grad():
+                expected = softmax(network(paddle.to_tensor(np.load(tensor))).numpy().astype(np.float64))
+            _, found = run_onnx(model, np.asarray(picture, np.uint8)[None], "image")
+            report.compare(f"{title}: {size[0]}x{size[1]} pixels", found, expected, bound)
+            told = json.loads(hgnet(arguments.binary, "predict", path, "--weights", model, "--json").stdout)[0]
+            report.check(f"{title}: hgnet predict", told["class_ids"][0] == int(expected.argmax()))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("binary")
+    parser.add_argument("folder")
+    parser.add_argument("--models", nargs="+")
+    parser.add_argument("--quick", action="store_true", help="two models instead of ten")
+    parser.add_argument("--keep", action="store_true", help="leave the files")
+    arguments = parser.parse_args()
+    arguments.binary = os.path.abspath(arguments.binary)
+    import reference
+
+    report = Report()
+    models = arguments.models or (QUICK_MODELS if arguments.quick else list(reference.ROWS))
+    os.makedirs(arguments.folder, exist_ok=True)
+    for module in ("onnx", "onnxruntime", "openvino", "paddle2onnx", "paddlelite", "timm"):
+        if not has(module):
+            print(f"{module} is not installed; its checks are left out", flush=True)
+    for index, name in enumerate(models):
+        try:
+            check_model(arguments, report, name, 100 + index)
+        except RuntimeError as error:
+            report.check(name, False, str(error))
+    for extra in (check_heads, check_preprocessing):
+        try:
+            extra(arguments, report)
+        except RuntimeError as error:
+            report.check(extra.__name__, False, str(error))
+    print(f"{report.passed} passed, {report.failed} failed")
+    sys.exit(report.failed != 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+import HGNet
+import HGNetCore
+import HGNetFormats
+import HGNetModels
+
+/// Writes a network in one format, reads it back, runs it, and only then gives the files their names.
+///
+/// Threads: a value; one export per folder at a time.
+public struct ModelExport: Sendable {
+  /// What is written.
+  public enum Format: Sendable {
+    /// A Paddle inference model.
+    case paddle(PaddleExport.Encoding)
+    /// An ONNX model.
+    case onnx(OnnxExport.Options)
+    /// Named arrays, with texts beside them.
+    case safetensors(NameTranslation.Convention, metadata: [String: String])
+    /// A state dictionary of PaddlePaddle.
+    case paddleParameters
+  }
+
+  /// What came of it.
+  public struct Result: Sendable {
+    /// The files that were written.
+    public let files: [String]
+    /// The largest difference between the outputs before and after, on one picture.
+    ///
+    /// Of probabilities, or of logits where the network has no activation.
+    public let difference: Double
+  }
+
+  /// The network.
+  public let network: ExportedNetwork
+  /// What is written.
+  public let format: Format
+  /// Files of text that belong to it, such as `inference.yml`, by name.
+  public var texts: [(name: String, content: String)] = []
+  /// The names of the state dictionary by the graph's; nil where the graph's are these already.
+  private let names: [String: String]?
+
+  /// Prepares an export.
+  ///
+  /// - Parameters:
+  ///   - weights: where the network comes from; an inference model has other names, which are found again by its
+  ///     structure where the format needs them.
+  ///   - network: the network, as it is to be exported.
+  ///   - format: what is written.
+  /// - Throws: `HGNetError.Code.unsupported` when a format needs names that cannot be found again.
+  public init(_ weights: WeightsFile, as network: ExportedNetwork, format: Format) throws(HGNetError) {
+    self.network = network
+    self.format = format
+    guard weights.format.isInferenceModel else {
+      names = nil
+      return
+    }
+    switch format {
+    case .safetensors, .paddleParameters: names = try Model.structure(of: network.graph).names
+    // Nice to have beside a program, but not needed.
+    case .paddle: names = (try? Model.structure(of: network.graph))?.names ?? [:]
+    case .onnx: names = [:]
+    }
+  }
+
+  /// Writes the files.
+  ///
+  /// - Parameters:
+  ///   - folder: where; it is made if need be.
+  ///   - stem: the files' names without their suffixes, such as `inference`.
+  /// - Throws: `HGNetError.Code.internalInconsistency` when what was read back gives other outputs: nothing is kept then;
+  ///   `unwritableFile`, and what the formats throw.
+  public func write(into folder: String, stem: String) throws(HGNetError) -> Result {
+    let check = try SelfCheck(network)
+    let staging = try ExportFolder(target: folder)
+    let path = "\(staging.path)/\(stem)"
+    var files = suffixes.map { stem + $0 }
+    switch format {
+    case .paddle(let encoding): try PaddleExport.write(network, as: encoding, names: names ?? [:], to: path)
+    case .onnx(let options): try OnnxExport.write(network, options: options, to: path + ".onnx")
+    case .safetensors(let convention, let metadata):
+      let store = try NameTranslation.fromPaddle(stateDictionary(), to: convention)
+      try Safetensors.write(store, metadata: metadata, to: path + ".safetensors")
+    case .paddleParameters:
+      let graph = network.graph
+      var internalNames: [String: String] = [:]
+      for (name, own) in graph.internalParameterNames { internalNames[names?[name] ?? name] = own }
+      try PaddleParameters.write(stateDictionary(), to: path + ".pdparams", internalNames: internalNames)
+    }
+    for text in texts {
+      var file = try FileOutput(path: "\(staging.path)/\(text.name)")
+      try file.write(text.content)
+      try file.commit()
+      files.append(text.name)
+    }
+    let difference = try readBack(path + (suffixes.first ?? ""), check: check)
+    try staging.commit(files)
+    return Result(files: files.map { "\(folder)/\($0)" }, difference: difference)
+  }
+
+  private var suffixes: [String] {
+    switch format {
+    case .paddle(let encoding): PaddleExport.suffixes(of: encoding)
+    case .onnx: [".onnx"]
+    case .safetensors: [".safetensors"]
+    case .paddleParameters: [".pdparams"]
+    }
+  }
+
+  private func readBack(_ path: String, check: SelfCheck) throws(HGNetError) -> Double {
+    if case .safetensors(.huggingFace, _) = format {
+      // The backbone has no head there; it is run with the one that it left.
+      var store = try NameTranslation.toPaddle(try Safetensors.read(Blob(mapping: path)).parameters)
+      let whole = stateDictionary()
+      for name in whole.names where !name.hasPrefix("stem.") && !name.hasPrefix("stages.") {
+        store[name] = whole[name]
+      }
+      return try check.difference(graph: stateGraph(), parameters: store, activation: nil)
+    }
+    let file = try WeightsFile(contentsOf: path)
+    return try check.difference(graph: file.graph, parameters: file.parameters, activation: file.activation)
+  }
+
+  /// The parameters under the names of the state dictionary, in its order.
+  private func stateDictionary() -> ParameterStore {
+    var store = ParameterStore()
+    for declaration in network.graph.parameters {
+      store[names?[declaration.name] ?? declaration.name] = network.parameters[declaration.name]
+    }
+    return store
+  }
+
+  /// The network with the names of the state dictionary.
+  private func stateGraph() throws(HGNetError) -> Graph {
+    guard names != nil else { return network.graph }
+    let recognition = try Model.structure(of: network.graph).recognition
+    return try recognition.model.graph(options: recognition.options, inputSize: network.graph.inputSize)
+  }
+}

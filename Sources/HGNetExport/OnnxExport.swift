@@ -1,0 +1,97 @@
+import HGNetCore
+import HGNetFormats
+import HGNetVision
+
+/// Writes networks as ONNX models.
+///
+/// The input is `x`, float32 `[batch, 3, H, W]`; the output is `softmax`, `sigmoid` or `logits`, float32 `[batch, K]`.
+/// Convolutions and pools have explicit pads, and batch normalisations are folded into the convolutions before them unless
+/// that is switched off. Threads: safe.
+public enum OnnxExport {
+  /// What may differ between two files of the same network.
+  public struct Options: Sendable {
+    /// The version of the operator set, 11 … 21.
+    public var operatorSet: Int
+    /// Whether batch normalisations become part of the convolutions.
+    public var foldsNormalization: Bool
+    /// What is done to raw pictures inside the graph; nil for normalised input.
+    ///
+    /// The input then is `image`, uint8 `[batch, height, width, 3]`, red, green, blue.
+    public var preprocessing: [Transform]?
+    /// Texts for the model's `metadata_props`, in order.
+    public var metadata: [(key: String, value: String)]
+
+    /// Makes options; nil for the operator set stands for 17, or what the preprocessing needs if that is more.
+    public init(
+      operatorSet: Int? = nil, foldsNormalization: Bool = true, preprocessing: [Transform]? = nil,
+      metadata: [(key: String, value: String)] = []
+    ) {
+      let needed = OnnxExport.operatorSet(neededBy: preprocessing ?? [])
+      self.operatorSet = operatorSet ?? max(OnnxExport.standardOperatorSet, needed)
+      self.foldsNormalization = foldsNormalization
+      self.preprocessing = preprocessing
+      self.metadata = metadata
+    }
+  }
+
+  /// The operator sets that can be written.
+  public static let operatorSets = 11...21
+  /// The operator set that is written unless another is asked for.
+  public static let standardOperatorSet = 17
+
+  /// Writes a network.
+  ///
+  /// - Parameters:
+  ///   - network: the network.
+  ///   - options: what may differ.
+  ///   - path: the file; it appears once it is complete.
+  /// - Throws: `HGNetError.Code.invalidArgument` for an operator set out of range or below what the preprocessing needs,
+  ///   `unsupported` for transforms that ONNX cannot do, `limitExceeded` above 2 GiB, `unwritableFile`.
+  /// - Cost: one folded weight in memory at a time.
+  public static func write(
+    _ network: ExportedNetwork, options: Options = Options(), to path: String
+  ) throws(HGNetError) {
+    guard operatorSets.contains(options.operatorSet) else {
+      throw HGNetError(
+        .invalidArgument,
+        "expected an ONNX operator set from \(operatorSets.lowerBound) to \(operatorSets.upperBound), found \(options.operatorSet)"
+      )
+    }
+    var translation = OnnxTranslation(network: network, foldsNormalization: options.foldsNormalization)
+    if let transforms = options.preprocessing {
+      try translation.appendPreprocessing(transforms, operatorSet: options.operatorSet)
+    } else {
+      translation.appendInput()
+    }
+    try translation.appendNetwork()
+
+    var model = ProtobufEncoder()
+    model.integer(1, representation(for: options.operatorSet))
+    model.text(2, "swift-hgnet")
+    model.message(8) { operatorSet in
+      operatorSet.text(1, "")
+      operatorSet.integer(2, options.operatorSet)
+    }
+    for entry in options.metadata {
+      model.message(14) { property in
+        property.text(1, entry.key)
+        property.text(2, entry.value)
+      }
+    }
+    var file = try FileOutput(path: path)
+    try file.write(model.bytes)
+    try translation.graph.write(to: &file)
+    try file.commit()
+  }
+
+  /// The version of the file format that came with an operator set.
+  private static func representation(for operatorSet: Int) -> Int {
+    switch operatorSet {
+    case ...11: 6
+    case ...14: 7
+    case ...18: 8
+    case ...20: 9
+    default: 10
+    }
+  }
+}

@@ -1,0 +1,230 @@
+import HGNetCore
+import HGNetFormats
+
+/// An ONNX graph while it is built: nodes as encoded messages, weights as references.
+///
+/// Field numbers are those of ONNX's `onnx.proto`, whose version 3 has had them since its first release.
+struct OnnxGraph {
+  /// The names of TensorProto's element types.
+  enum ElementType: Int {
+    case float = 1
+    case uint8 = 2
+    case int64 = 7
+    case double = 11
+  }
+
+  /// One attribute of a node.
+  enum Attribute {
+    case integer(String, Int)
+    case integers(String, [Int])
+    case float(String, Float)
+    case text(String, String)
+  }
+
+  /// One extent of an input or output.
+  enum Extent {
+    case known(Int)
+    /// Any number, with a name that says which extents are the same.
+    case any(String)
+  }
+
+  /// A constant of the graph.
+  struct Constant {
+    enum Content {
+      /// A parameter as it stands, float32.
+      case parameter(Parameter)
+      /// A parameter whose outermost slices are multiplied by one factor each.
+      case scaled(Parameter, by: [Double])
+      case floats([Float])
+      case doubles([Double])
+      case integers([Int])
+    }
+    var name: String
+    var extents: [Int]
+    var content: Content
+  }
+
+  private var body = ProtobufEncoder()
+  private var constants: [Constant] = []
+  private var names: Set<String> = []
+
+  /// Starts a graph.
+  init(name: String) { body.text(2, name) }
+
+  /// A name that no other value of the graph has: the wanted one, or that with a number.
+  mutating func unique(_ wanted: String) -> String {
+    var name = wanted
+    var number = 1
+    while !names.insert(name).inserted {
+      number += 1
+      name = "\(wanted)_\(number)"
+    }
+    return name
+  }
+
+  /// Appends a constant and gives its name.
+  @discardableResult
+  mutating func constant(_ name: String, extents: [Int], _ content: Constant.Content) -> String {
+    let name = unique(name)
+    constants.append(Constant(name: name, extents: extents, content: content))
+    return name
+  }
+
+  /// Appends a list of whole numbers and gives its name.
+  mutating func constant(_ name: String, _ values: [Int]) -> String {
+    constant(name, extents: [values.count], .integers(values))
+  }
+
+  /// Appends a node and gives the name of its result.
+  @discardableResult
+  mutating func node(
+    _ type: String, _ inputs: [String], name: String, _ attributes: [Attribute] = []
+  ) -> String {
+    let result = unique(name)
+    self.result(type, inputs, name: result, attributes)
+    return result
+  }
+
+  /// Appends a node whose result has a name that was taken before.
+  mutating func result(_ type: String, _ inputs: [String], name result: String, _ attributes: [Attribute] = []) {
+    body.message(1) { node in
+      for input in inputs { node.text(1, input) }
+      node.text(2, result)
+      node.text(3, result)
+      node.text(4, type)
+      for attribute in attributes { node.message(5) { OnnxGraph.encode(attribute, into: &$0) } }
+    }
+  }
+
+  /// Declares the input.
+  mutating func input(_ name: String, _ type: ElementType, _ extents: [Extent]) {
+    names.insert(name)
+    body.message(11) { OnnxGraph.encodeValue(name, type, extents, into: &$0) }
+  }
+
+  /// States the type of a value inside the graph.
+  mutating func state(_ name: String, _ type: ElementType, _ extents: [Extent]) {
+    body.message(13) { OnnxGraph.encodeValue(name, type, extents, into: &$0) }
+  }
+
+  /// Declares the output, which a node has made.
+  mutating func output(_ name: String, _ type: ElementType, _ extents: [Extent]) {
+    body.message(12) { OnnxGraph.encodeValue(name, type, extents, into: &$0) }
+  }
+
+  /// Writes field 7 of a model, the graph, at the end of a file.
+  ///
+  /// - Throws: `HGNetError.Code.limitExceeded` above the 2 GiB that protobuf allows, `unwritableFile`.
+  func write(to file: inout FileOutput) throws(HGNetError) {
+    let headers = constants.map { constant in
+      var tensor = ProtobufEncoder()
+      for extent in constant.extents { tensor.integer(1, extent) }
+      tensor.integer(2, constant.content.elementType.rawValue)
+      tensor.text(8, constant.name)
+      tensor.header(9, byteCount: constant.byteCount)
+      var field = ProtobufEncoder()
+      field.header(5, byteCount: tensor.bytes.count + constant.byteCount)
+      return field.bytes + tensor.bytes
+    }
+    var size = body.bytes.count
+    for (header, constant) in zip(headers, constants) { size += header.count + constant.byteCount }
+    guard size < Int(Int32.max) - (1 << 20) else {
+      throw HGNetError(.limitExceeded, "the network is larger than the 2 GiB that an ONNX file of one part may have")
+    }
+    var field = ProtobufEncoder()
+    field.header(7, byteCount: size)
+    try file.write(field.bytes)
+    try file.write(body.bytes)
+    for (header, constant) in zip(headers, constants) {
+      try file.write(header)
+      try constant.write(to: &file)
+    }
+  }
+
+  private static func encode(_ attribute: Attribute, into message: inout ProtobufEncoder) {
+    switch attribute {
+    case .float(let name, let value):
+      message.text(1, name)
+      message.float(2, value)
+      message.integer(20, 1)
+    case .integer(let name, let value):
+      message.text(1, name)
+      message.integer(3, value)
+      message.integer(20, 2)
+    case .text(let name, let value):
+      message.text(1, name)
+      message.text(4, value)
+      message.integer(20, 3)
+    case .integers(let name, let values):
+      message.text(1, name)
+      for value in values { message.integer(8, value) }
+      message.integer(20, 7)
+    }
+  }
+
+  private static func encodeValue(
+    _ name: String, _ type: ElementType, _ extents: [Extent], into message: inout ProtobufEncoder
+  ) {
+    message.text(1, name)
+    message.message(2) { valueType in
+      valueType.message(1) { tensor in
+        tensor.integer(1, type.rawValue)
+        tensor.message(2) { shape in
+          for extent in extents {
+            shape.message(1) { dimension in
+              switch extent {
+              case .known(let length): dimension.integer(1, length)
+              case .any(let name): dimension.text(2, name)
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+extension OnnxGraph.Constant.Content {
+  fileprivate var elementType: OnnxGraph.ElementType {
+    switch self {
+    case .parameter, .scaled, .floats: .float
+    case .doubles: .double
+    case .integers: .int64
+    }
+  }
+}
+
+extension OnnxGraph.Constant {
+  fileprivate var byteCount: Int {
+    let size = content.elementType == .float ? 4 : 8
+    return extents.reduce(size, *)
+  }
+
+  fileprivate func write(to file: inout FileOutput) throws(HGNetError) {
+    switch content {
+    case .parameter(let parameter): try file.writeFloat32(parameter)
+    case .scaled(let parameter, let factors): try file.writeFloat32(Parameter(parameter.scaled(by: factors)))
+    case .floats(let values): try file.write(littleEndian(values.map { $0.bitPattern }))
+    case .doubles(let values): try file.write(littleEndian(values.map { $0.bitPattern }))
+    case .integers(let values): try file.write(littleEndian(values.map { Int64($0) }))
+    }
+  }
+
+  private func littleEndian(_ values: [some FixedWidthInteger]) -> [UInt8] {
+    values.flatMap { value in (0..<value.bitWidth / 8).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) } }
+  }
+}
+
+extension Parameter {
+  /// The elements with each outermost slice multiplied by its factor, in double precision.
+  func scaled(by factors: [Double]) -> Tensor {
+    var result = tensor()
+    let length = result.count / max(factors.count, 1)
+    result.withUnsafeMutableBufferPointer { values in
+      for (slice, factor) in factors.enumerated() {
+        for index in slice * length..<(slice + 1) * length { values[index] = Float(Double(values[index]) * factor) }
+      }
+    }
+    return result
+  }
+}

@@ -1,0 +1,107 @@
+import HGNet
+import HGNetCore
+import HGNetEngine
+import HGNetFormats
+
+/// Runs a network on a picture before and after an export.
+struct SelfCheck {
+  /// How far outputs may be apart: for probabilities as they are, for logits as a part of the largest.
+  static let bound = 1e-5
+  static let logitsBound = 1e-4
+
+  private let picture: Tensor
+  private let expected: [Double]
+  private let activation: Activation
+
+  /// Runs the network that is to be exported.
+  ///
+  /// - Throws: `HGNetError.Code.malformedData` when its results are not finite, `parameterMismatch`, `limitExceeded`.
+  init(_ network: ExportedNetwork) throws(HGNetError) {
+    picture = SelfCheck.picture(network.graph.inputSize)
+    activation = network.activation
+    expected = try SelfCheck.scores(
+      graph: network.graph, parameters: network.parameters, activation: activation, picture: picture)
+  }
+
+  /// Runs what was read back; gives the largest difference.
+  ///
+  /// - Throws: `HGNetError.Code.internalInconsistency` when it is beyond the bound, or the head is another.
+  func difference(
+    graph: Graph, parameters: any ParameterSource, activation found: Activation?
+  ) throws(HGNetError) -> Double {
+    guard (found ?? activation) == activation else {
+      throw HGNetError(
+        .internalInconsistency,
+        "the exported model does not agree: expected the head \(activation.rawValue), found \(found?.rawValue ?? "none")"
+      )
+    }
+    let scores = try SelfCheck.scores(
+      graph: graph, parameters: parameters, activation: activation, picture: picture)
+    guard scores.count == expected.count else {
+      throw HGNetError(
+        .internalInconsistency,
+        "the exported model does not agree: expected \(expected.count) classes, found \(scores.count)")
+    }
+    let difference = zip(scores, expected).map { abs($0 - $1) }.max() ?? 0
+    let scale = activation == .none ? expected.map { abs($0) }.max() ?? 0 : 1
+    guard difference <= (activation == .none ? SelfCheck.logitsBound * scale : SelfCheck.bound) else {
+      throw HGNetError(
+        .internalInconsistency,
+        "the exported model does not agree: its outputs differ by up to \(difference); nothing was kept")
+    }
+    return difference
+  }
+
+  private static func scores(
+    graph: Graph, parameters: any ParameterSource, activation: Activation, picture: Tensor
+  ) throws(HGNetError) -> [Double] {
+    let size = Size(height: picture.shape[1], width: picture.shape[2])
+    let model = try InferenceModel(graph: graph, parameters: parameters)
+    var session = try model.session(batch: 1, inputSize: size, pool: ThreadPool())
+    let logits = try session.run(picture).first?.values ?? []
+    guard logits.allSatisfy(\.isFinite) else {
+      throw HGNetError(
+        .malformedData,
+        "the network's results are not finite numbers; the weights are damaged or do not belong to this network")
+    }
+    return activation.scores(of: logits)
+  }
+
+  /// A normalised picture with structure at several scales, the same every time.
+  private static func picture(_ size: Size) -> Tensor {
+    var random = SplitMix(state: 1)
+    var cells: [Int: [Float]] = [:]
+    let scales = [64, 16, 4, 1]
+    for scale in scales {
+      let count = ((size.height + scale - 1) / scale) * ((size.width + scale - 1) / scale) * 3
+      cells[scale] = (0..<count).map { _ in random.next() }
+    }
+    return Tensor(shape: [1, size.height, size.width, 3]) { target in
+      for row in 0..<size.height {
+        for column in 0..<size.width {
+          for channel in 0..<3 {
+            var value: Float = 0
+            for scale in scales {
+              let columns = (size.width + scale - 1) / scale
+              value += cells[scale]?[((row / scale) * columns + column / scale) * 3 + channel] ?? 0
+            }
+            target[(row * size.width + column) * 3 + channel] = value
+          }
+        }
+      }
+    }
+  }
+
+  /// A generator of numbers in −1 … 1.
+  private struct SplitMix {
+    var state: UInt64
+
+    mutating func next() -> Float {
+      state &+= 0x9E37_79B9_7F4A_7C15
+      var bits = state
+      bits = (bits ^ (bits >> 30)) &* 0xBF58_476D_1CE4_E5B9
+      bits = (bits ^ (bits >> 27)) &* 0x94D0_49BB_1331_11EB
+      return Float((bits ^ (bits >> 31)) >> 40) * 0x1p-23 - 1
+    }
+  }
+}

@@ -1,0 +1,84 @@
+import HGNetCore
+
+/// A classifier of these families as an ONNX model.
+///
+/// Read is what this package writes, with batch normalisations folded or kept and with or without preprocessing, and what
+/// other exporters write with the same few operators; this is not a general importer. Threads: a value, safe to share.
+public struct OnnxModel: Sendable {
+  /// The network behind any preprocessing; its output is `logits`.
+  ///
+  /// What else can be asked for is as with `PaddleInferenceModel.graph`.
+  public let graph: Graph
+  /// Exactly the parameters of the graph; slices of the file, not copies.
+  public let parameters: ParameterStore
+  /// What turns logits into probabilities.
+  public let activation: PaddleInferenceModel.HeadActivation
+  /// The name of the normalised input, which is that of the model unless it has preprocessing.
+  public let inputName: String
+  /// The name of the output.
+  public let outputName: String
+  /// The texts of `metadata_props`.
+  public let metadata: [String: String]
+
+  private static let largestCount = 1 << 16
+
+  /// Reads a model.
+  ///
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - inputSize: height and width of the pictures; nil for the size that the model was exported for.
+  /// - Throws: `HGNetError.Code.fileNotFound`, `unreadableFile`, `malformedData`, `unsupported` naming an operator that is
+  ///   not part of these networks or weights outside the file, `limitExceeded`.
+  /// - Cost: O(nodes); the weights are mapped, not read.
+  public init(contentsOf path: String, inputSize: Size? = nil) throws(HGNetError) {
+    let blob = try Blob(mapping: path)
+    do throws(HGNetError) {
+      try self.init(BlobSlice(blob), inputSize: inputSize)
+    } catch {
+      throw error.at(path: path)
+    }
+  }
+
+  /// Reads a model from the bytes of a file.
+  ///
+  /// - Throws: as the other form.
+  public init(_ bytes: BlobSlice, inputSize: Size? = nil) throws(HGNetError) {
+    var graphs: [BlobSlice] = []
+    var metadata: [String: String] = [:]
+    for field in try ProtobufField.all(in: bytes, maximumCount: OnnxModel.largestCount) {
+      guard let content = field.bytes else { continue }
+      switch field.number {
+      case 7: graphs.append(content)
+      case 14:
+        let entry = try ProtobufField.all(in: content, maximumCount: 16)
+        if let key = entry.first(where: { $0.number == 1 }), let value = entry.first(where: { $0.number == 2 }) {
+          metadata[key.text] = value.text
+        }
+      default: break
+      }
+    }
+    guard graphs.count == 1 else {
+      throw HGNetError(.malformedData, "expected an ONNX model with one graph, found \(graphs.count)")
+    }
+    let reader = try OnnxReader(graphs[0])
+    let program = PaddleProgram(
+      parameters: [], operations: reader.operations, inputDimensions: [reader.inputName: reader.inputExtents])
+    let translation = try program.translate(parameters: reader.parameters, inputSize: inputSize)
+    graph = translation.graph
+    parameters = reader.parameters
+    activation = translation.activation
+    inputName = translation.inputName
+    outputName = translation.outputName
+    self.metadata = metadata
+  }
+
+  /// Whether the bytes begin as an ONNX file does: the version of the format, then another known field.
+  ///
+  /// A cheap look, not a check.
+  public static func isOnnxModel(_ blob: Blob) -> Bool {
+    guard blob.count > 4 else { return false }
+    return blob.withUnsafeBytes { bytes in
+      bytes[0] == 0x08 && (3...32).contains(bytes[1]) && [0x12, 0x1A, 0x3A, 0x42].contains(bytes[2])
+    }
+  }
+}

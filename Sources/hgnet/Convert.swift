@@ -1,0 +1,73 @@
+import ArgumentParser
+import HGNet
+import HGNetCore
+import HGNetExport
+import HGNetFormats
+import HGNetModels
+
+/// Turns weights of one format into another.
+struct Convert: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Convert weights from one format to another.",
+    discussion: """
+      The name of OUT decides: NAME.pdparams, NAME.safetensors, NAME.onnx, NAME.pdmodel or NAME.json (with
+      NAME.pdiparams), or a folder for a Paddle inference model. IN is of any format that is read: also PyTorch
+      checkpoints and the .tar of published models. What was written is read back and run before it gets its name.
+
+        hgnet convert PPHGNetV2_B0_ssld_infer.tar b0.safetensors --names timm
+      """)
+
+  @Argument(
+    help: ArgumentHelp(
+      "A file of weights, the folder of an inference model, or the name of published weights.",
+      valueName: "in"))
+  var input: String
+
+  @Argument(help: ArgumentHelp("The file or folder to write.", valueName: "out"))
+  var output: String
+
+  @Option(help: ArgumentHelp("The model; otherwise it is recognised.", valueName: "name"))
+  var model: String?
+
+  @Option(help: ArgumentHelp("safetensors: whose names: paddle, timm or huggingface.", valueName: "system"))
+  var names = TensorNames.paddle
+
+  @Flag(help: "Never touch the network; published weights must have been fetched before.")
+  var offline = false
+
+  func run() async throws {
+    let (folder, stem, format) = try target()
+    let model = try self.model.map { name throws(HGNetError) in try Model.named(name) }
+    let path = try await ModelSource.file(named: input, isOffline: offline)
+    let weights = try WeightsFile(contentsOf: path, model: model)
+    let export = try ModelExport(weights, as: try ExportedNetwork(weights), format: format)
+    let result = try export.write(into: folder, stem: stem)
+    names.warnOfDifferences(weights.graph)
+    StandardError.write(
+      "hgnet: \(weights.format.title) to \(result.files.joined(separator: ", ")); largest difference on a picture "
+        + "\(result.difference)")
+  }
+
+  private func target() throws(HGNetError) -> (folder: String, stem: String, format: ModelExport.Format) {
+    let formats: [(suffix: String, format: ModelExport.Format)] = [
+      (".pdparams", .paddleParameters), (".safetensors", .safetensors(names.convention, metadata: [:])),
+      (".onnx", .onnx(OnnxExport.Options())), (".pdmodel", .paddle(.description)), (".json", .paddle(.intermediate)),
+    ]
+    let parts = output.split(separator: "/", omittingEmptySubsequences: false)
+    let name = parts.last.map(String.init) ?? ""
+    guard let (suffix, format) = formats.first(where: { name.hasSuffix($0.suffix) }), name.count > suffix.count else {
+      guard name.isEmpty || !name.dropFirst().contains(".") else {
+        throw HGNetError(
+          .invalidArgument,
+          "expected a folder or a name that ends in \(formats.map(\.suffix).joined(separator: ", ")), found \"\(name)\"",
+          path: output)
+      }
+      return (name.isEmpty && output.count > 1 ? String(output.dropLast()) : output, "inference", .paddle(.description))
+    }
+    if names != .paddle, suffix != ".safetensors" {
+      throw HGNetError(.invalidArgument, "--names belongs to .safetensors", path: output, key: "--names")
+    }
+    let folder = parts.dropLast().joined(separator: "/")
+    return (folder.isEmpty ? (output.hasPrefix("/") ? "/" : ".") : folder, String(name.dropLast(suffix.count)), format)
+  }
+}

@@ -1,0 +1,214 @@
+import ArgumentParser
+import HGNet
+import HGNetConfiguration
+import HGNetCore
+import HGNetExport
+import HGNetFormats
+import HGNetModels
+import HGNetVision
+
+/// Writes a model for another system: the work of `tools/export_model.py`, and the short form.
+struct Export: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Write a model for Paddle Inference, ONNX Runtime or PyTorch.",
+    discussion: """
+      With a training configuration, as tools/export_model.py:
+        hgnet export -c Configs/PPHGNetV2_B4.yaml -o Global.pretrained_model=output/best_model \\
+          -o Global.save_inference_dir=inference
+      Short form:
+        hgnet export --weights output/best_model.pdparams --format onnx --output inference
+
+      Writes into one folder; inference.yml always goes with the model and tells `hgnet predict` and PaddleX how pictures
+      are prepared and what the classes are called. Every export is read back and run on a picture before its files get
+      their names.
+      """)
+
+  /// The names of `--format`.
+  enum Format: String, ExpressibleByArgument, CaseIterable {
+    case paddle
+    case paddleJSON = "paddle-json"
+    case onnx
+    case safetensors
+  }
+
+  @Option(
+    help: ArgumentHelp(
+      "paddle (inference.pdmodel), paddle-json (inference.json of PaddlePaddle 3), onnx or safetensors (model.safetensors)."
+    ))
+  var format = Format.paddle
+
+  @Option(
+    help: ArgumentHelp(
+      "A file of weights in any format, the folder of an inference model, or the name of published weights.",
+      valueName: "file"))
+  var weights: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The model, such as PPHGNetV2_B0; without --weights its published weights are fetched once.", valueName: "name"))
+  var model: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The folder (default: Global.save_inference_dir, or ./inference).", valueName: "folder"))
+  var output: String?
+
+  @Option(
+    name: .customLong("input-size"),
+    help: ArgumentHelp("Height and width of the pictures (default: Global.image_shape, or 224).", valueName: "HxW"))
+  var inputSize: SizeArgument?
+
+  @Option(help: ArgumentHelp("Names of the classes: lines \"index name\".", valueName: "file"))
+  var labels: String?
+
+  @Option(help: ArgumentHelp("ONNX: the version of the operator set, 11 to 21 (default: 17).", valueName: "n"))
+  var opset: Int?
+
+  @Flag(
+    name: .customLong("no-fold"), help: "ONNX: keep batch normalisations instead of folding them into convolutions.")
+  var noFold = false
+
+  @Flag(
+    name: .customLong("with-preprocessing"),
+    help: "ONNX: put resizing, crop and normalisation into the model, which then takes pictures, uint8 [N, H, W, 3].")
+  var withPreprocessing = false
+
+  @Option(help: ArgumentHelp("safetensors: whose names: paddle, timm or huggingface.", valueName: "system"))
+  var names = TensorNames.paddle
+
+  @Flag(help: "Never touch the network; published weights must have been fetched before.")
+  var offline = false
+
+  @OptionGroup var options: ConfigurationOptions
+
+  func validate() throws {
+    if let opset, !OnnxExport.operatorSets.contains(opset) {
+      throw ValidationError("expected --opset from 11 to 21, found \(opset)")
+    }
+    if format != .onnx, opset != nil || noFold || withPreprocessing {
+      throw ValidationError("--opset, --no-fold and --with-preprocessing belong to --format onnx")
+    }
+    if format != .safetensors, names != .paddle { throw ValidationError("--names belongs to --format safetensors") }
+    if options.file == nil, weights == nil, model == nil {
+      throw ValidationError("expected --weights FILE, --model NAME or a training configuration with -c FILE")
+    }
+  }
+
+  func run() async throws {
+    let configuration = try options.load()
+    let settings = try configuration?.export()
+    let opened = try await source(configuration)
+    if options.verbose {
+      StandardError.write("hgnet: \(opened.path): \(opened.format.title): \(opened.report.summary)")
+    }
+    let network = try ExportedNetwork(
+      opened, activation: settings?.activation, inputSize: inputSize?.size ?? settings?.inputSize)
+    let recipe = try recipe(configuration: configuration, weights: opened, network: network)
+    let name =
+      settings?.modelName ?? opened.model?.name ?? (try? Model.structure(of: opened.graph).recognition.model.name)
+    let description = recipe.inferenceConfiguration(modelName: name, classCount: network.classCount).yaml
+    var export = try ModelExport(
+      opened, as: network, format: exportFormat(network, recipe: recipe, name: name, description: description))
+    export.texts = [("inference.yml", description)]
+    let folder = output ?? settings?.folder ?? "./inference"
+    let stem = format == .safetensors ? "model" : "inference"
+    let result = try export.write(into: folder, stem: stem)
+    warnOfOtherProgram(in: folder)
+    names.warnOfDifferences(network.graph)
+    let output = network.activation == .none ? "logits" : "probabilities"
+    let what = withPreprocessing ? "\(output) behind the preprocessing" : output
+    for line in [
+      "Export succeeded! The inference model exported has been saved in \"\(folder)/\(stem)\".",
+      "Checked: read back and run on a picture, largest difference of the \(what) \(result.difference)",
+    ] { try StandardOutput.write(configuration == nil ? line : PaddleClasText.logLine(line)) }
+    for file in result.files { StandardError.write("hgnet: \(file)") }
+  }
+
+  /// Says so when the program of an earlier export lies beside the new one: the parameters are only those of the new one.
+  private func warnOfOtherProgram(in folder: String) {
+    let others: [Format: String] = [.paddle: "inference.json", .paddleJSON: "inference.pdmodel"]
+    guard let other = others[format], (try? Blob(mapping: "\(folder)/\(other)")) != nil else { return }
+    StandardError.write(
+      "hgnet: warning: \(folder)/\(other) is of an earlier export and shares the new inference.pdiparams; remove it, or "
+        + "export to another folder")
+  }
+
+  /// The weights: those of the command line, else those of the configuration.
+  private func source(_ configuration: Configuration?) async throws -> WeightsFile {
+    let model = try self.model.map { name throws(HGNetError) in try Model.named(name) }
+    guard let configuration, weights == nil else {
+      return try await ModelSource.weights(file: weights, model: model, isOffline: offline)
+    }
+    guard let (described, modelOptions) = try configuration.model() else {
+      throw HGNetError(
+        .invalidConfiguration, "expected the name of a model, such as PPHGNetV2_B4", path: configuration.path,
+        key: "Arch.name")
+    }
+    let file = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
+    return try WeightsFile(contentsOf: file, model: described, options: modelOptions)
+  }
+
+  /// How pictures are prepared, with a crop of the size that the network is exported for.
+  private func recipe(
+    configuration: Configuration?, weights: WeightsFile, network: ExportedNetwork
+  ) throws -> Recipe {
+    let warn = { (text: String) in StandardError.write("hgnet: warning: \(text)") }
+    var recipe =
+      try configuration?.recipe(warn: warn) ?? WeightsRecipe.beside(weights, warn: warn) ?? weights.standardRecipe
+    if let labels { recipe.labels = try Labels(contentsOf: labels) }
+    if network.activation == .sigmoid, case .topK = recipe.postProcessing, configuration == nil {
+      recipe.postProcessing = .threshold(0.5)
+    }
+    if let inputSize {
+      recipe.transforms = recipe.transforms.map {
+        if case .centerCrop = $0 { .centerCrop(inputSize.size) } else { $0 }
+      }
+    }
+    return recipe
+  }
+
+  private func exportFormat(
+    _ network: ExportedNetwork, recipe: Recipe, name: String?, description: String
+  ) throws -> ModelExport.Format {
+    var metadata: [(key: String, value: String)] = []
+    if let name { metadata.append(("model", name)) }
+    metadata.append((WeightsRecipe.metadataKey, description))
+    if let labels = recipe.labels {
+      metadata.append(("labels", JSONText.list((0..<network.classCount).map { .text(labels[$0]) }).line))
+    }
+    switch format {
+    case .paddle: return .paddle(.description)
+    case .paddleJSON: return .paddle(.intermediate)
+    case .onnx:
+      return .onnx(
+        OnnxExport.Options(
+          operatorSet: opset, foldsNormalization: !noFold,
+          preprocessing: withPreprocessing ? recipe.transforms : nil, metadata: metadata))
+    case .safetensors:
+      return .safetensors(names.convention, metadata: Dictionary(metadata) { first, _ in first })
+    }
+  }
+}
+
+/// Whose names the arrays of a file get.
+enum TensorNames: String, ExpressibleByArgument, CaseIterable {
+  case paddle, timm, huggingface
+
+  /// Says so when the other system gives other numbers for the same weights.
+  func warnOfDifferences(_ graph: Graph) {
+    guard self == .timm else { return }
+    for case .dropout(let probability) in graph.nodes.map(\.operation) where probability > 0 {
+      StandardError.write(
+        "hgnet: warning: PaddlePaddle multiplies by \(1 - probability) before the classifier, where it drops values in "
+          + "training; timm does not, and its scores are further apart")
+    }
+  }
+
+  var convention: NameTranslation.Convention {
+    switch self {
+    case .paddle: .paddle
+    case .timm: .timm
+    case .huggingface: .huggingFace
+    }
+  }
+}

@@ -1,0 +1,81 @@
+import Foundation
+import HGNet
+import HGNetCore
+import HGNetEngine
+import HGNetExport
+import HGNetFormats
+import HGNetVision
+import Testing
+
+/// The files of a small network, which the systems that they are for have read; see the note beside them.
+@Suite("Exported files letter by letter")
+struct GoldenTests {
+  static let fixtures = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .appendingPathComponent("Fixtures/export").path
+
+  let folder = TemporaryFolder()
+
+  private func compare(_ names: [String]) throws {
+    for name in names {
+      let golden = "\(GoldenTests.fixtures)/\(name)"
+      if ProcessInfo.processInfo.environment["HGNET_RECORD_EXPORT"] != nil {
+        try Data(FileManager.default.bytes(folder.file(name))).write(to: URL(fileURLWithPath: golden))
+      }
+      let found = FileManager.default.bytes(folder.file(name))
+      #expect(!found.isEmpty)
+      #expect(found == FileManager.default.bytes(golden), "\(name)")
+    }
+  }
+
+  @Test("Paddle programs", arguments: PaddleExport.Encoding.allCases)
+  func paddle(encoding: PaddleExport.Encoding) throws {
+    try PaddleExport.write(SmallNetwork.make(), as: encoding, to: folder.file("small"))
+    try compare(PaddleExport.suffixes(of: encoding).map { "small\($0)" })
+  }
+
+  @Test("ONNX, folded and not")
+  func onnx() throws {
+    try OnnxExport.write(SmallNetwork.make(), to: folder.file("small.onnx"))
+    try OnnxExport.write(
+      SmallNetwork.make(.none), options: OnnxExport.Options(operatorSet: 11, foldsNormalization: false),
+      to: folder.file("small-plain.onnx"))
+    try compare(["small.onnx", "small-plain.onnx"])
+  }
+
+  @Test("ONNX with preprocessing")
+  func preprocessing() throws {
+    let transforms: [Transform] = [
+      .resizeShort(12, interpolation: .bicubic, backend: .pillow), .centerCrop(Size(height: 8, width: 10)),
+      .normalize(scale: 1.0 / 255, mean: [0.5, 0.25, 0.5], standardDeviation: [0.25, 0.5, 0.25]),
+    ]
+    let options = OnnxExport.Options(preprocessing: transforms, metadata: [("model", "small"), ("labels", "[\"é\"]")])
+    #expect(options.operatorSet == 18)
+    try OnnxExport.write(SmallNetwork.make(), options: options, to: folder.file("small-preprocessing.onnx"))
+    try compare(["small-preprocessing.onnx"])
+    let model = try OnnxModel(contentsOf: folder.file("small-preprocessing.onnx"))
+    #expect(model.metadata == ["model": "small", "labels": "[\"é\"]"])
+    #expect(model.inputName == "x" && model.graph.inputSize == Size(height: 8, width: 10))
+  }
+
+  @Test(
+    "What is read back is the same network",
+    arguments: ["small.pdmodel", "small.json", "small.onnx", "small-plain.onnx", "small-preprocessing.onnx"])
+  func readBack(name: String) throws {
+    let file = try WeightsFile(contentsOf: "\(GoldenTests.fixtures)/\(name)")
+    let network = try SmallNetwork.make()
+    let isPlain = name.contains("plain")
+    #expect(file.activation == (isPlain ? Activation.none : .softmax))
+    #expect(file.graph.classCount == 5)
+    let input = Tensor(shape: [2, 8, 10, 3], values: (0..<480).map { Float($0 % 37) / 16 - 1 })
+    func logits(_ graph: Graph, _ parameters: ParameterStore) throws -> [Float] {
+      var session = try InferenceModel(graph: graph, parameters: parameters)
+        .session(batch: 2, inputSize: Size(height: 8, width: 10), pool: ThreadPool(threads: 1))
+      return try session.run(input)[0].values
+    }
+    let expected = try logits(network.graph, network.parameters)
+    let found = try logits(file.graph, file.parameters)
+    // Folding rounds each weight once more.
+    let bound: Float = name.hasPrefix("small.p") || name.hasSuffix("json") || isPlain ? 0 : 1e-5
+    #expect(zip(found, expected).allSatisfy { abs($0 - $1) <= bound }, "\(found) \(expected)")
+  }
+}

@@ -1,0 +1,159 @@
+import Foundation
+import HGNet
+import HGNetCore
+import HGNetExport
+import HGNetFormats
+import HGNetModels
+import HGNetVision
+import Testing
+
+@Suite("Networks out and back")
+struct ModelExportTests {
+  let folder = TemporaryFolder()
+
+  /// Weights of a narrow network of a model.
+  private func weights(_ model: Model, classes: Int = 6) throws -> WeightsFile {
+    let graph = try model.graph(options: ModelOptions(classCount: classes, classExpand: 32))
+    let path = folder.file("\(model).pdparams")
+    try PaddleParameters.write(
+      Model.randomParameters(for: graph, seed: 3), to: path, internalNames: graph.internalParameterNames)
+    return try WeightsFile(contentsOf: path)
+  }
+
+  private func network(_ weights: WeightsFile, _ activation: Activation = .softmax) throws -> ExportedNetwork {
+    try ExportedNetwork(weights, activation: activation, inputSize: Size(64))
+  }
+
+  @Test("Every format is read back as the same network", arguments: [Model.b0, .b4, .tiny, .base])
+  func formats(model: Model) throws {
+    let weights = try weights(model)
+    let formats: [(ModelExport.Format, String)] = [
+      (.paddle(.description), "a.pdmodel"), (.paddle(.intermediate), "b.json"),
+      (.onnx(OnnxExport.Options()), "c.onnx"), (.onnx(OnnxExport.Options(foldsNormalization: false)), "d.onnx"),
+      (.safetensors(.paddle, metadata: ["model": "\(model)"]), "e.safetensors"),
+      (.safetensors(.timm, metadata: [:]), "f.safetensors"), (.paddleParameters, "g.pdparams"),
+    ]
+    for (format, name) in formats {
+      let stem = String(name.prefix(1))
+      let result = try ModelExport(weights, as: network(weights), format: format).write(into: folder.path, stem: stem)
+      #expect(result.files.contains(folder.file(name)))
+      // Only folding changes numbers.
+      if name == "c.onnx" { #expect(result.difference < 1e-6) } else { #expect(result.difference == 0) }
+    }
+    #expect(try WeightsFile(contentsOf: folder.file("e.safetensors")).metadata == ["model": "\(model)"])
+    #expect(!folder.names.contains { $0.hasPrefix(".") })
+    // Names that a program has lost are found again, and with them the same bytes.
+    let original = FileManager.default.bytes(folder.file("\(model).pdparams"))
+    #expect(FileManager.default.bytes(folder.file("g.pdparams")) == original)
+    for name in ["a.pdmodel", "b.json", "d.onnx", "f.safetensors"] {
+      let source = try WeightsFile(contentsOf: folder.file(name))
+      _ = try ModelExport(source, as: try ExportedNetwork(source), format: .paddleParameters)
+        .write(into: folder.path, stem: "back")
+      #expect(FileManager.default.bytes(folder.file("back.pdparams")) == original, "\(name)")
+    }
+  }
+
+  @Test("Heads", arguments: [Activation.softmax, .sigmoid, .none])
+  func heads(activation: Activation) throws {
+    let weights = try weights(.b1)
+    for (format, name) in [
+      (ModelExport.Format.paddle(.description), "x.pdmodel"), (.paddle(.intermediate), "x.json"),
+      (.onnx(OnnxExport.Options()), "x.onnx"),
+    ] {
+      _ = try ModelExport(weights, as: network(weights, activation), format: format).write(into: folder.path, stem: "x")
+      let file = try WeightsFile(contentsOf: folder.file(name))
+      #expect(file.activation == activation)
+      #expect(file.graph.inputSize == Size(64))
+    }
+    #expect(
+      try OnnxModel(contentsOf: folder.file("x.onnx")).outputName == (activation == .none ? "logits" : "\(activation)"))
+  }
+
+  @Test("Hugging Face's backbone has no head, and no first generation")
+  func huggingFace() throws {
+    let second = try weights(.b0)
+    let format = ModelExport.Format.safetensors(.huggingFace, metadata: [:])
+    let result = try ModelExport(second, as: network(second), format: format).write(into: folder.path, stem: "hf")
+    #expect(result.difference == 0)
+    let names = try Safetensors.read(Blob(mapping: folder.file("hf.safetensors"))).parameters.names
+    #expect(names.contains("embedder.stem1.convolution.weight"))
+    #expect(names.allSatisfy { $0.hasPrefix("embedder.") || $0.hasPrefix("encoder.") })
+    let first = try weights(.tiny)
+    #expect(
+      code { _ = try ModelExport(first, as: network(first), format: format).write(into: folder.path, stem: "no") }
+        == .unsupported)
+    #expect(!folder.names.contains { $0.hasPrefix("no") || $0.hasPrefix(".") })
+  }
+
+  @Test("A network without finite results is not exported, and older files stay")
+  func notFinite() throws {
+    let weights = try weights(.b0)
+    var parameters = weights.parameters
+    parameters["fc.bias"] = Parameter(Tensor(shape: [6], repeating: .nan))
+    let broken = try ExportedNetwork(
+      graph: weights.graph, parameters: parameters, activation: .softmax, inputSize: Size(64))
+    try Data("old".utf8).write(to: URL(fileURLWithPath: folder.file("inference.onnx")))
+    let export = try ModelExport(weights, as: broken, format: .onnx(OnnxExport.Options()))
+    #expect(code { _ = try export.write(into: folder.path, stem: "inference") } == .malformedData)
+    #expect(FileManager.default.bytes(folder.file("inference.onnx")) == Array("old".utf8))
+    #expect(folder.names == ["PPHGNetV2_B0.pdparams", "inference.onnx"])
+  }
+
+  @Test("Batch normalisations that are folded cannot be unfolded")
+  func folded() throws {
+    let weights = try weights(.b0)
+    _ = try ModelExport(weights, as: network(weights), format: .onnx(OnnxExport.Options()))
+      .write(into: folder.path, stem: "folded")
+    let source = try WeightsFile(contentsOf: folder.file("folded.onnx"))
+    let error = #expect(throws: HGNetError.self) {
+      _ = try ModelExport(source, as: try ExportedNetwork(source), format: .paddleParameters)
+    }
+    #expect(error?.code == .unsupported && error?.message.contains("folded") == true)
+    // As a program it can go on.
+    let result = try ModelExport(source, as: try ExportedNetwork(source), format: .paddle(.intermediate))
+      .write(into: folder.path, stem: "program")
+    #expect(result.difference == 0)
+  }
+
+  @Test("Places that cannot be written to")
+  func places() throws {
+    let weights = try weights(.b0)
+    let export = try ModelExport(weights, as: network(weights), format: .onnx(OnnxExport.Options()))
+    #expect(code { _ = try export.write(into: folder.file("PPHGNetV2_B0.pdparams"), stem: "x") } == .unwritableFile)
+    #expect(code { _ = try export.write(into: "/proc/nowhere", stem: "x") } == .unwritableFile)
+    let deep = folder.file("a/b/c")
+    _ = try export.write(into: deep, stem: "x")
+    #expect(!FileManager.default.bytes("\(deep)/x.onnx").isEmpty)
+  }
+
+  private static let impossible: [([Transform], Int, HGNetError.Code)] = {
+    var cases: [([Transform], Int, HGNetError.Code)] = []
+    cases.append(([.resize(Size(64), interpolation: .bicubic, backend: .pillow)], 17, .invalidArgument))
+    cases.append(([.resize(Size(64), interpolation: .lanczos, backend: .pillow)], 18, .unsupported))
+    cases.append(([.resize(Size(64), interpolation: .nearest, backend: .pillow)], 18, .unsupported))
+    cases.append(([.resize(Size(64), interpolation: .area, backend: .openCV)], 18, .unsupported))
+    cases.append(([.resizeShort(64)], 18, .unsupported))
+    cases.append(([], 18, .unsupported))
+    cases.append(([.centerCrop(Size(32))], 18, .unsupported))
+    cases.append(([.resize(Size(64))], 10, .invalidArgument))
+    cases.append(([.resize(Size(64))], 22, .invalidArgument))
+    return cases
+  }()
+
+  @Test("Preprocessing that ONNX cannot hold", arguments: impossible)
+  func preprocessing(transforms: [Transform], operatorSet: Int, expected: HGNetError.Code) throws {
+    let weights = try weights(.b0)
+    let options = OnnxExport.Options(operatorSet: operatorSet, preprocessing: transforms)
+    #expect(code { try OnnxExport.write(network(weights), options: options, to: folder.file("x.onnx")) } == expected)
+    #expect(FileManager.default.bytes(folder.file("x.onnx")).isEmpty)
+  }
+
+  private func code(_ body: () throws -> Void) -> HGNetError.Code? {
+    do {
+      try body()
+      return nil
+    } catch {
+      return (error as? HGNetError)?.code
+    }
+  }
+}
