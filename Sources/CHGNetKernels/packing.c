@@ -6,16 +6,17 @@ int64_t hg_winograd_scratch(int32_t tile, int32_t channels, int32_t columns, int
   return points * tiles_per_task * (channels + padded);
 }
 
-// Register blocks have up to 8 rows.
 static int64_t padded_to(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
+// Rows in whole register blocks of any instruction set, of 8 rows or of fewer: 17 rows fill 18 in blocks of 6.
+static int64_t in_blocks(int64_t rows) { return rows + 7; }
 
 int64_t hg_weight_gradient_scratch(int32_t channels_per_task, int32_t columns_per_task, int32_t kernel_height,
                                    int32_t kernel_width, int32_t is_run) {
   if (is_run) {
     const int64_t run = padded_to((int64_t)kernel_width * channels_per_task, HG_PANEL);
-    return kernel_height * padded_to(columns_per_task, 8) * run + HG_GRADIENT_PIXELS * run;
+    return kernel_height * in_blocks(columns_per_task) * run + HG_GRADIENT_PIXELS * run;
   }
-  const int64_t rows = padded_to(channels_per_task, 8), padded = padded_to(columns_per_task, HG_PANEL);
+  const int64_t rows = in_blocks(channels_per_task), padded = padded_to(columns_per_task, HG_PANEL);
   return kernel_height * kernel_width * rows * padded + padded * HG_GRADIENT_PIXELS +
          rows * (HG_GRADIENT_PIXELS + HG_PANEL);
 }

@@ -224,8 +224,8 @@ extension Convolution {
     let taps = kernel.height * kernel.width
     switch algorithm {
     case .product, .direct: return padded * channels * taps
-    case .winogradF2: return padded * channels * 16
-    case .winogradF4: return padded * channels * 36
+    case .winogradF2: return padded * channels * 4 * 4
+    case .winogradF4: return padded * channels * 6 * 6
     case .depthwise: return padded * taps
     }
   }

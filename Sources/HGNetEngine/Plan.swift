@@ -40,8 +40,7 @@ public final class Plan: Sendable {
     /// Floats of zeros that the step reads where its window leaves the picture.
     var zeroCount: Int {
       switch work {
-      case .winograd(let window, _, _, _):
-        input.shape.channels * window.kernel.width
+      case .winograd(let window, _, _, _): input.shape.channels * window.kernel.width
       default: 0
       }
     }

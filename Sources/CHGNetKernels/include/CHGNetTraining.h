@@ -183,8 +183,8 @@ typedef void (*hg_training_task)(const void *_Nonnull descriptor, int32_t task, 
 // gradient_finish: one; of apply and gradient_apply: blocks of rows.
 typedef struct {
   hg_training_task _Nonnull pack, pack_channels, sums, statistics, apply, gradient_sums, gradient_finish, gradient_apply,
-      weight_gradient, weight_gradient_join, winograd_tiles, winograd_gradient_join, depthwise_gradient, dilate, maximum_pool_gradient, elementwise_gradient,
-      gate_gradient;
+      weight_gradient, weight_gradient_join, winograd_tiles, winograd_gradient_join, depthwise_gradient, dilate,
+      maximum_pool_gradient, elementwise_gradient, gate_gradient;
 } hg_training_kernels;
 
 // In the order of hg_kernels_at.
