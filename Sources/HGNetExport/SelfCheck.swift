@@ -69,12 +69,12 @@ struct SelfCheck {
 
   /// A normalised picture with structure at several scales, the same every time.
   private static func picture(_ size: Size) -> Tensor {
-    var random = SplitMix(state: 1)
+    var random = RandomGenerator(seed: 1, stream: "self-check")
     var cells: [Int: [Float]] = [:]
     let scales = [64, 16, 4, 1]
     for scale in scales {
       let count = ((size.height + scale - 1) / scale) * ((size.width + scale - 1) / scale) * 3
-      cells[scale] = (0..<count).map { _ in random.next() }
+      cells[scale] = (0..<count).map { _ in random.uniform(from: -1, to: 1) }
     }
     return Tensor(shape: [1, size.height, size.width, 3]) { target in
       for row in 0..<size.height {
@@ -89,19 +89,6 @@ struct SelfCheck {
           }
         }
       }
-    }
-  }
-
-  /// A generator of numbers in −1 … 1.
-  private struct SplitMix {
-    var state: UInt64
-
-    mutating func next() -> Float {
-      state &+= 0x9E37_79B9_7F4A_7C15
-      var bits = state
-      bits = (bits ^ (bits >> 30)) &* 0xBF58_476D_1CE4_E5B9
-      bits = (bits ^ (bits >> 27)) &* 0x94D0_49BB_1331_11EB
-      return Float((bits ^ (bits >> 31)) >> 40) * 0x1p-23 - 1
     }
   }
 }
