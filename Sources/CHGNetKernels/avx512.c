@@ -13,6 +13,7 @@
 #pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma"))), apply_to = function)
 #include "vector.h"
 #include "product.h"
+#include "strassen.h"
 #include "winograd.h"
 #include "windows.h"
 #include "gradient.h"

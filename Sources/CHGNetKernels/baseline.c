@@ -13,6 +13,7 @@
 
 #include "vector.h"
 #include "product.h"
+#include "strassen.h"
 #include "winograd.h"
 #include "windows.h"
 #include "gradient.h"

@@ -180,6 +180,7 @@ static void HG_NAME(hg_elementwise)(const void *descriptor, int32_t task, float 
 
 const hg_kernels HG_NAME(hg_kernels) = {
     .name = HG_ISA_NAME, .block_rows = HG_BLOCK_ROWS, .block_panels = HG_BLOCK_PANELS,
-    .product = HG_NAME(hg_product), .convolution = HG_NAME(hg_convolution), .winograd = HG_NAME(hg_winograd),
+    .product = HG_NAME(hg_product), .strassen = HG_NAME(hg_strassen), .convolution = HG_NAME(hg_convolution),
+    .winograd = HG_NAME(hg_winograd),
     .depthwise = HG_NAME(hg_depthwise), .maximum_pool = HG_NAME(hg_maximum_pool),
     .average_pool = HG_NAME(hg_average_pool), .elementwise = HG_NAME(hg_elementwise)};

@@ -42,6 +42,19 @@ extension Plan.Step {
           column_tasks: Int32((panels + panelsPerTask - 1) / panelsPerTask),
           channels_per_block: Int32(channelsPerBlock), is_added: isAdded ? 1 : 0))
       return kernels.product
+    case .strassen(
+      let pixels, let inputFeatures, let columns, let pairsPerTask, let panelsPerTask, let channelsPerBlock):
+      let isAdded = residual == output
+      var finish = finish
+      if isAdded { finish.residual = nil }
+      write(
+        hg_strassen(
+          input: source, input_stride: input.stride, pixels: Int64(pixels), channels: Int32(inputFeatures),
+          columns: Int32(columns), weights: packed, bias: bias, output: target, output_stride: output.stride,
+          epilogue: finish, pairs_per_task: Int32(pairsPerTask), panels_per_task: Int32(panelsPerTask),
+          column_tasks: Int32((columns / 32 + panelsPerTask - 1) / panelsPerTask),
+          channels_per_block: Int32(channelsPerBlock), is_added: isAdded ? 1 : 0))
+      return kernels.strassen
     case .convolution(let geometry, let columns, let pixelsPerTask):
       write(
         hg_convolution(

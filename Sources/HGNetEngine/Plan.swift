@@ -10,6 +10,8 @@ public final class Plan: Sendable {
     enum Work: Hashable, Sendable {
       case product(
         rows: Int, inputFeatures: Int, columns: Int, rowsPerTask: Int, panelsPerTask: Int, channelsPerBlock: Int)
+      case strassen(
+        pixels: Int, inputFeatures: Int, columns: Int, pairsPerTask: Int, panelsPerTask: Int, channelsPerBlock: Int)
       case convolution(Window, columns: Int, pixelsPerTask: Int)
       case winograd(Window, tile: Int, columns: Int, tilesPerTask: Int)
       case depthwise(Window, rowsPerTask: Int, channelsPerTask: Int)

@@ -79,6 +79,7 @@ extension Plan.Step {
   var algorithmName: String {
     switch work {
     case .product: "product"
+    case .strassen: "strassen"
     case .convolution: "direct"
     case .winograd(_, let tile, _, _): "winograd-f\(tile)"
     case .depthwise: "depthwise"

@@ -40,7 +40,11 @@ struct TaskCutter {
         kernel: convolution.kernel, stride: convolution.stride, padding: convolution.padding)
       let columns = convolution.outputChannels
       switch weights?.algorithm {
-      case .product: cutProduct(&step, rows: pixels, inputFeatures: convolution.inputChannels, columns: columns)
+      case .product:
+        let pixelsPerImage = output.shape.height * output.shape.width
+        if !cutStrassen(&step, pixels: pixelsPerImage, inputFeatures: convolution.inputChannels, columns: columns) {
+          cutProduct(&step, rows: pixels, inputFeatures: convolution.inputChannels, columns: columns)
+        }
       case .direct:
         let pixelsPerTask = part(of: pixels, most: 512, unit: blockRows)
         step.work = .convolution(window, columns: columns, pixelsPerTask: pixelsPerTask)
@@ -100,8 +104,8 @@ struct TaskCutter {
 
   private func cutProduct(_ step: inout Plan.Step, rows: Int, inputFeatures: Int, columns: Int) {
     let panels = divided(columns, by: 16)
-    // A block of weights stays in the first cache while the rows of a task pass by.
-    let most = kernels.block_panels > 1 ? 128 : 256
+    // A block of weights and the rows of a task stay in the second cache; fewer, longer sums write the output less often.
+    let most = 512
     let channelsPerBlock = divided(inputFeatures, by: divided(inputFeatures, by: most))
     var rowsPerTask = rows
     var panelsPerTask = panels
@@ -121,6 +125,34 @@ struct TaskCutter {
       panelsPerTask: panelsPerTask,
       channelsPerBlock: channelsPerBlock)
     step.taskCount = divided(rows, by: rowsPerTask) * divided(panels, by: panelsPerTask)
+  }
+
+  /// Takes one level of Strassen's algorithm where it pays: measured with Benchmarks/kernels, from these extents on.
+  private func cutStrassen(_ step: inout Plan.Step, pixels: Int, inputFeatures: Int, columns: Int) -> Bool {
+    guard pixels >= 128, pixels % 2 == 0, inputFeatures >= 160, inputFeatures % 2 == 0, columns >= 128,
+      columns % 32 == 0
+    else { return false }
+    let (pairs, halfChannels, halfPanels) = (pixels / 2, inputFeatures / 2, columns / 32)
+    // Sums of activations stay in the second cache; fewer pairs would read the weights for too little work.
+    let rowParts = divided(pairs, by: 112)
+    let pairsPerTask = divided(pairs, by: rowParts)
+    let channelsPerBlock = divided(halfChannels, by: divided(halfChannels, by: 384))
+    let rowTasks = batch * rowParts
+    let columnTasks = rowTasks >= 8 * threads ? 1 : min(leastFactor(of: rowTasks, dividing: threads), halfPanels)
+    let panelsPerTask = divided(halfPanels, by: columnTasks)
+    step.work = .strassen(
+      pixels: pixels, inputFeatures: inputFeatures, columns: columns, pairsPerTask: pairsPerTask,
+      panelsPerTask: panelsPerTask, channelsPerBlock: channelsPerBlock)
+    step.taskCount = rowTasks * divided(halfPanels, by: panelsPerTask)
+    step.scratchCount = Int(hg_strassen_scratch(Int32(pairsPerTask), Int32(channelsPerBlock)))
+    return true
+  }
+
+  /// The least factor that makes `count` a multiple of `divisor`.
+  private func leastFactor(of count: Int, dividing divisor: Int) -> Int {
+    var (a, b) = (count, divisor)
+    while b != 0 { (a, b) = (b, a % b) }
+    return divisor / a
   }
 
   private func cutWinograd(

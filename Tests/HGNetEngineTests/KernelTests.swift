@@ -109,6 +109,48 @@ final class TestMemory {
     }
   }
 
+  @Test(arguments: [
+    // images, pixels, channels, columns, pairs per task, panels per task, channels per block
+    [1, 16, 2, 32, 8, 1, 1], [2, 18, 34, 64, 9, 1, 5], [1, 50, 20, 96, 25, 3, 10], [3, 34, 66, 160, 17, 2, 16],
+    [1, 62, 100, 224, 16, 7, 33], [2, 20, 38, 128, 10, 4, 64],
+  ]) func strassen(_ shape: [Int]) {
+    var random = TestRandom(seed: 2)
+    let memory = TestMemory()
+    defer { memory.free() }
+    let (images, pixels, channels, columns) = (shape[0], shape[1], shape[2], shape[3])
+    let rows = images * pixels
+    let inputStride = channels + 3
+    let outputStride = columns + 5
+    let input = memory.keep(random.values(rows * inputStride))
+    let weights = memory.keep(random.values(columns * channels))
+    let bias = memory.keep(random.values(columns))
+    let residual = memory.keep(random.values(rows * (columns + 1)))
+    let columnTasks = (columns / 32 + shape[5] - 1) / shape[5]
+    for (name, kernels) in Self.implementations {
+      for (useResidual, rectified, affine, isAdded) in [
+        (false, false, false, false), (true, true, false, false), (true, false, true, true), (false, true, true, true),
+      ] {
+        compare(
+          "\(name) strassen \(shape)", tasks: images * ((pixels / 2 + shape[4] - 1) / shape[4]) * columnTasks,
+          outputCount: rows * outputStride, outputStride: outputStride, columns: columns, kernels: kernels,
+          run: \.strassen, scratch: Int(hg_strassen_scratch(Int32(shape[4]), Int32(shape[6])))
+        ) { output in
+          // What is added to: the guard value would drown the sums.
+          if isAdded {
+            for row in 0..<rows { for column in 0..<columns { output[row * outputStride + column] = Float(column % 5) } }
+          }
+          return hg_strassen(
+            input: input, input_stride: inputStride, pixels: Int64(pixels), channels: Int32(channels),
+            columns: Int32(columns), weights: weights, bias: bias, output: output, output_stride: outputStride,
+            epilogue: epilogue(
+              useResidual ? residual : nil, stride: columns + 1, rectified: rectified, affine: affine),
+            pairs_per_task: Int32(shape[4]), panels_per_task: Int32(shape[5]), column_tasks: Int32(columnTasks),
+            channels_per_block: Int32(shape[6]), is_added: isAdded ? 1 : 0)
+        }
+      }
+    }
+  }
+
   /// A windowed operator over awkward geometry.
   struct Geometry: CustomTestStringConvertible, Sendable {
     var batch = 1, height = 1, width = 1, channels = 1, columns = 1, kernel = 3, stride = 1, top = 1, left = 1

@@ -27,8 +27,9 @@ import Testing
     }
   }
 
-  @Test(arguments: names) func bitsDoNotDependOnThreadsOrPlaceInBatch(name: String) throws {
-    let size = Size(height: 33, width: 64)
+  // The larger picture is one whose products are Strassen's.
+  @Test(arguments: names.map { ($0, Size(height: 33, width: 64)) } + [("PPHGNetV2_B0", Size(height: 192, width: 256))])
+  func bitsDoNotDependOnThreadsOrPlaceInBatch(name: String, size: Size) throws {
     let graph = try Model.named(name).graph(options: ModelOptions(classCount: 10), inputSize: size)
     let model = try InferenceModel(graph: graph, parameters: randomParameters(graph, seed: 21))
     var random = TestRandom(seed: 22)
