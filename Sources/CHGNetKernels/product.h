@@ -80,6 +80,74 @@ HG_INLINE void hg_block_run(const hg_block *b, const int R, const int P) {
   }
 }
 
+// Half a panel: where no more than 8 columns are left, nothing is multiplied for the other 8.
+typedef float hg_half __attribute__((vector_size(32)));
+typedef float hg_unaligned_half __attribute__((vector_size(32), aligned(4)));
+typedef int32_t hg_half_mask __attribute__((vector_size(32)));
+#define HG_HALF 8
+#define HG_SPLAT_HALF(x) ((x) - (hg_half){0})
+
+HG_INLINE void hg_half_run(const hg_block *b, const int R) {
+  hg_half sum[HG_BLOCK_ROWS];
+  HG_UNROLL for (int r = 0; r < R; r++) {
+    float some[HG_HALF] = {0};
+    if (!b->bias) hg_copy_few(some, b->output + r * b->output_stride, b->columns);
+    sum[r] = *(const hg_unaligned_half *)(b->bias ? b->bias : some);
+  }
+  const int64_t count = b->channels;
+  for (int tap = 0; tap < b->taps; tap++) {
+    const float *a[HG_BLOCK_ROWS];
+    HG_UNROLL for (int r = 0; r < R; r++) a[r] = b->rows[tap] + r * b->row_distance;
+    const float *w = b->weights + tap * b->tap_distance;
+    for (int64_t k = 0; k < count; k++, w += HG_PANEL) {
+      const hg_half y = *(const hg_unaligned_half *)w;
+      HG_UNROLL for (int r = 0; r < R; r++) sum[r] += HG_SPLAT_HALF(a[r][k]) * y;
+    }
+  }
+  const hg_epilogue *e = b->epilogue;
+  HG_UNROLL for (int r = 0; r < R; r++) {
+    hg_half x = sum[r];
+    if (e) {
+      const hg_half lower = HG_SPLAT_HALF(e->lower);
+      const hg_half_mask take = lower > x;
+      x = (hg_half)((take & (hg_half_mask)lower) | (~take & (hg_half_mask)x));
+      x = x * HG_SPLAT_HALF(e->scale) + HG_SPLAT_HALF(e->shift);
+    }
+    if (b->residual) {
+      float some[HG_HALF] = {0};
+      hg_copy_few(some, b->residual + r * e->residual_stride, b->columns);
+      x += *(const hg_unaligned_half *)some;
+    }
+    float *c = b->output + r * b->output_stride;
+    if (b->columns == HG_HALF) {
+      *(hg_unaligned_half *)c = x;
+    } else {
+      float some[HG_HALF];
+      *(hg_unaligned_half *)some = x;
+      hg_copy_few(c, some, b->columns);
+    }
+  }
+}
+
+static __attribute__((noinline)) void HG_NAME(hg_block_half)(const hg_block *b, int rows) {
+  switch (rows) {
+    case 1: hg_half_run(b, 1); return;
+    case 2: hg_half_run(b, 2); return;
+#if HG_BLOCK_ROWS >= 4
+    case 3: hg_half_run(b, 3); return;
+    case 4: hg_half_run(b, 4); return;
+#endif
+#if HG_BLOCK_ROWS >= 6
+    case 5: hg_half_run(b, 5); return;
+    case 6: hg_half_run(b, 6); return;
+#endif
+#if HG_BLOCK_ROWS >= 8
+    case 7: hg_half_run(b, 7); return;
+    case 8: hg_half_run(b, 8); return;
+#endif
+  }
+}
+
 #define HG_ROWS_CASE(R, P) \
   case R: hg_block_run(b, R, P); return;
 
@@ -115,6 +183,7 @@ static __attribute__((noinline)) void HG_NAME(hg_block_3)(const hg_block *b, int
 #endif
 
 HG_INLINE void hg_block_dispatch(const hg_block *b, int rows, int panels) {
+  if (panels == 1 && b->columns <= HG_HALF) { HG_NAME(hg_block_half)(b, rows); return; }
 #if HG_BLOCK_PANELS >= 3
   if (panels == 3) { HG_NAME(hg_block_3)(b, rows); return; }
 #endif
@@ -136,6 +205,11 @@ HG_INLINE int hg_next_rows(int64_t left) {
   return (int)((left + blocks - 1) / blocks);
 }
 HG_INLINE int hg_min(int64_t a, int64_t b) { return (int)(a < b ? a : b); }
+// The same where the last panel may be half empty, which is then left for a block of its own.
+HG_INLINE int hg_next_panels_of(int left, int columns) {
+  const int is_half = columns % HG_PANEL && columns % HG_PANEL <= HG_HALF;
+  return left > 1 && is_half ? hg_next_panels(left - 1) : hg_next_panels(left);
+}
 
 static void HG_NAME(hg_product)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
@@ -149,7 +223,7 @@ static void HG_NAME(hg_product)(const void *descriptor, int32_t task, float *scr
   for (int64_t k0 = 0; k0 < K; k0 += d->channels_per_block) {
     const int64_t k1 = k0 + d->channels_per_block < K ? k0 + d->channels_per_block : K;
     for (int p = panel0; p < panel1;) {
-      const int P = hg_next_panels(panel1 - p);
+      const int P = hg_next_panels_of(panel1 - p, hg_min((int64_t)panel1 * HG_PANEL, d->columns));
       for (int64_t row = row0; row < row1;) {
         const int R = hg_next_rows(row1 - row);
         const float *first = d->input + row * d->input_stride + k0;
@@ -205,7 +279,7 @@ static void HG_NAME(hg_convolution_block)(const hg_convolution *d, int64_t image
   const int64_t pixel = (image * g->output_height + y) * g->output_width + x;
   const int panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
   for (int p = 0; p < panels;) {
-    const int P = hg_next_panels(panels - p);
+    const int P = hg_next_panels_of(panels - p, d->columns);
     hg_block b = {
         .rows = rows, .row_distance = row_distance, .taps = count, .channels = is_run ? run : C,
         .weights = d->weights + ((int64_t)p * taps * C + (int64_t)i0 * run) * HG_PANEL,
