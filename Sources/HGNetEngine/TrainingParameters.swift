@@ -84,8 +84,15 @@ public final class TrainingParameters: Sendable {
     body(UnsafeMutableBufferPointer(start: gradients + offsets[index], count: declarations[index].shape.count))
   }
 
-  /// Sets all gradients to zero; a step of accumulation does without.
-  public func zeroGradients() { gradients.update(repeating: 0, count: count) }
+  /// Sets all gradients to zero, on the threads of a pool where there is one; a step of accumulation does without.
+  public func zeroGradients(pool: ThreadPool? = nil) {
+    let part = 1 << 18
+    guard let pool, pool.count > 1, count > part else { return gradients.update(repeating: 0, count: count) }
+    let (start, count) = (gradients, count)
+    pool.forEach((count + part - 1) / part) { index in
+      (start + index * part).update(repeating: 0, count: min(part, count - index * part))
+    }
+  }
 
   /// A copy of all values under their names.
   public func store() -> ParameterStore {

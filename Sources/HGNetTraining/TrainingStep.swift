@@ -101,7 +101,7 @@ public struct TrainingStep: ~Copyable {
         "the loss is no longer a number at batch \(batchCount + 1), with a learning rate of \(schedule.learningRate); "
           + "use a smaller learning rate or a longer warm-up, and look at the pictures of this batch")
     }
-    if batchCount % accumulatedSteps == 0 { parameters.zeroGradients() }
+    if batchCount % accumulatedSteps == 0 { parameters.zeroGradients(pool: pool) }
     try active.backward(evaluation.gradient)
     session = consume active
     batchCount += 1
