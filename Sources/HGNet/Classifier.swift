@@ -50,7 +50,7 @@ public final class Classifier: Sendable {
     self.pool = pool
     // What an inference model does with its logits is what it was trained for.
     activation = recipe.activation ?? weights.activation ?? recipe.postProcessing.activation
-    model = try InferenceModel(graph: weights.graph, parameters: weights.parameters)
+    model = try InferenceModel(graph: weights.graph, parameters: weights.parameters, pool: pool)
   }
 
   /// Classifies one picture file.

@@ -64,6 +64,20 @@ public struct Parameter: Sendable {
     }
   }
 
+  /// Calls `body` with the elements as float32: where they lie, if that is what they are, else a copy.
+  ///
+  /// The pointer must not escape. Cost: none for aligned float32, else that of `tensor()`.
+  public func withFloats<Result>(_ body: (UnsafeBufferPointer<Float>) -> Result) -> Result {
+    if elementType == .float32 {
+      let inPlace: Result? = bytes.withUnsafeBytes { raw in
+        guard let base = raw.baseAddress, Int(bitPattern: base) % MemoryLayout<Float>.alignment == 0 else { return nil }
+        return raw.withMemoryRebound(to: Float.self, body)
+      }
+      if let inPlace { return inPlace }
+    }
+    return tensor().withUnsafeBufferPointer(body)
+  }
+
   /// Hands the pages of a mapped file back to the system once they have been read.
   public func discardPages() { bytes.blob.discard(bytes.range) }
 

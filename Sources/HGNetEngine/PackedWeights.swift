@@ -93,7 +93,7 @@ struct EpilogueValues: Hashable, Sendable {
 struct ParameterReader {
   let store: any ParameterSource
 
-  func tensor(_ name: String, shape: Shape, layer: String) throws(HGNetError) -> Tensor {
+  private func parameter(_ name: String, shape: Shape, layer: String) throws(HGNetError) -> Parameter {
     guard let parameter = store[name] else {
       throw HGNetError(.parameterMismatch, "the parameter is missing from the weights", key: name, layer: layer)
     }
@@ -101,9 +101,25 @@ struct ParameterReader {
       throw HGNetError(
         .parameterMismatch, "expected shape \(shape), found \(parameter.shape)", key: name, layer: layer)
     }
+    return parameter
+  }
+
+  func tensor(_ name: String, shape: Shape, layer: String) throws(HGNetError) -> Tensor {
+    let parameter = try parameter(name, shape: shape, layer: layer)
     let tensor = parameter.tensor()
     parameter.discardPages()
     return tensor
+  }
+
+  /// Calls `body` with the values of a large parameter, without a copy where there need be none.
+  func withValues(
+    _ name: String, shape: Shape, layer: String, _ body: (UnsafePointer<Float>) -> Void
+  ) throws(HGNetError) {
+    let parameter = try parameter(name, shape: shape, layer: layer)
+    parameter.withFloats { values in
+      if let base = values.baseAddress { body(base) }
+    }
+    parameter.discardPages()
   }
 
   func scalar(_ name: String, layer: String) throws(HGNetError) -> Float {
@@ -138,9 +154,8 @@ struct ParameterReader {
     case .convolution(let convolution, let normalization):
       try pack(convolution, normalization, layer: node.name, into: packed)
     case .linear(let weight, let bias, let inputFeatures, let outputFeatures):
-      try tensor(weight, shape: [inputFeatures, outputFeatures], layer: node.name).withUnsafeBufferPointer {
-        guard let base = $0.baseAddress else { return }
-        hg_pack_linear(base, Int32(outputFeatures), Int32(inputFeatures), packed.weights)
+      try withValues(weight, shape: [inputFeatures, outputFeatures], layer: node.name) {
+        hg_pack_linear($0, Int32(outputFeatures), Int32(inputFeatures), packed.weights)
       }
       if let bias {
         let values = try tensor(bias, shape: [outputFeatures], layer: node.name)
@@ -174,27 +189,22 @@ struct ParameterReader {
       }
     }
     packed.bias.update(from: biases, count: columns)
-    let weight: Tensor
-    if convolution.isIdentity {
-      weight = Tensor(shape: [columns, 1, 1, 1], repeating: 1)
-    } else {
-      weight = try tensor(
-        convolution.weight, shape: [columns, channels, convolution.kernel.height, convolution.kernel.width],
-        layer: layer)
-    }
-    weight.withUnsafeBufferPointer {
-      guard let base = $0.baseAddress else { return }
+    let pack = { (weight: UnsafePointer<Float>) in
       switch packed.algorithm {
       case .product, .direct:
-        hg_pack_dense(base, factors, Int32(columns), Int32(channels), Int32(taps), packed.weights)
+        hg_pack_dense(weight, factors, Int32(columns), Int32(channels), Int32(taps), packed.weights)
       case .winogradF2, .winogradF4:
         let panels = Int32(packed.paddedColumns / 16)
         hg_pack_winograd(
-          base, factors, Int32(packed.algorithm.winogradTile ?? 0), Int32(columns), Int32(channels), 0, panels,
+          weight, factors, Int32(packed.algorithm.winogradTile ?? 0), Int32(columns), Int32(channels), 0, panels,
           packed.weights)
-      case .depthwise: hg_pack_depthwise(base, factors, Int32(columns), Int32(taps), packed.weights)
+      case .depthwise: hg_pack_depthwise(weight, factors, Int32(columns), Int32(taps), packed.weights)
       }
     }
+    if convolution.isIdentity { return pack([Float](repeating: 1, count: columns)) }
+    try withValues(
+      convolution.weight, shape: [columns, channels, convolution.kernel.height, convolution.kernel.width],
+      layer: layer, pack)
   }
 }
 

@@ -64,7 +64,7 @@ struct Bench: ParsableCommand {
     let opened = try ModelOrFile(subject)
     let graph = opened.graph
     let size = inputSize?.size ?? graph.inputSize
-    let model = try InferenceModel(graph: graph, parameters: opened.parameters())
+    let model = try InferenceModel(graph: graph, parameters: opened.parameters(), pool: pool)
     var session = try model.session(batch: batch, inputSize: size, pool: pool)
     let load = clock.now - begin
 

@@ -45,8 +45,8 @@ struct Run: ParsableCommand {
     let file = try WeightsFile(contentsOf: weights, model: model)
     let names = ["logits"] + (features ? (0..<4).map { "stages.\($0)" } : [])
     let graph = try file.graph.selecting(outputs: names)
-    let engine = try InferenceModel(graph: graph, parameters: file.parameters)
     let pool = compute.pool()
+    let engine = try InferenceModel(graph: graph, parameters: file.parameters, pool: pool)
     let count = tensor.shape[0]
     let size = Size(height: tensor.shape[2], width: tensor.shape[3])
 
