@@ -15,6 +15,7 @@
 #include "product.h"
 #include "strassen.h"
 #include "winograd.h"
+#include "peak.h"
 #include "windows.h"
 #include "gradient.h"
 #include "winograd_gradient.h"

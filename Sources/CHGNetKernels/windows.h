@@ -179,8 +179,9 @@ static void HG_NAME(hg_elementwise)(const void *descriptor, int32_t task, float 
 }
 
 const hg_kernels HG_NAME(hg_kernels) = {
-    .name = HG_ISA_NAME, .block_rows = HG_BLOCK_ROWS, .block_panels = HG_BLOCK_PANELS,
+    .name = HG_ISA_NAME, .block_rows = HG_BLOCK_ROWS, .block_panels = HG_BLOCK_PANELS, .lanes = HG_LANES,
     .product = HG_NAME(hg_product), .strassen = HG_NAME(hg_strassen), .convolution = HG_NAME(hg_convolution),
     .winograd = HG_NAME(hg_winograd),
     .depthwise = HG_NAME(hg_depthwise), .maximum_pool = HG_NAME(hg_maximum_pool),
-    .average_pool = HG_NAME(hg_average_pool), .elementwise = HG_NAME(hg_elementwise)};
+    .average_pool = HG_NAME(hg_average_pool), .elementwise = HG_NAME(hg_elementwise),
+    .peak_arithmetic = HG_NAME(hg_peak_arithmetic), .peak_reading = HG_NAME(hg_peak_reading)};

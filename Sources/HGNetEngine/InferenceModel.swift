@@ -94,10 +94,12 @@ public final class InferenceModel: Sendable {
       instructionSet: instructionSet, arena: arena)
   }
 
-  /// Makes a session for a batch and picture size.
+  /// Makes a session for a batch and picture size; a timed one can tell how long each step took.
   ///
   /// - Throws: as `plan`, and `limitExceeded` when there is not enough memory.
-  public func session(batch: Int, inputSize: Size? = nil, pool: ThreadPool) throws(HGNetError) -> Session {
-    try Session(plan: plan(batch: batch, inputSize: inputSize, threads: pool.count), pool: pool)
+  public func session(
+    batch: Int, inputSize: Size? = nil, pool: ThreadPool, isTimed: Bool = false
+  ) throws(HGNetError) -> Session {
+    try Session(plan: plan(batch: batch, inputSize: inputSize, threads: pool.count), pool: pool, isTimed: isTimed)
   }
 }

@@ -23,7 +23,7 @@ public struct Session: ~Copyable {
   /// Allocates the arena and writes the addresses into the steps.
   ///
   /// - Throws: `HGNetError.Code.limitExceeded` when there is not enough memory.
-  init(plan: Plan, pool: ThreadPool) throws(HGNetError) {
+  init(plan: Plan, pool: ThreadPool, isTimed: Bool = false) throws(HGNetError) {
     self.plan = plan
     self.pool = pool
     let scratchDistance = (plan.scratchCount + 31) / 16 * 16
@@ -48,7 +48,7 @@ public struct Session: ~Copyable {
       to: SessionRun(
         steps: steps, count: plan.steps.count, scratch: zeros + zeroCount, scratchDistance: scratchDistance,
         threads: pool.count,
-        times: StepReport.isWanted ? .allocate(capacity: plan.steps.count + 1) : nil))
+        times: StepReport.isWanted || isTimed ? .allocate(capacity: plan.steps.count + 1) : nil))
   }
 
   deinit {
@@ -78,7 +78,13 @@ public struct Session: ~Copyable {
       let run = context.assumingMemoryBound(to: SessionRun.self)
       run.pointee.work(as: worker)
     }
-    StepReport.print(plan: plan, times: run.pointee.times)
+    if StepReport.isWanted { StepReport.print(plan: plan, times: run.pointee.times) }
+  }
+
+  /// Seconds that each step of the last run took, in the order of the plan; empty for a session that is not timed.
+  public func stepSeconds() -> [Double] {
+    guard let times = run.pointee.times else { return [] }
+    return plan.steps.indices.map { Double(times[$0 + 1] - times[$0]) / 1e9 }
   }
 
   /// Copies a result of the last run, `[N, H, W, C]` in C order, into `target`, which must have room for it.

@@ -9,7 +9,8 @@ struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure load time, time per run and peak memory of a network.",
     discussion: """
-      A model by name gets random weights. Set HGNET_VERBOSE=1 for a line per step of the network. With --training a run \
+      A model by name gets random weights. Set HGNET_VERBOSE=1 for a line per step of the network, or \
+      give --roofline for the best time of each beside what the machine allows. With --training a run \
       is a whole training step: forward, cross entropy, backward and Momentum update on one batch.
       """)
 
@@ -18,6 +19,9 @@ struct Bench: ParsableCommand {
 
   @Flag(help: "Measure training steps instead of inference.")
   var training = false
+
+  @Flag(help: "Show each step beside what this machine's arithmetic and memory allow at most.")
+  var roofline = false
 
   @Option(help: ArgumentHelp("Pictures per run. (default: 1; with --training 16)", valueName: "n"))
   var batch: Int?
@@ -42,6 +46,7 @@ struct Bench: ParsableCommand {
         throw ValidationError("expected \(name) of \(range.lowerBound) to \(range.upperBound), found \(value)")
       }
     }
+    if training, roofline { throw ValidationError("--roofline shows the steps of inference; leave out --training") }
     try check(batch, "--batch", 1...65536)
     try check(iterations, "--iterations", 1...10_000_000)
     try check(warmup, "--warmup", 0...10_000_000)
@@ -65,17 +70,19 @@ struct Bench: ParsableCommand {
     let graph = opened.graph
     let size = inputSize?.size ?? graph.inputSize
     let model = try InferenceModel(graph: graph, parameters: opened.parameters(), pool: pool)
-    var session = try model.session(batch: batch, inputSize: size, pool: pool)
+    var session = try model.session(batch: batch, inputSize: size, pool: pool, isTimed: roofline)
     let load = clock.now - begin
 
     session.withInput { FixedNoise.fill($0) }
     for _ in 0..<warmup { session.execute() }
     var times: [Double] = []
     times.reserveCapacity(iterations)
+    var steps = [Double](repeating: .infinity, count: roofline ? session.plan.stepDescriptions.count : 0)
     for _ in 0..<iterations {
       let start = clock.now
       session.execute()
       times.append((clock.now - start).milliseconds)
+      if roofline { for (index, time) in session.stepSeconds().enumerated() { steps[index] = min(steps[index], time) } }
     }
     let report = BenchReport(
       title: opened.model?.name ?? subject, isRandom: opened.file == nil, batch: batch, size: size, threads: pool.count,
@@ -83,7 +90,10 @@ struct Bench: ParsableCommand {
       parameterCount: graph.parameters.reduce(0) { $0 + $1.shape.count },
       multiplyAdds: try graph.resized(to: size).multiplyAdds,
       peakMemory: PeakMemory.bytes)
-    try StandardOutput.write(json ? report.json : report.text)
+    guard roofline else { return try StandardOutput.write(json ? report.json : report.text) }
+    let table = RooflineReport(
+      peak: try MachinePeak.measured(on: pool), steps: session.plan.stepDescriptions, seconds: steps)
+    try StandardOutput.write(json ? report.json(with: table.json) : report.text + "\n\n" + table.text)
   }
 }
 
@@ -123,7 +133,10 @@ struct BenchReport {
   }
 
   /// The report for programs.
-  var json: String {
+  var json: String { json(with: []) }
+
+  /// The report for programs with more members.
+  func json(with members: [(String, JSONText)]) -> String {
     JSONText.object(
       [
         ("model", .text(title)), ("random_weights", .boolean(isRandom)), ("batch", .integer(batch)),
@@ -133,7 +146,7 @@ struct BenchReport {
         ("multiply_adds", .integer(multiplyAdds)), ("weight_bytes", .integer(parameterCount * 4)),
         ("peak_memory_bytes", .integer(peakMemory)),
         ("iteration_milliseconds", .list(times.milliseconds.map { .number($0) })),
-      ]
+      ] + members
     ).line
   }
 }

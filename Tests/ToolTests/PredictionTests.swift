@@ -185,6 +185,12 @@ struct PredictionTests {
     for key in ["load_milliseconds", "median_milliseconds", "percentile_99_milliseconds", "peak_memory_bytes"] {
       #expect(report[key] as? Double ?? 0 > 0, "\(key)")
     }
+    let roofline = try run(["bench", weights, "--iterations", "2", "--input-size", "64", "--roofline", "--json"])
+    let lines = try #require(try JSONSerialization.jsonObject(with: Data(roofline.output.utf8)) as? [String: Any])
+    #expect(lines["peak_gflops"] as? Double ?? 0 > 0)
+    let steps = try #require(lines["steps"] as? [[String: Any]])
+    #expect(steps.first?["name"] as? String == "stem.stem1.conv")
+    #expect(steps.count { $0["bound_milliseconds"] as? Double ?? 0 > 0 } == steps.count)
     let text = try run(["summary", "b0"])
     #expect(text.output.contains("5,996,550"))
   }

@@ -160,6 +160,15 @@ typedef struct {
   int32_t rows_per_task;
 } hg_elementwise;
 
+// A measurement: multiply-adds in registers, 24 * lanes operations per repeat and task; or reading `count` floats per task
+// and repeat from memory + task * count. sums: 16 floats per task, whose first keeps the work from being optimised away.
+typedef struct {
+  int64_t repeats;
+  const float *_Nullable memory;
+  int64_t count;
+  float *_Nonnull sums;
+} hg_peak;
+
 // One task of a step; scratch belongs to the calling thread.
 typedef void (*hg_task)(const void *_Nonnull descriptor, int32_t task, float *_Nullable scratch);
 
@@ -168,7 +177,10 @@ typedef struct {
   const char *_Nonnull name;
   // Rows and panels of the register block, which the plan uses to cut tasks.
   int32_t block_rows, block_panels;
+  // Values of a vector, for what hg_peak counts.
+  int32_t lanes;
   hg_task _Nonnull product, strassen, convolution, winograd, depthwise, maximum_pool, average_pool, elementwise;
+  hg_task _Nonnull peak_arithmetic, peak_reading;
 } hg_kernels;
 
 // The implementations that this processor can run, best first; the reference is the last. index < hg_kernels_count().

@@ -1,0 +1,101 @@
+import CHGNetKernels
+import HGNetCore
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// What a pool of threads can do at most on this machine: the two ceilings of a roofline.
+public struct MachinePeak: Sendable {
+  /// Operations a second, a multiply-add counted as two, in registers alone.
+  public var arithmetic: Double
+  /// Bytes a second read from main memory.
+  public var reading: Double
+
+  /// Measures both on all threads of a pool, the best of several rounds; takes about half a second.
+  ///
+  /// - Throws: `HGNetError.Code.limitExceeded` when there is no memory of 256 MiB to read.
+  public static func measured(
+    on pool: ThreadPool, instructionSet: InstructionSet = .best
+  ) throws(HGNetError) -> MachinePeak {
+    let kernels = instructionSet.kernels.pointee
+    // Larger than any third cache, so that each pass comes from memory.
+    let memoryCount = (256 << 20) / 4
+    let memory = try UnsafeMutablePointer<Float>.pages(count: memoryCount)
+    defer { free(memory) }
+    memory.update(repeating: 0, count: memoryCount)
+    let sums = try UnsafeMutablePointer<Float>.pages(count: 16 * pool.count)
+    defer { free(sums) }
+
+    func seconds(_ task: hg_task, _ descriptor: hg_peak) -> Double {
+      var best = Double.infinity
+      for _ in 0..<7 {
+        let begin = StepReport.nanoseconds()
+        withUnsafePointer(to: descriptor) { pointer in
+          pool.forEach(pool.count) { thread in task(pointer, Int32(truncatingIfNeeded: thread), nil) }
+        }
+        best = min(best, Double(max(StepReport.nanoseconds() - begin, 1)) / 1e9)
+      }
+      return best
+    }
+    let repeats = kernels.lanes > 1 ? 4_000_000 / Int(kernels.lanes) : 400_000
+    let part = memoryCount / pool.count / 64 * 64
+    let arithmetic = seconds(
+      kernels.peak_arithmetic, hg_peak(repeats: Int64(repeats), memory: nil, count: 0, sums: sums))
+    let reading = seconds(kernels.peak_reading, hg_peak(repeats: 1, memory: memory, count: Int64(part), sums: sums))
+    return MachinePeak(
+      arithmetic: Double(24 * Int(kernels.lanes) * repeats * pool.count) / arithmetic,
+      reading: Double(part * pool.count * 4) / reading)
+  }
+}
+
+/// One step of a plan as it is told to people: what it computes and how.
+public struct StepDescription: Sendable {
+  /// The layer's name, as in the parameters.
+  public var name: String
+  /// `product`, `strassen`, `direct`, `winograd-f4`, `depthwise` and so on.
+  public var algorithm: String
+  /// The extents of one picture before and after.
+  public var inputShape: ActivationShape
+  /// The extents of one picture after.
+  public var outputShape: ActivationShape
+  /// Operations of the algorithm, a multiply-add counted as two: fewer than the direct sum's for Strassen and Winograd.
+  public var operations: Int
+  /// The least bytes that move: weights, input and output once each.
+  public var bytes: Int
+
+  /// The least time in seconds that a machine needs for it.
+  public func bound(on peak: MachinePeak) -> Double {
+    max(Double(operations) / peak.arithmetic, Double(bytes) / peak.reading)
+  }
+}
+
+extension Plan {
+  /// What the steps do, in their order.
+  public var stepDescriptions: [StepDescription] {
+    steps.map { step in
+      let activations = step.input.shape.count + step.output.shape.count
+      let weights = step.weights.map { $0.weightCount + $0.paddedColumns } ?? 0
+      return StepDescription(
+        name: step.name, algorithm: step.algorithmName, inputShape: step.input.shape, outputShape: step.output.shape,
+        operations: step.operations(batch: batch), bytes: 4 * (batch * activations + weights))
+    }
+  }
+}
+
+extension Plan.Step {
+  /// Operations of the algorithm without those that only rearrange or add up.
+  func operations(batch: Int) -> Int {
+    switch work {
+    case .strassen: return multiplyAdds * 2 * 7 / 8
+    case .winograd(_, let tile, let columns, _):
+      let tiles = batch * ((output.shape.height + tile - 1) / tile) * ((output.shape.width + tile - 1) / tile)
+      return 2 * tiles * (tile + 2) * (tile + 2) * input.shape.channels * columns
+    default: return 2 * multiplyAdds
+    }
+  }
+}
