@@ -5,11 +5,17 @@ extension Graph {
   ///
   /// A state dictionary written by PaddlePaddle carries them, and optimiser states are keyed by them. They count the
   /// layers of each class in the order of construction, as a process that builds only this network would.
-  public var internalParameterNames: [String: String] {
+  public var internalParameterNames: [String: String] { parameters.internalNames }
+}
+
+extension [ParameterDeclaration] {
+  /// PaddlePaddle's internal names, as a process that builds the networks of these parameters in this order gives them:
+  /// the counts of a second network go on where those of the first have ended.
+  public var internalNames: [String: String] {
     var counts: [String: Int] = [:]
     var layers: [String: String] = [:]
     var result: [String: String] = [:]
-    for parameter in parameters {
+    for parameter in self {
       let (layerClass, suffix): (String, String) =
         switch parameter.role {
         case .convolutionWeight: ("conv2d", "w_0")

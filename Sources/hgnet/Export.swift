@@ -145,7 +145,8 @@ struct Export: AsyncParsableCommand {
         key: "Arch.name")
     }
     let file = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
-    return try WeightsFile(contentsOf: file, model: described, options: modelOptions)
+    return try WeightsFile(
+      contentsOf: file, model: described, options: modelOptions, part: configuration.inferredModelName())
   }
 
   /// How pictures are prepared, with a crop of the size that the network is exported for.
