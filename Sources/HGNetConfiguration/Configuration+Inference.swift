@@ -17,10 +17,6 @@ extension Configuration {
   /// The model of a section.
   func model(at key: String) throws(HGNetError) -> (model: Model, options: ModelOptions)? {
     guard let name = try text("\(key).name") else { return nil }
-    if try boolean("\(key).use_ml_decoder") == true {
-      throw HGNetError(
-        .unsupported, "the ML-Decoder head is not part of these networks yet", path: path, key: "\(key).use_ml_decoder")
-    }
     let model: Model
     do throws(HGNetError) {
       model = try Model.named(name)
@@ -36,6 +32,7 @@ extension Configuration {
     if let probability = try number("\(key).dropout_prob") { options.dropoutProbability = Float(probability) }
     if let use = try boolean("\(key).use_last_conv") { options.useLastConvolution = use }
     options.useLearnableAffineBlock = try boolean("\(key).use_lab")
+    if try boolean("\(key).use_ml_decoder") == true { options.decoder = try decoder("\(key).MLDecoder", options) }
     if let factors = try numbers("\(key).lr_mult_list") { options.learningRateMultipliers = factors.map { Float($0) } }
     return (model, options)
   }

@@ -35,6 +35,7 @@ extension Operator {
     case .linear(let weight, let bias, let inputs, let outputs):
       return .linear(
         weight: prefix + weight, bias: bias.map { prefix + $0 }, inputFeatures: inputs, outputFeatures: outputs)
+    case .decoder(let operation): return .decoder(operation.prefixingParameters(with: prefix))
     case .input, .relu, .sigmoid, .softmax, .maxPool, .globalAveragePool, .concatenate, .add, .multiplyPerChannel,
       .dropout, .flatten:
       return self

@@ -104,6 +104,7 @@ struct OnnxTranslation {
       let factor = graph.constant("\(node.name).factor", extents: [1], .floats([1 - probability]))
       return graph.node("Mul", [inputs[0], factor], name: node.name)
     case .flatten: return graph.node("Flatten", inputs, name: node.name, [.integer("axis", 1)])
+    case .decoder: throw HGNetError(.unsupported, "exporting a decoder", layer: node.name)
     case .linear(let weight, let bias, _, _):
       guard let bias else { return graph.node("MatMul", [inputs[0], try constant(weight)], name: node.name) }
       return graph.node("Gemm", [inputs[0], try constant(weight), try constant(bias)], name: node.name)

@@ -113,6 +113,7 @@ struct PaddleOperations {
       case .flatten:
         after = true
         result = append(.flatten, "flatten", inputs, [-1, node.shape.count])
+      case .decoder: throw HGNetError(.unsupported, "exporting a decoder", layer: node.name)
       case .linear(let weight, let bias, _, _):
         after = true
         let features = [-1, node.shape.channels]

@@ -28,10 +28,15 @@ extension [ParameterDeclaration] {
         case .affineBias: ("learnable_affine_block", "w_1")
         case .linearWeight: ("linear", "w_0")
         case .linearBias: ("linear", "b_0")
+        case .layerNormalizationWeight: ("layer_norm", "w_0")
+        case .layerNormalizationBias: ("layer_norm", "b_0")
+        case .queryEmbedding: ("embedding", "w_0")
         }
       // The parameters of one layer share everything before the last dot.
       let path = parameter.name.split(separator: ".").dropLast().joined(separator: ".")
       if layers[path] == nil {
+        // PaddleClas makes the plain classifier and a self-attention of four layers, and takes them out again.
+        if path.hasSuffix("decoder.layers.0.cross_attn.q_proj") { counts["linear", default: 0] += 5 }
         layers[path] = "\(layerClass)_\(counts[layerClass, default: 0])"
         counts[layerClass, default: 0] += 1
       }
