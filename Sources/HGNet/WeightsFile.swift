@@ -147,7 +147,8 @@ public struct WeightsFile: Sendable {
     self.model = found.model
     self.graph = graph
     parameters = loaded.parameters
-    activation = nil
+    // A decoder is for several labels a picture.
+    activation = found.options.decoder == nil ? nil : .sigmoid
     report = loaded.report
   }
 
