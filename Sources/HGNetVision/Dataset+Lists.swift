@@ -54,7 +54,7 @@ extension Dataset {
       if checksPictures { faults.checkPicture(at: path, line: number) }
       paths.append(path)
       labels.append(allowsUnlabelled && (label < 0 || label >= limit) ? -1 : label)
-      if relabels { seen.insert(label) }
+      if relabels, label >= 0 { seen.insert(label) }
     }
     try faults.check(
       path: list, of: lines.count, unit: "lines",
@@ -62,7 +62,7 @@ extension Dataset {
         + "\(folder.isEmpty ? "the working directory" : folder)")
     if relabels {
       let numbers = Dictionary(uniqueKeysWithValues: seen.sorted().enumerated().map { ($0.element, $0.offset) })
-      labels = labels.map { numbers[$0] ?? 0 }
+      labels = labels.map { $0 < 0 ? -1 : numbers[$0] ?? 0 }
       guard numbers.count <= classCount ?? Dataset.maximumClassCount else {
         throw HGNetError(
           .malformedData,

@@ -15,7 +15,8 @@ extension TrainingRun {
       try await ModelSource.file(of: .file($0), isOffline: isOffline)
     }
     let parts = try common.map { (path) throws(HGNetError) in try WeightsFile.parts(of: path) } ?? []
-    for (index, network) in distillation.networks.enumerated() {
+    var randomCount = 0
+    for network in distillation.networks {
       let prefix = "\(network.name)."
       let isInCommon = parts.isEmpty ? network.name == distillation.inferred : parts.contains(network.name)
       let file: String
@@ -29,8 +30,9 @@ extension TrainingRun {
           "\(network.name) is frozen and would keep random weights; give a file with -o \(network.key).pretrained=FILE",
           path: configuration.path, key: "\(network.key).pretrained")
       } else {
-        // Two networks of one kind must not begin alike.
-        let seed = (settings.seed ?? 0) &+ index
+        // Two networks of one kind must not begin alike; a single one begins as it would alone.
+        let seed = (settings.seed ?? 0) &+ randomCount
+        randomCount += 1
         log.write("\(network.name): random weights (seed \(seed))")
         let graph = try network.model.graph(options: network.options)
         result.add(Model.initialParameters(for: graph, seed: UInt64(truncatingIfNeeded: seed)), prefix: prefix)

@@ -137,7 +137,9 @@ final class TestMemory {
         ) { output in
           // What is added to: the guard value would drown the sums.
           if isAdded {
-            for row in 0..<rows { for column in 0..<columns { output[row * outputStride + column] = Float(column % 5) } }
+            for row in 0..<rows {
+              for column in 0..<columns { output[row * outputStride + column] = Float(column % 5) }
+            }
           }
           return hg_strassen(
             input: input, input_stride: inputStride, pixels: Int64(pixels), channels: Int32(channels),
