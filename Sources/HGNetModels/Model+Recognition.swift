@@ -81,6 +81,7 @@ extension Model {
       var decoder = MLDecoder(features: projection[0])
       if let hidden = found["\(layer).linear1.weight"], hidden.rank == 2 { decoder.hiddenFeatures = hidden[1] }
       if let queries = found["fc.query_pos_embed.weight"], queries.rank == 2 { decoder.queryCount = queries[0] }
+      // With several classes a query the rows are rounded up; how many of them count, only a configuration says.
       // The heads leave no trace; eight is what PaddleClas' configurations have.
       if decoder.features % decoder.heads != 0 { decoder.heads = 1 }
       if let group = found["fc.group_conv.bias"], group.rank == 1, ModelOptions.classCounts ~= group[0] {
