@@ -84,7 +84,8 @@ let package = Package(
     .testTarget(
       name: "HGNetTrainingTests",
       dependencies: [
-        "HGNetTraining", "HGNetConfiguration", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetModels", "HGNetCore",
+        "HGNetTraining", "HGNetConfiguration", "HGNet", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetModels",
+        "HGNetCore",
       ]),
     .testTarget(
       name: "ToolTests",

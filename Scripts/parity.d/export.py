@@ -66,7 +66,7 @@ def softmax(values):
     return values / values.sum(-1, keepdims=True)
 
 
-def run_paddle(folder, program, values):
+def run_paddle(folder, program, values, with_onednn=True):
     from paddle import inference
 
     configuration = inference.Config(os.path.join(folder, program), os.path.join(folder, "inference.pdiparams"))
@@ -74,6 +74,8 @@ def run_paddle(folder, program, values):
     configuration.disable_glog_info()
     # PaddlePaddle 3.3 ends with an error of its own in this pass for programs in JSON.
     configuration.enable_memory_optim(False)
+    if not with_onednn:
+        configuration.disable_mkldnn()
     predictor = inference.create_predictor(configuration)
     predictor.get_input_handle(predictor.get_input_names()[0]).copy_from_cpu(values)
     predictor.run()

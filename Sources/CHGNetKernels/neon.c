@@ -20,5 +20,6 @@
 #include "gradient.h"
 #include "winograd_gradient.h"
 #include "training.h"
+#include "attention.h"
 
 #endif

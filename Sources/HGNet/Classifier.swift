@@ -182,6 +182,11 @@ extension WeightsFile {
     let labels = graph.classCount == ImageNetLabels.names.count ? Labels.imageNet : nil
     var recipe = model.map { Recipe.evaluation(of: $0, labels: labels) } ?? Recipe.evaluation(labels: labels)
     if activation == .sigmoid { recipe.postProcessing = .threshold(0.5) }
+    if graph.nodes.contains(where: { if case .decoder = $0.operation { true } else { false } }) {
+      // The decoder's configurations take the whole picture, at twice the side.
+      recipe.transforms =
+        [.resize(Size(448), interpolation: .bilinear, backend: .pillow)] + recipe.transforms.suffix(1)
+    }
     return recipe
   }
 }

@@ -63,11 +63,14 @@ public struct WeightsFile: Sendable {
   ///   - options: the options of the model; nil to recognise them as well.
   ///   - allowsNewHead: whether the classifier `fc`, and only that, may be missing or have another number of classes;
   ///     it then gets fresh values.
+  ///   - part: of a file with several networks, the name of the one to take, such as `Student`; a file of one network is
+  ///     taken as it is. nil takes the one that is no teacher.
   /// - Throws: `HGNetError.Code.fileNotFound`, `unreadableFile`, `malformedData` for damage or a foreign format,
   ///   `unsupported`, `unsafeContent` for a pickle that would run code, `limitExceeded`, `parameterMismatch` listing
   ///   every parameter that is missing, unused or misshapen.
   public init(
-    contentsOf path: String, model: Model? = nil, options: ModelOptions? = nil, allowsNewHead: Bool = false
+    contentsOf path: String, model: Model? = nil, options: ModelOptions? = nil, allowsNewHead: Bool = false,
+    part: String? = nil
   ) throws(HGNetError) {
     let resolved = WeightsFile.resolve(path)
     do throws(HGNetError) {
@@ -76,7 +79,8 @@ public struct WeightsFile: Sendable {
         try self.init(inferenceModel: resolved, format: format, model: model, options: options)
       } else {
         try self.init(
-          stateDictionary: resolved, format: format, model: model, options: options, allowsNewHead: allowsNewHead)
+          stateDictionary: resolved, format: format, model: model, options: options, allowsNewHead: allowsNewHead,
+          part: part)
       }
     } catch {
       throw error.at(path: resolved)
@@ -107,10 +111,11 @@ public struct WeightsFile: Sendable {
   }
 
   private init(
-    stateDictionary path: String, format: Format, model: Model?, options: ModelOptions?, allowsNewHead: Bool
+    stateDictionary path: String, format: Format, model: Model?, options: ModelOptions?, allowsNewHead: Bool,
+    part: String?
   ) throws(HGNetError) {
     let blob = try Blob(mapping: path)
-    let stored: ParameterStore
+    var stored: ParameterStore
     switch format {
     case .safetensors: (stored, metadata) = try Safetensors.read(blob)
     case .torchCheckpoint: (stored, metadata) = (try TorchCheckpoint.read(blob), [:])
@@ -118,6 +123,11 @@ public struct WeightsFile: Sendable {
     }
     guard !stored.isEmpty else {
       throw HGNetError(.parameterMismatch, "expected the parameters of a network, found an empty \(format.title)")
+    }
+    var others: [String] = []
+    if let part, stored.names.contains(where: { $0.hasPrefix("\(part).") }) {
+      others = stored.names.filter { !$0.hasPrefix("\(part).") }
+      stored = stored.parameters(behind: "\(part).")
     }
     let translation = try NameTranslation.translation(of: stored)
     let translated = translation.parameters
@@ -129,7 +139,7 @@ public struct WeightsFile: Sendable {
     }
     let graph = try found.model.graph(options: found.options)
     // A network inside something larger (`Student.`, `backbone.`) is read alone.
-    let matching = ParameterMatching(store: translated, graph: graph, ignored: translation.unrelatedNames)
+    let matching = ParameterMatching(store: translated, graph: graph, ignored: others + translation.unrelatedNames)
     let loaded = try matching.strict(
       freshHead: allowsNewHead ? Model.initialParameters(for: graph, seed: 0) : nil)
     self.path = path
@@ -137,8 +147,30 @@ public struct WeightsFile: Sendable {
     self.model = found.model
     self.graph = graph
     parameters = loaded.parameters
-    activation = nil
+    // A decoder is for several labels a picture.
+    activation = found.options.decoder == nil ? nil : .sigmoid
     report = loaded.report
+  }
+
+  /// The names of the networks that a state dictionary holds, such as `Teacher` and `Student`; empty for one network.
+  ///
+  /// - Throws: what opening the file throws.
+  public static func parts(of path: String) throws(HGNetError) -> [String] {
+    let resolved = resolve(path)
+    let names: [String]
+    do throws(HGNetError) {
+      switch try format(of: resolved) {
+      case .paddleParameters: names = try PaddleParameters.read(Blob(mapping: resolved)).names
+      case .safetensors: names = try Safetensors.read(Blob(mapping: resolved)).parameters.names
+      case .torchCheckpoint: names = try TorchCheckpoint.read(Blob(mapping: resolved)).names
+      case .paddleInferenceModel, .onnxModel: return []
+      }
+    } catch { throw error.at(path: resolved) }
+    var parts: [String] = []
+    for name in names where name.contains(".stem.") {
+      if let part = name.split(separator: ".").first.map(String.init), !parts.contains(part) { parts.append(part) }
+    }
+    return parts
   }
 
   /// The model that the parameters belong to, and what the caller says about it.

@@ -10,11 +10,13 @@ extension Configuration {
   /// - Throws: `HGNetError.Code.invalidArgument` for an unknown name, `invalidConfiguration` for a wrong value,
   ///   `unsupported` for the ML-Decoder head.
   public func model() throws(HGNetError) -> (model: Model, options: ModelOptions)? {
-    guard let key = try architectureKey(), let name = try text("\(key).name") else { return nil }
-    if try boolean("\(key).use_ml_decoder") == true {
-      throw HGNetError(
-        .unsupported, "the ML-Decoder head is not part of these networks yet", path: path, key: "\(key).use_ml_decoder")
-    }
+    guard let key = try architectureKey() else { return nil }
+    return try model(at: key)
+  }
+
+  /// The model of a section.
+  func model(at key: String) throws(HGNetError) -> (model: Model, options: ModelOptions)? {
+    guard let name = try text("\(key).name") else { return nil }
     let model: Model
     do throws(HGNetError) {
       model = try Model.named(name)
@@ -23,12 +25,14 @@ extension Configuration {
     }
     var options = ModelOptions()
     // Older files have the number of classes in Global.
-    let countKey = self["\(key).class_num"] == nil ? "Global.class_num" : "\(key).class_num"
+    let countKeys = ["\(key).class_num", "Arch.class_num"]
+    let countKey = countKeys.first { self[$0] != nil } ?? "Global.class_num"
     if let count = try integer(countKey, in: 1...(1 << 24)) { options.classCount = count }
     if let channels = try integer("\(key).class_expand", in: 1...(1 << 20)) { options.classExpand = channels }
     if let probability = try number("\(key).dropout_prob") { options.dropoutProbability = Float(probability) }
     if let use = try boolean("\(key).use_last_conv") { options.useLastConvolution = use }
     options.useLearnableAffineBlock = try boolean("\(key).use_lab")
+    if try boolean("\(key).use_ml_decoder") == true { options.decoder = try decoder("\(key).MLDecoder", options) }
     if let factors = try numbers("\(key).lr_mult_list") { options.learningRateMultipliers = factors.map { Float($0) } }
     return (model, options)
   }
@@ -46,11 +50,15 @@ extension Configuration {
   /// - Throws: `HGNetError.Code.invalidConfiguration` when there are none, saying how to give them.
   public func weightsSource() throws(HGNetError) -> WeightsSource {
     if let file = try text("Global.pretrained_model") { return .file(file) }
-    let key = try architectureKey() ?? "Arch"
+    return try weightsSource(at: architectureKey() ?? "Arch")
+  }
+
+  /// The weights that a section asks for.
+  func weightsSource(at key: String) throws(HGNetError) -> WeightsSource {
     switch self["\(key).pretrained"] {
     case .text(let file): return .file(file)
     case .boolean(true):
-      if let model = try model()?.model,
+      if let model = try model(at: key)?.model,
         let weights = PublishedWeights.pretrained(for: model, distilled: try boolean("\(key).use_ssld") ?? false)
       {
         return .published(weights)

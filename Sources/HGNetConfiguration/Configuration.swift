@@ -40,6 +40,7 @@ public struct Configuration: Sendable {
         throw named
       }
       try root.apply(override)
+      try root.spreadClassCount(override)
     }
     do {
       ignoredKeys = try PaddleClasKeys.root.check(root)

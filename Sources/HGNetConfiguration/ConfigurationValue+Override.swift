@@ -27,6 +27,12 @@ public struct ConfigurationOverride: Sendable, Hashable {
     value = ConfigurationOverride.value(of: text[text.index(after: separator)...])
   }
 
+  /// Makes an override from its parts.
+  init(key: String, value: ConfigurationValue) {
+    self.key = key
+    self.value = value
+  }
+
   private static func value(of text: Substring) -> ConfigurationValue {
     switch text {
     case "true": .boolean(true)

@@ -12,6 +12,7 @@ enum PaddleClasKeys {
       architecture.merging([
         "models": .list(.open(.section(architecture))),
         "pretrained_list": .value, "freeze_params_list": .value, "infer_model_name": .value,
+        "teacher_in_training_mode": .value, "teacher_logits_cache": .value,
       ]) { first, _ in first }),
     "Loss": .section(["Train": .named(losses), "Eval": .named(losses)]),
     "Optimizer": .byName(common: optimizer, arguments: perModuleOptimizers),
@@ -53,8 +54,9 @@ enum PaddleClasKeys {
   private static let losses = ConfigurationKeys.operators(
     """
     CELoss weight epsilon reduction
-    DistillationCELoss weight model_name_pairs epsilon act name
-    DistillationGTCELoss weight model_names epsilon act name
+    DistillationCELoss weight model_name_pairs epsilon act key name
+    DistillationGTCELoss weight model_names epsilon act key name
+    DistillationDMLLoss weight model_name_pairs act weight_ratio sum_across_class_dim key name
     DistillationKLDivLoss weight model_name_pairs temperature key name
     DistillationMultiLabelLoss weight model_names epsilon size_sum weight_ratio name
     MultiLabelLoss weight epsilon size_sum weight_ratio

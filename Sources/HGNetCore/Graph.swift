@@ -21,9 +21,13 @@ public struct ActivationShape: Hashable, Sendable, CustomStringConvertible {
 public enum ParameterRole: Hashable, Sendable {
   case convolutionWeight, convolutionBias, normalizationWeight, normalizationBias, runningMean, runningVariance
   case affineScale, affineBias, linearWeight, linearBias
+  /// Of a layer normalisation, which has no running statistics.
+  case layerNormalizationWeight, layerNormalizationBias
+  /// The queries of a decoder, which stay as they were drawn.
+  case queryEmbedding
 
-  /// Whether the optimiser changes it; running statistics are only tracked.
-  public var isLearned: Bool { self != .runningMean && self != .runningVariance }
+  /// Whether the optimiser changes it; running statistics are only tracked, and the queries of a decoder are fixed.
+  public var isLearned: Bool { self != .runningMean && self != .runningVariance && self != .queryEmbedding }
 
   /// Whether it belongs to a batch normalisation.
   public var isNormalization: Bool {
@@ -189,7 +193,11 @@ public struct Graph: Sendable {
     case .convolution(let convolution):
       return node.shape.count * convolution.inputChannels / convolution.groups * convolution.kernel.height
         * convolution.kernel.width
-    case .linear(_, _, let inputFeatures, let outputFeatures): return inputFeatures * outputFeatures
+    case .linear(_, _, let inputFeatures, _): return inputFeatures * node.shape.count
+    case .decoder(.attention):
+      let tokens = self[node.inputs[1]].shape
+      return 2 * node.shape.count * tokens.height * tokens.width
+    case .decoder(.groupedLinear(_, _, _, let features, _, let classes)): return features * classes
     default: return 0
     }
   }
@@ -211,6 +219,7 @@ extension Operator {
     case .batchNormalization(let norm): [norm.weight, norm.bias, norm.mean, norm.variance]
     case .affine(let scale, let bias): [scale, bias]
     case .linear(let weight, let bias, _, _): [weight] + (bias.map { [$0] } ?? [])
+    case .decoder(let operation): operation.parameterNames
     default: []
     }
   }
@@ -220,6 +229,12 @@ extension Operator {
   /// - Throws: `HGNetError.Code.shapeMismatch` naming the layer.
   func outputShape(of inputs: [ActivationShape], inputSize: Size, layer: String) throws(HGNetError) -> ActivationShape {
     func mismatch(_ message: String) -> HGNetError { HGNetError(.shapeMismatch, message, layer: layer) }
+    if case .decoder(let operation) = self {
+      guard let shape = operation.outputShape(of: inputs) else {
+        throw mismatch("these inputs do not fit: " + inputs.map(\.description).joined(separator: ", "))
+      }
+      return shape
+    }
     let arity: ClosedRange<Int>
     switch self {
     case .input: arity = 0...0
@@ -276,10 +291,11 @@ extension Operator {
       guard first.height == 1, first.width == 1 else { throw mismatch("cannot flatten \(first): expected 1×1 pixels") }
       return first
     case .linear(_, _, let inputFeatures, let outputFeatures):
-      guard first == ActivationShape(channels: inputFeatures, height: 1, width: 1) else {
+      guard first.channels == inputFeatures else {
         throw mismatch("expected \(inputFeatures) features, found \(first)")
       }
-      return ActivationShape(channels: outputFeatures, height: 1, width: 1)
+      return ActivationShape(channels: outputFeatures, height: first.height, width: first.width)
+    case .decoder: throw mismatch("a decoder is done above")
     case .batchNormalization, .relu, .sigmoid, .softmax, .affine, .dropout: return first
     }
   }

@@ -111,6 +111,8 @@ public enum Operator: Hashable, Sendable {
   case dropout(probability: Float)
   /// H, W and C as one axis; only for H = W = 1.
   case flatten
-  /// `x · weight + bias`, with the weight of shape `[inputFeatures, outputFeatures]`.
+  /// `x · weight + bias` for each pixel, with the weight of shape `[inputFeatures, outputFeatures]`.
   case linear(weight: String, bias: String?, inputFeatures: Int, outputFeatures: Int)
+  /// What a transformer decoder is made of.
+  case decoder(DecoderOperator)
 }

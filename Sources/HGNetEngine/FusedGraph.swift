@@ -14,6 +14,7 @@ struct FusedGraph {
     case globalAveragePool
     case concatenate
     case copy, add, gate, sigmoid, softmax
+    case decoder(DecoderOperator)
   }
 
   /// A step of the affine part of an epilogue.
@@ -38,6 +39,8 @@ struct FusedGraph {
         names = [convolution.weight] + [convolution.bias].compactMap { $0 }
         if let normalization { names += [normalization.weight, normalization.bias] }
       case .linear(let weight, let bias, _, _): names = [weight] + [bias].compactMap { $0 }
+      case .decoder(.queries): break
+      case .decoder(let operation): names = operation.parameterNames
       default: break
       }
       for case .affine(let scale, let bias) in affine { names += [scale, bias] }
@@ -59,7 +62,7 @@ struct FusedGraph {
   private var alias: [Int]
 
   /// One fused node per graph node, nothing fused yet.
-  init(_ graph: Graph) throws(HGNetError) {
+  init(_ graph: Graph, isTraining: Bool = false) throws(HGNetError) {
     nodes = []
     for (index, node) in graph.nodes.enumerated() {
       let inputs = node.inputs.map(\.index)
@@ -80,6 +83,8 @@ struct FusedGraph {
       case .concatenate: fused.kind = .concatenate
       case .add: fused.kind = .add
       case .multiplyPerChannel: fused.kind = .gate
+      case .decoder(.dropout(let probability)) where !isTraining || probability == 0: break
+      case .decoder(let operation): fused.kind = .decoder(operation)
       case .linear(let weight, let bias, let inputFeatures, let outputFeatures):
         fused.kind = .linear(weight: weight, bias: bias, inputFeatures: inputFeatures, outputFeatures: outputFeatures)
       }
@@ -190,8 +195,8 @@ struct FusedGraph {
   }
 
   /// Runs all passes in their order.
-  static func compiled(_ graph: Graph) throws(HGNetError) -> FusedGraph {
-    var fused = try FusedGraph(graph)
+  static func compiled(_ graph: Graph, isTraining: Bool = false) throws(HGNetError) -> FusedGraph {
+    var fused = try FusedGraph(graph, isTraining: isTraining)
     fused.foldBatchNormalization()
     fused.fuseActivation()
     fused.foldAffine()

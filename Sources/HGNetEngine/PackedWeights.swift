@@ -161,6 +161,7 @@ struct ParameterReader {
         let values = try tensor(bias, shape: [outputFeatures], layer: node.name)
         for column in 0..<outputFeatures { packed.bias[column] = values[column] }
       }
+    case .decoder(let operation): try pack(operation, layer: node.name, into: packed)
     default: return
     }
   }
@@ -221,6 +222,7 @@ extension FusedGraph.Node {
     case .linear(_, _, let inputFeatures, let outputFeatures):
       let padded = (outputFeatures + 15) / 16 * 16
       return PackedExtent(algorithm: .product, weightCount: padded * inputFeatures, columns: outputFeatures)
+    case .decoder(let operation): return operation.packedExtent
     default: return nil
     }
   }

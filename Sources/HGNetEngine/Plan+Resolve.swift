@@ -85,6 +85,9 @@ extension Plan.Step {
           pixels: Int32(input.shape.height * input.shape.width), channels: Int32(input.shape.channels), output: target,
           output_stride: output.stride, channels_per_task: Int32(channelsPerTask)))
       return kernels.average_pool
+    case .decoder(let work):
+      return work.resolve(
+        self, into: descriptor, memory: memory, weights: packed, bias: bias, batch: batch, kernels: kernels)
     case .elementwise(let kind, let rowsPerTask):
       let pixels = output.shape.height * output.shape.width
       write(

@@ -18,6 +18,7 @@ public final class Plan: Sendable {
       case maximumPool(Window, rowsPerTask: Int)
       case averagePool(channelsPerTask: Int)
       case elementwise(kind: Int, rowsPerTask: Int)
+      case decoder(DecoderWork)
     }
 
     /// The window of a convolution or pool.
@@ -128,6 +129,13 @@ public final class Plan: Sendable {
         steps.append(
           cutter.elementwise(
             HG_COPY, node: node, input: source, other: nil, residual: nil, output: output, epilogue: .none))
+        continue
+      }
+      if case .decoder(let operation) = node.kind {
+        steps.append(
+          try cutter.step(
+            operation, node, inputs: node.inputs.compactMap { placement.locations[$0] }, output: output,
+            weights: weights[entry.node], multiplyAdds: graph.multiplyAdds(of: graph.nodes[entry.node]) * batch))
         continue
       }
       guard let input = node.inputs.first.flatMap({ placement.locations[$0] }) else {

@@ -86,6 +86,7 @@ extension Plan.Step {
     case .maximumPool: "maximum-pool"
     case .averagePool: "average-pool"
     case .elementwise: "elementwise"
+    case .decoder(let work): work.name
     }
   }
 }

@@ -31,10 +31,10 @@ struct TaskCutter {
       output: output, weights: weights, epilogue: epilogue, taskCount: 1, multiplyAdds: multiplyAdds, scratchCount: 0)
     let pixels = batch * output.shape.height * output.shape.width
     switch node.kind {
-    case .input, .concatenate:
+    case .input, .concatenate, .decoder:
       throw HGNetError(.internalInconsistency, "this node is not a step", layer: node.name)
     case .linear(_, _, let inputFeatures, let outputFeatures):
-      cutProduct(&step, rows: batch, inputFeatures: inputFeatures, columns: outputFeatures)
+      cutProduct(&step, rows: pixels, inputFeatures: inputFeatures, columns: outputFeatures)
     case .convolution(let convolution, _):
       let window = Plan.Step.Window(
         kernel: convolution.kernel, stride: convolution.stride, padding: convolution.padding)

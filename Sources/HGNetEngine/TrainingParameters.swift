@@ -34,15 +34,29 @@ public final class TrainingParameters: Sendable {
   ///     with them.
   /// - Throws: `HGNetError.Code.parameterMismatch` naming a parameter that is missing or has another shape,
   ///   `limitExceeded` when there is not enough memory.
-  public init(
+  public convenience init(
     graph: Graph, parameters: ParameterStore, isFrozen: (ParameterDeclaration) -> Bool = { _ in false }
   ) throws(HGNetError) {
-    declarations = graph.parameters
-    self.isFrozen = graph.parameters.map(isFrozen)
+    try self.init(declarations: graph.parameters, parameters: parameters, isFrozen: isFrozen)
+  }
+
+  /// Copies the parameters of several networks that are trained together; see `Graph.prefixingParameters(with:)`.
+  ///
+  /// - Parameters:
+  ///   - declarations: those of the networks one after the other, each name once.
+  ///   - parameters: a value for each declaration.
+  ///   - isFrozen: as for one network.
+  /// - Throws: as for one network.
+  public init(
+    declarations: [ParameterDeclaration], parameters: ParameterStore,
+    isFrozen: (ParameterDeclaration) -> Bool = { _ in false }
+  ) throws(HGNetError) {
+    self.declarations = declarations
+    self.isFrozen = declarations.map(isFrozen)
     var offsets: [Int] = []
     var indices: [String: Int] = [:]
     var count = 0
-    for (index, declaration) in graph.parameters.enumerated() {
+    for (index, declaration) in declarations.enumerated() {
       offsets.append(count)
       indices[declaration.name] = index
       count += (declaration.shape.count + 15) / 16 * 16

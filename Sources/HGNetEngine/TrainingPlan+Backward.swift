@@ -27,6 +27,7 @@ extension TrainingPlan {
       case .maxPool(let kernel, let stride, let padding):
         try addPoolGradient(node, kernel, stride, padding, gradient: own)
       case .globalAveragePool: try accumulate(HG_GRADIENT_MEAN, node.name, into: node.inputs[0], gradient: own)
+      case .decoder(let operation): try addDecoderGradient(index, node, operation, gradient: own)
       case .add: for input in node.inputs { try accumulate(HG_GRADIENT_ADD, node.name, into: input, gradient: own) }
       case .sigmoid:
         try accumulate(HG_GRADIENT_SIGMOID, node.name, into: node.inputs[0], gradient: own, factor: location(index))
@@ -46,7 +47,7 @@ extension TrainingPlan {
   }
 
   /// Makes a gradient ready for one more contribution; true if that must be added to what is there.
-  private mutating func prepare(_ node: Int) throws(HGNetError) -> Bool {
+  mutating func prepare(_ node: Int) throws(HGNetError) -> Bool {
     let parts = parts(of: node)
     let open = parts.filter { !isGradientWritten[$0] }
     for part in open { isGradientWritten[part] = true }
@@ -57,7 +58,7 @@ extension TrainingPlan {
     return true
   }
 
-  private mutating func accumulate(
+  mutating func accumulate(
     _ kind: Int, _ name: String, into node: Int, gradient own: Location, factor: Location? = nil
   ) throws(HGNetError) {
     guard needsGradient[node] else { return }

@@ -27,6 +27,7 @@ extension TrainingPlan {
           residual: node.residual.map { (residual) throws(HGNetError) in try location(residual) },
           output: location(index), weights: nil, epilogue: .none, multiplyAdds: 0)
         add(step)
+      case .decoder(let operation): try addDecoder(index, node, operation)
       case .copy, .softmax:
         throw HGNetError(.unsupported, "training a network with this operator here", layer: node.name)
       }
@@ -59,7 +60,7 @@ extension TrainingPlan {
       case .dropout(let probability):
         guard probability > 0 else { continue }
         let mask = newBuffer(rows * channels)
-        masks.append((mask, rows * channels, probability))
+        masks.append((mask, rows * channels, probability, 1))
         touch(buffer: mask, at: -1)
         unit.mask = mask
       }

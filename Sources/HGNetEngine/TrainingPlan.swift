@@ -56,8 +56,10 @@ struct TrainingPlan {
   var forwardCount = 0
   /// Units in the order of the forward way, for the backward way.
   var units: [Unit] = []
-  /// Dropout masks: buffer, number of values, probability.
-  var masks: [(buffer: Int, count: Int, probability: Float)] = []
+  /// Dropout masks: buffer, number of values, probability, and the factor of what is kept.
+  var masks: [(buffer: Int, count: Int, probability: Float, kept: Float)] = []
+  /// What the operators of a decoder keep for the way back, by node.
+  var decoderMemory: [Int: DecoderMemory] = [:]
   var isGradientWritten: [Bool]
   /// Whether anything that is learned lies before or in a node; where nothing does, no gradient is computed.
   let needsGradient: [Bool]
@@ -86,7 +88,7 @@ struct TrainingPlan {
     self.batch = batch
     self.instructionSet = instructionSet
     cutter = TaskCutter(batch: batch, threads: threads, kernels: instructionSet.kernels.pointee)
-    fused = try FusedGraph.compiled(graph)
+    fused = try FusedGraph.compiled(graph, isTraining: true)
     let shapes = graph.nodes.map(\.shape)
     let placement = Placement(fused, shapes: shapes, batch: batch)
     guard placement.copies.isEmpty else {

@@ -38,7 +38,7 @@ public struct TrainingSession: ~Copyable {
   private let output: Location
   private let outputGradient: Location
   private let lines: [StepReport.Line]
-  private let masks: [(offset: Int, count: Int, probability: Float)]
+  private let masks: [(offset: Int, count: Int, probability: Float, kept: Float)]
 
   /// Plans and allocates training steps.
   ///
@@ -100,7 +100,7 @@ public struct TrainingSession: ~Copyable {
     input = addresses.placed(inputPlace)
     output = addresses.placed(outputPlace)
     outputGradient = addresses.placed(gradientPlace)
-    masks = plan.masks.map { (memoryPlan.offsets[$0.buffer], $0.count, $0.probability) }
+    masks = plan.masks.map { (memoryPlan.offsets[$0.buffer], $0.count, $0.probability, $0.kept) }
     self.parameters = parameters
     self.batch = batch
     self.inputSize = graph.inputSize
@@ -139,7 +139,7 @@ public struct TrainingSession: ~Copyable {
     }
     for mask in masks {
       let base = memory + mask.offset
-      for index in 0..<mask.count { base[index] = random.uniform() < mask.probability ? 0 : 1 }
+      for index in 0..<mask.count { base[index] = random.uniform() < mask.probability ? 0 : mask.kept }
     }
     execute(forwardRun, lines.prefix(forwardRun.pointee.count))
     return Tensor(shape: [batch, output.shape.channels]) { target in

@@ -25,8 +25,9 @@ public struct ModelExport: Sendable {
     public let files: [String]
     /// The largest difference between the outputs before and after, on one picture.
     ///
-    /// Of probabilities, or of logits where the network has no activation.
-    public let difference: Double
+    /// Of probabilities, or of logits where the network has no activation. nil for a program with a decoder, which
+    /// this package writes but does not read.
+    public let difference: Double?
   }
 
   /// The network.
@@ -91,9 +92,17 @@ public struct ModelExport: Sendable {
       try file.commit()
       files.append(text.name)
     }
-    let difference = try readBack(path + (suffixes.first ?? ""), check: check)
+    let difference = isReadable ? try readBack(path + (suffixes.first ?? ""), check: check) : nil
     try staging.commit(files)
     return Result(files: files.map { "\(folder)/\($0)" }, difference: difference)
+  }
+
+  /// Whether this package reads what it writes.
+  private var isReadable: Bool {
+    switch format {
+    case .paddle, .onnx: !network.graph.hasDecoder
+    case .safetensors, .paddleParameters: true
+    }
   }
 
   private var suffixes: [String] {
@@ -116,7 +125,9 @@ public struct ModelExport: Sendable {
       return try check.difference(graph: stateGraph(), parameters: store, activation: nil)
     }
     let file = try WeightsFile(contentsOf: path)
-    return try check.difference(graph: file.graph, parameters: file.parameters, activation: file.activation)
+    return try check.difference(
+      graph: file.graph, parameters: file.parameters,
+      activation: file.format.isInferenceModel ? file.activation : nil)
   }
 
   /// The parameters under the names of the state dictionary, in its order.

@@ -57,6 +57,12 @@ public enum OnnxExport {
         "expected an ONNX operator set from \(operatorSets.lowerBound) to \(operatorSets.upperBound), found \(options.operatorSet)"
       )
     }
+    guard !network.graph.hasDecoder || options.operatorSet >= 17 else {
+      throw HGNetError(
+        .invalidArgument,
+        "a decoder needs an ONNX operator set of at least 17, which has LayerNormalization, found \(options.operatorSet)"
+      )
+    }
     var translation = OnnxTranslation(network: network, foldsNormalization: options.foldsNormalization)
     if let transforms = options.preprocessing {
       try translation.appendPreprocessing(transforms, operatorSet: options.operatorSet)

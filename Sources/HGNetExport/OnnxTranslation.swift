@@ -9,7 +9,9 @@ struct OnnxTranslation {
   let network: ExportedNetwork
   let foldsNormalization: Bool
   var graph: OnnxGraph
-  private var results: [Graph.NodeID: String] = [:]
+  var results: [Graph.NodeID: String] = [:]
+  /// Results that are `[N, tokens, C]` rather than `[N, C, H, W]` or `[N, C]`.
+  var tokens: Set<Graph.NodeID> = []
   private var constants: [String: String] = [:]
   private var readers: [Graph.NodeID: [Graph.NodeID]] = [:]
 
@@ -45,6 +47,7 @@ struct OnnxTranslation {
     for (index, node) in network.graph.nodes.enumerated() {
       let id = Graph.NodeID(index)
       guard results[id] == nil else { continue }
+      if let first = node.inputs.first, tokens.contains(first), node.operation.keepsTokens { tokens.insert(id) }
       do throws(HGNetError) {
         results[id] = try append(node, id: id)
       } catch {
@@ -104,6 +107,9 @@ struct OnnxTranslation {
       let factor = graph.constant("\(node.name).factor", extents: [1], .floats([1 - probability]))
       return graph.node("Mul", [inputs[0], factor], name: node.name)
     case .flatten: return graph.node("Flatten", inputs, name: node.name, [.integer("axis", 1)])
+    case .decoder(let operation): return try append(operation, node, id: id)
+    case .linear(let weight, let bias, _, let features) where network.graph.hasDecoder:
+      return try appendLinear(node, id: id, weight: weight, bias: bias, features: features)
     case .linear(let weight, let bias, _, _):
       guard let bias else { return graph.node("MatMul", [inputs[0], try constant(weight)], name: node.name) }
       return graph.node("Gemm", [inputs[0], try constant(weight), try constant(bias)], name: node.name)
@@ -142,7 +148,7 @@ struct OnnxTranslation {
     ]
   }
 
-  private mutating func constant(_ name: String) throws(HGNetError) -> String {
+  mutating func constant(_ name: String) throws(HGNetError) -> String {
     if let known = constants[name] { return known }
     let parameter = try parameter(name)
     let result = graph.constant(name, extents: parameter.shape.dimensions, .parameter(parameter))

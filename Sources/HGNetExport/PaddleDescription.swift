@@ -73,6 +73,11 @@ struct PaddleDescription {
       appendOperator(
         type, inputs: [("X", [inputs[0]]), ("Y", [inputs[1]])], outputs: [("Out", [result])], attributes)
     }
+    func reshaping(_ type: String, _ attribute: (String, Attribute)) {
+      appendTensor("\(result).shape", [0])
+      appendOperator(
+        type, inputs: [("X", [inputs[0]])], outputs: [("Out", [result]), ("XShape", ["\(result).shape"])], [attribute])
+    }
     switch operation.kind {
     case .convolution(let convolution):
       let padding = PaddlePadding(convolution.padding, kernel: convolution.kernel, stride: convolution.stride)
@@ -128,6 +133,26 @@ struct PaddleDescription {
           ("fix_seed", .flag(false)), ("is_test", .flag(true)), ("seed", .integer(0)),
         ])
     case .flatten: unary("flatten_contiguous_range", [("start_axis", .integer(1)), ("stop_axis", .integer(3))])
+    case .reshape(let shape): reshaping("reshape2", ("shape", .integers(shape)))
+    case .transpose(let order): reshaping("transpose2", ("axis", .integers(order)))
+    case .scale(let factor):
+      unary("scale", [("bias", .float(0)), ("bias_after_scale", .flag(true)), ("scale", .float(factor))])
+    case .layerNormalization(let epsilon, let axis):
+      let saved = ["\(result).mean", "\(result).variance"]
+      for name in saved { appendTensor(name, Array(operation.extents.prefix(axis))) }
+      appendOperator(
+        "layer_norm", inputs: [("Bias", [inputs[2]]), ("Scale", [inputs[1]]), ("X", [inputs[0]])],
+        outputs: [("Mean", [saved[0]]), ("Variance", [saved[1]]), ("Y", [result])],
+        [("begin_norm_axis", .integer(axis)), ("epsilon", .float(epsilon))])
+    case .matrixProduct(let isTransposed):
+      binary("matmul_v2", [("trans_x", .flag(false)), ("trans_y", .flag(isTransposed))])
+    case .slice(let count):
+      appendOperator(
+        "slice", inputs: [("Input", [inputs[0]])], outputs: [("Out", [result])],
+        [
+          ("axes", .integers([1])), ("decrease_axis", .integers([])), ("ends", .integers([count])),
+          ("infer_flags", .integers([1])), ("starts", .integers([0])),
+        ])
     case .product: binary("matmul_v2", [("trans_x", .flag(false)), ("trans_y", .flag(false))])
     }
   }

@@ -122,6 +122,29 @@ struct PaddleIntermediate {
         ], inputs: [inputs[0], 0, factor],
         outputs: [(result, tensor(step.extents)), (count, tensor(step.extents, "0.t_ui8"))])
     case .flatten: append("1.flatten", [("start_axis", integer(1)), ("stop_axis", integer(3))], inputs: inputs, step)
+    case .reshape(let shape):
+      let target = constantIntegers(shape)
+      append("1.reshape", [], inputs: [inputs[0], target], step)
+    case .transpose(let order): append("1.transpose", [("perm", integers(order))], inputs: inputs, step)
+    case .scale(let factor):
+      let constant = constant(Double(factor), "float32", "0.t_f32")
+      append(
+        "1.scale", [("bias", float(0)), ("bias_after_scale", flag(true))], inputs: [inputs[0], constant], step)
+    case .layerNormalization(let epsilon, let axis):
+      let result = next(step.result, step.extents)
+      let rows = tensor(Array(step.extents.prefix(axis)))
+      count += 2
+      append(
+        "1.layer_norm", [("epsilon", float(epsilon)), ("begin_norm_axis", integer(axis))], inputs: inputs,
+        outputs: [(result, tensor(step.extents)), (count - 1, rows), (count, rows)])
+    case .matrixProduct(let isTransposed):
+      append(
+        "1.matmul", [("transpose_x", flag(false)), ("transpose_y", flag(isTransposed))], inputs: inputs, step)
+    case .slice(let columns):
+      let bounds = [constantIntegers([0]), constantIntegers([columns])]
+      append(
+        "1.slice", [("axes", longs([1])), ("infer_flags", longs([1])), ("decrease_axis", array([]))],
+        inputs: [inputs[0]] + bounds, step)
     case .product:
       append("1.matmul", [("transpose_x", flag(false)), ("transpose_y", flag(false))], inputs: inputs, step)
     }

@@ -22,6 +22,15 @@ struct PaddleOperation {
     case dropout(probability: Float)
     case flatten
     case product
+    /// What a decoder needs; extents of -1 stand for the batch.
+    case reshape([Int])
+    case transpose([Int])
+    case scale(Float)
+    case layerNormalization(epsilon: Float, axis: Int)
+    /// The product of two results, the second with its last axes exchanged if that is said.
+    case matrixProduct(isTransposed: Bool)
+    /// The first columns of `[N, C]`.
+    case slice(count: Int)
   }
 
   var kind: Kind
@@ -56,6 +65,8 @@ struct PaddleOperations {
   private(set) var outputName = ""
   private(set) var outputExtents: [Int] = []
 
+  /// Results that are `[N, tokens, C]`, with their first extent: 1 before the pictures come in.
+  var tokens: [Int: Int] = [:]
   private var names: [String: String] = [:]
   private var counts: [String: Int] = [:]
 
@@ -73,7 +84,12 @@ struct PaddleOperations {
     }
     var results: [String] = []
     var flat: [Bool] = []
-    for node in graph.nodes {
+    for (index, node) in graph.nodes.enumerated() {
+      if let result = try appendDecoder(index, node, graph: graph, results: results) {
+        results.append(result)
+        flat.append(tokens[index] == nil)
+        continue
+      }
       let inputs = node.inputs.map { results[$0.index] }
       let isFlat = node.inputs.first.map { flat[$0.index] } ?? false
       var after = isFlat
@@ -113,6 +129,7 @@ struct PaddleOperations {
       case .flatten:
         after = true
         result = append(.flatten, "flatten", inputs, [-1, node.shape.count])
+      case .decoder: throw HGNetError(.internalInconsistency, "a decoder is done above", layer: node.name)
       case .linear(let weight, let bias, _, _):
         after = true
         let features = [-1, node.shape.channels]
@@ -148,9 +165,9 @@ struct PaddleOperations {
     return store
   }
 
-  private func own(_ parameter: String) -> String { names[parameter] ?? parameter }
+  func own(_ parameter: String) -> String { names[parameter] ?? parameter }
 
-  private mutating func append(
+  mutating func append(
     _ kind: PaddleOperation.Kind, _ stem: String, _ inputs: [String], _ extents: [Int]
   ) -> String {
     let number = counts[stem, default: 0]

@@ -113,7 +113,9 @@ extension GraphBuilder {
   mutating func head(
     input: Graph.NodeID, inputChannels: Int, options: ModelOptions, hasAffineBlock: Bool, dropoutProbability: Float
   ) -> Graph.NodeID {
-    var node = append(.globalAveragePool, name: "avg_pool", inputs: [input])
+    // A decoder looks at the whole map.
+    let hasDecoder = options.decoder != nil
+    var node = hasDecoder ? input : append(.globalAveragePool, name: "avg_pool", inputs: [input])
     var features = inputChannels
     if options.useLastConvolution {
       features = options.classExpand
@@ -124,6 +126,9 @@ extension GraphBuilder {
       node = append(.relu, name: "act", inputs: [node])
       if hasAffineBlock { node = affineBlock(name: "lab", input: node, learningRateMultiplier: 1) }
       node = append(.dropout(probability: dropoutProbability), name: "dropout", inputs: [node])
+    }
+    if let decoder = options.decoder {
+      return self.decoder(decoder, input: node, inputChannels: features, classCount: options.classCount)
     }
     node = append(.flatten, name: "flatten", inputs: [node])
     declare(ParameterDeclaration(name: "fc.weight", shape: [features, options.classCount], role: .linearWeight))

@@ -21,11 +21,13 @@ extension Model {
         case .convolutionWeight:
           let deviation = (2 / Float(declaration.fanIn)).squareRoot()
           for index in values.indices { values[index] = deviation * generator.normal() }
-        case .linearWeight:
+        case .linearWeight, .queryEmbedding:
           let limit = (6 / Float(declaration.shape.dimensions.reduce(0, +))).squareRoot()
           for index in values.indices { values[index] = generator.uniform(from: -limit, to: limit) }
-        case .normalizationWeight, .runningVariance, .affineScale: values.update(repeating: 1)
-        case .normalizationBias, .runningMean, .affineBias, .convolutionBias, .linearBias: values.update(repeating: 0)
+        case .normalizationWeight, .runningVariance, .affineScale, .layerNormalizationWeight:
+          values.update(repeating: 1)
+        case .normalizationBias, .runningMean, .affineBias, .convolutionBias, .linearBias, .layerNormalizationBias:
+          values.update(repeating: 0)
         }
       }
       store[declaration.name] = Parameter(tensor)

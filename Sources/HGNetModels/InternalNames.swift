@@ -5,11 +5,17 @@ extension Graph {
   ///
   /// A state dictionary written by PaddlePaddle carries them, and optimiser states are keyed by them. They count the
   /// layers of each class in the order of construction, as a process that builds only this network would.
-  public var internalParameterNames: [String: String] {
+  public var internalParameterNames: [String: String] { parameters.internalNames }
+}
+
+extension [ParameterDeclaration] {
+  /// PaddlePaddle's internal names, as a process that builds the networks of these parameters in this order gives them:
+  /// the counts of a second network go on where those of the first have ended.
+  public var internalNames: [String: String] {
     var counts: [String: Int] = [:]
     var layers: [String: String] = [:]
     var result: [String: String] = [:]
-    for parameter in parameters {
+    for parameter in self {
       let (layerClass, suffix): (String, String) =
         switch parameter.role {
         case .convolutionWeight: ("conv2d", "w_0")
@@ -22,10 +28,15 @@ extension Graph {
         case .affineBias: ("learnable_affine_block", "w_1")
         case .linearWeight: ("linear", "w_0")
         case .linearBias: ("linear", "b_0")
+        case .layerNormalizationWeight: ("layer_norm", "w_0")
+        case .layerNormalizationBias: ("layer_norm", "b_0")
+        case .queryEmbedding: ("embedding", "w_0")
         }
       // The parameters of one layer share everything before the last dot.
       let path = parameter.name.split(separator: ".").dropLast().joined(separator: ".")
       if layers[path] == nil {
+        // PaddleClas makes the plain classifier and a self-attention of four layers, and takes them out again.
+        if path.hasSuffix("decoder.layers.0.cross_attn.q_proj") { counts["linear", default: 0] += 5 }
         layers[path] = "\(layerClass)_\(counts[layerClass, default: 0])"
         counts[layerClass, default: 0] += 1
       }

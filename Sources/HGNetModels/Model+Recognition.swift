@@ -76,9 +76,22 @@ extension Model {
     if let bias = found["fc.bias"], bias.rank == 1 { classCount = bias[0] }
     if let weight = found["fc.weight"], weight.rank == 2 { classCount = weight[1] }
     if let classCount, ModelOptions.classCounts ~= classCount { options.classCount = classCount }
+    if let projection = found["fc.input_proj.weight"], projection.rank == 4 {
+      let layer = "fc.decoder.layers.0"
+      var decoder = MLDecoder(features: projection[0])
+      if let hidden = found["\(layer).linear1.weight"], hidden.rank == 2 { decoder.hiddenFeatures = hidden[1] }
+      if let queries = found["fc.query_pos_embed.weight"], queries.rank == 2 { decoder.queryCount = queries[0] }
+      // With several classes a query the rows are rounded up; how many of them count, only a configuration says.
+      // The heads leave no trace; eight is what PaddleClas' configurations have.
+      if decoder.features % decoder.heads != 0 { decoder.heads = 1 }
+      if let group = found["fc.group_conv.bias"], group.rank == 1, ModelOptions.classCounts ~= group[0] {
+        options.classCount = group[0]
+      }
+      options.decoder = decoder
+    }
     if let last = found["last_conv.weight"] {
       if last.rank == 4, ModelOptions.classExpansions ~= last[0] { options.classExpand = last[0] }
-    } else if found["fc.weight"] != nil {
+    } else if found["fc.weight"] != nil || options.decoder != nil {
       options.useLastConvolution = false
     }
     return options

@@ -19,10 +19,14 @@ public struct ModelOptions: Sendable, Hashable {
   /// Five factors on the learning rates of stem and stages 1 to 4 (`lr_mult_list`), finite and not negative.
   public var learningRateMultipliers: [Float]
 
+  /// The head of a transformer decoder instead of the pooled classifier (`use_ml_decoder`), nil for none.
+  public var decoder: MLDecoder?
+
   /// Makes options; whatever is not given keeps its default.
   public init(
     classCount: Int = 1000, classExpand: Int = 2048, dropoutProbability: Float? = nil, useLastConvolution: Bool = true,
-    useLearnableAffineBlock: Bool? = nil, learningRateMultipliers: [Float] = [1, 1, 1, 1, 1]
+    useLearnableAffineBlock: Bool? = nil, learningRateMultipliers: [Float] = [1, 1, 1, 1, 1],
+    decoder: MLDecoder? = nil
   ) {
     self.classCount = classCount
     self.classExpand = classExpand
@@ -30,6 +34,7 @@ public struct ModelOptions: Sendable, Hashable {
     self.useLastConvolution = useLastConvolution
     self.useLearnableAffineBlock = useLearnableAffineBlock
     self.learningRateMultipliers = learningRateMultipliers
+    self.decoder = decoder
   }
 
   static let classCounts = 1...(1 << 24)
@@ -49,6 +54,7 @@ public struct ModelOptions: Sendable, Hashable {
     if let probability = dropoutProbability, !(0...1 ~= probability) {
       throw refuse("dropout_prob", "a probability between 0 and 1", probability)
     }
+    try decoder?.validate()
     guard learningRateMultipliers.count == 5, learningRateMultipliers.allSatisfy({ $0.isFinite && $0 >= 0 }) else {
       throw refuse(
         "lr_mult_list", "five numbers of at least 0, for the stem and the four stages", learningRateMultipliers)

@@ -105,6 +105,21 @@ private struct RandomDrawing {
       let product = inputs.reduce(1, *)
       power.append(inputs.reduce(0, +) + 2 * 0.56 * product.squareRoot())
     case .multiplyPerChannel: power.append(inputs.reduce(1, *))
+    case .decoder(let operation):
+      switch operation {
+      case .queries(let weight, _, _):
+        drawUniform(weight, from: -1, to: 1)
+        power.append(0.33)
+      case .layerNormalization(let weight, let bias, _, _):
+        drawUniform(weight, from: 0.5, to: 1.1)
+        drawUniform(bias, from: -0.3, to: 0.5)
+        power.append(0.72)
+      case .groupedLinear(let weight, let bias, _, _, _, _):
+        drawNormal(weight)
+        drawUniform(bias, from: -0.3, to: 0.3)
+        power.append(first + 0.03)
+      case .attention, .dropout: power.append(first)
+      }
     }
   }
 

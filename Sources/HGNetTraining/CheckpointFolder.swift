@@ -13,6 +13,7 @@ import HGNetFormats
 ///
 /// - `latest`: the newest.
 /// - `best_model`: that of the best metric, and `best_model/model.pdparams`, the trained weights alone.
+/// - `best_model_student.pdparams`: of a distillation, the weights of the network that is used later, under plain names.
 /// - `epoch_N`: every `saveInterval` epochs.
 ///
 /// Threads: a value; one process writes.
@@ -62,15 +63,25 @@ public struct CheckpointFolder: Sendable {
 
   /// Writes `best_model` and `best_model/model.pdparams`.
   ///
+  /// - Parameters:
+  ///   - contents: what to keep.
+  ///   - inferred: the network of a distillation whose weights are written alone, too, into `best_model_student.pdparams`
+  ///     (PaddleClas' name for it), with the internal names that they have among the others.
   /// - Throws: `HGNetError.Code.unwritableFile`; the older best checkpoint is then complete.
-  public func saveBest(_ contents: CheckpointContents) throws(HGNetError) {
+  public func saveBest(_ contents: CheckpointContents, inferred: String? = nil) throws(HGNetError) {
     try Checkpoint.write(contents, to: best, writesSafetensors: writesSafetensors)
     try CheckpointFolder.makeFolder(best)
     try PaddleParameters.write(
       contents.parameters, to: "\(best)/model.pdparams", internalNames: contents.internalNames)
+    guard let inferred else { return }
+    let prefix = "\(inferred)."
+    let own = contents.internalNames.filter { $0.key.hasPrefix(prefix) }
+    try PaddleParameters.write(
+      (contents.averaged ?? contents.parameters).parameters(behind: prefix), to: "\(best)_student.pdparams",
+      internalNames: Dictionary(uniqueKeysWithValues: own.map { (String($0.key.dropFirst(prefix.count)), $0.value) }))
   }
 
-  private static func makeFolder(_ path: String) throws(HGNetError) {
+  static func makeFolder(_ path: String) throws(HGNetError) {
     var made = path.hasPrefix("/") ? "/" : ""
     for part in path.split(separator: "/") {
       made += made.isEmpty || made.hasSuffix("/") ? part : "/\(part)"

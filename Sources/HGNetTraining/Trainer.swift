@@ -66,7 +66,7 @@ public final class Trainer: Sendable {
 
   /// What the run does.
   public let configuration: TrainingConfiguration
-  /// The network.
+  /// The network; in a distillation the one that is evaluated.
   public let graph: Graph
   private let training: TrainingData
   private let evaluator: Evaluator?
@@ -118,9 +118,10 @@ public final class Trainer: Sendable {
     from initial: ParameterStore, checkpoint: CheckpointContents? = nil, log: (String) -> Void,
     report: (Event) -> Void = { _ in }
   ) throws(HGNetError) -> Outcome {
-    if let name = checkpoint?.progress.model, name != configuration.model.name {
+    let modelName = configuration.distillation?.description ?? configuration.model.name
+    if let name = checkpoint?.progress.model, name != modelName {
       throw HGNetError(
-        .parameterMismatch, "expected a checkpoint of \(configuration.model.name), found one of \(name)",
+        .parameterMismatch, "expected a checkpoint of \(modelName), found one of \(name)",
         key: "Global.checkpoints")
     }
     let seed = checkpoint?.progress.seed ?? UInt64(truncatingIfNeeded: configuration.seed ?? 0)
@@ -131,25 +132,22 @@ public final class Trainer: Sendable {
         .noInput, "an epoch has no batch; use a smaller batch_size or drop_last: False", path: training.dataset.source)
     }
     var step = try TrainingStep(
-      graph: graph,
-      parameters: TrainingParameters(
-        graph: graph, parameters: checkpoint?.parameters ?? initial, isFrozen: configuration.isFrozen),
-      loss: configuration.trainingLoss, optimizer: configuration.optimizer,
+      networks(checkpoint?.parameters ?? initial), optimizer: configuration.optimizer,
       schedule: configuration.schedule(iterationsPerEpoch: iterations), averageDecay: configuration.averageDecay,
       accumulatedSteps: configuration.updateFrequency, seed: seed, pool: pool)
     var progress = checkpoint?.progress ?? TrainingProgress()
     progress.seed = seed
-    progress.model = configuration.model.name
-    if let checkpoint { try step.restore(checkpoint, internalNames: graph.internalParameterNames) }
+    progress.model = modelName
+    if let checkpoint { try step.restore(checkpoint) }
     var evaluation: Evaluator.Result?
     var isPending = progress.values.removeValue(forKey: Trainer.pendingEvaluation) == 1
 
     while isPending || progress.epoch < configuration.epochs {
       if !isPending {
         guard try runEpoch(&step, &progress, iterations: iterations, seed: seed, log: log, report: report) else {
-          try folder?.save(step.contents(progress, graph: graph))
+          try folder?.save(step.contents(progress))
           return Outcome(
-            parameters: step.parameters.store(), progress: progress, wasStopped: true, evaluation: evaluation)
+            parameters: step.store(), progress: progress, wasStopped: true, evaluation: evaluation)
         }
         step.endEpoch()
         progress.epoch += 1
@@ -160,21 +158,33 @@ public final class Trainer: Sendable {
       if let evaluator, configuration.evaluates(after: progress.epoch) {
         guard let result = try evaluate(evaluator, step: &step, &progress, log: log, report: report) else {
           progress.values[Trainer.pendingEvaluation] = 1
-          try folder?.save(step.contents(progress, graph: graph))
+          try folder?.save(step.contents(progress))
           return Outcome(
-            parameters: step.parameters.store(), progress: progress, wasStopped: true, evaluation: evaluation)
+            parameters: step.store(), progress: progress, wasStopped: true, evaluation: evaluation)
         }
         evaluation = result
       }
-      if let written = try folder?.save(step.contents(progress, graph: graph)) {
+      if let written = try folder?.save(step.contents(progress)) {
         for prefix in written { log(TrainingLog.saved(prefix)) }
       }
       if isStopping.load(ordering: .relaxed), progress.epoch < configuration.epochs {
         return Outcome(
-          parameters: step.parameters.store(), progress: progress, wasStopped: true, evaluation: evaluation)
+          parameters: step.store(), progress: progress, wasStopped: true, evaluation: evaluation)
       }
     }
-    return Outcome(parameters: step.parameters.store(), progress: progress, wasStopped: false, evaluation: evaluation)
+    return Outcome(parameters: step.store(), progress: progress, wasStopped: false, evaluation: evaluation)
+  }
+
+  /// The networks with their parameters.
+  private func networks(_ parameters: ParameterStore) throws(HGNetError) -> StepNetworks {
+    guard let distillation = configuration.distillation else {
+      return StepNetworks(
+        graph,
+        parameters: try TrainingParameters(graph: graph, parameters: parameters, isFrozen: configuration.isFrozen),
+        loss: configuration.trainingLoss, pool: pool)
+    }
+    return try StepNetworks(
+      distillation, initial: parameters, isFrozen: configuration.isFrozen, data: training, pool: pool)
   }
 
   /// The rest of an epoch; false if the run was asked to stop.
@@ -203,7 +213,7 @@ public final class Trainer: Sendable {
       }
       let outcome: TrainingStep.Outcome
       do throws(HGNetError) {
-        outcome = try step.run(inputs, targets: targets)
+        outcome = try step.run(inputs, targets: targets, samples: batch.indices)
       } catch {
         guard error.code == .malformedData else { throw error }
         var named = error
@@ -213,7 +223,7 @@ public final class Trainer: Sendable {
       }
       progress.stepInEpoch = batch.number + 1
       if outcome.learningRate != nil { progress.globalStep += 1 }
-      if case .classes(let labels) = targets {
+      if case .classes(let labels) = targets, labels.allSatisfy({ $0 >= 0 }) {
         for index in accuracies.indices {
           for (name, value) in try accuracies[index].add(logits: outcome.logits, labels: labels) {
             averages.add(name, value, samples: batch.count)
@@ -258,12 +268,13 @@ public final class Trainer: Sendable {
   ) throws(HGNetError) -> Evaluator.Result? {
     let epoch = progress.epoch
     func measure(_ parameters: ParameterStore) throws(HGNetError) -> Evaluator.Result? {
-      try evaluator.evaluate(graph: graph, parameters: parameters, epoch: epoch, log: log) { done, count in
+      try evaluator.evaluate(graph: graph, parameters: step.inferred(parameters), epoch: epoch, log: log) {
+        done, count in
         report(.evaluating(epoch: epoch, done: done, of: count))
         return !isStopping.load(ordering: .relaxed)
       }
     }
-    guard var result = try measure(step.parameters.store()) else { return nil }
+    guard var result = try measure(step.store()) else { return nil }
     report(.evaluated(epoch: epoch, result))
     if !result.broken.isEmpty { report(.broken(result.broken)) }
     if let averaged = step.averagedStore() {
@@ -276,7 +287,7 @@ public final class Trainer: Sendable {
     if result.decisive >= progress.bestMetric ?? -.infinity {
       progress.bestMetric = result.decisive
       progress.bestEpoch = epoch
-      try folder?.saveBest(step.contents(progress, graph: graph))
+      try folder?.saveBest(step.contents(progress), inferred: configuration.distillation?.inferred)
       if let folder { log(TrainingLog.saved(folder.best)) }
     }
     log(TrainingLog.best(epoch: epoch, metric: progress.bestMetric ?? 0))

@@ -30,6 +30,16 @@ extension Configuration {
           key: "\(key).reduction")
       }
       return CrossEntropyLoss(epsilon: try number("\(key).epsilon"))
+    case "DistillationGTCELoss" where isDistillation:
+      // Only the network that is used later is evaluated.
+      let names = try texts("\(key).model_names") ?? []
+      guard let inferred = try inferredModelName(), names == [inferred] else {
+        throw HGNetError(
+          .unsupported,
+          "only \(try inferredModelName() ?? "the student") is evaluated, found \(names.joined(separator: ", "))",
+          path: path, key: "\(key).model_names")
+      }
+      return RenamedLoss(loss: CrossEntropyLoss(epsilon: try number("\(key).epsilon")), name: "CELoss_\(inferred)")
     case "MultiLabelLoss":
       return MultiLabelLoss(
         epsilon: try number("\(key).epsilon"), sumsClasses: try boolean("\(key).size_sum") ?? false,
@@ -46,8 +56,10 @@ extension Configuration {
         holdsFocusConstant: try boolean("\(key).disable_focal_loss_grad") ?? true, reduction: reduction)
     default:
       throw HGNetError(
-        .unsupported, "expected CELoss, MultiLabelLoss or MultiLabelAsymmetricLoss, found \(name)", path: path, key: key
-      )
+        .unsupported,
+        "expected CELoss, MultiLabelLoss or MultiLabelAsymmetricLoss, found \(name)"
+          + (name.hasPrefix("Distillation") ? ", which belongs to Loss.Train of Arch.name: DistillationModel" : ""),
+        path: path, key: key)
     }
   }
 
@@ -59,7 +71,8 @@ extension Configuration {
     var result: [TrainingConfiguration.Metric] = []
     for (name, key) in entries {
       switch name {
-      case "TopkAcc":
+      case "TopkAcc", "DistillationTopkAcc":
+        if name == "DistillationTopkAcc" { try checkMeasuredModel("\(key).model_key") }
         var values = [1, 5]
         if case .list(let list)? = self["\(key).topk"] {
           values = []
@@ -85,6 +98,25 @@ extension Configuration {
       }
     }
     return result
+  }
+
+  /// - Throws: `HGNetError.Code.invalidConfiguration` unless a metric measures the network that is evaluated.
+  private func checkMeasuredModel(_ key: String) throws(HGNetError) {
+    guard let networks = try subModels()?.map(\.name), let inferred = try inferredModelName() else {
+      throw HGNetError(
+        .invalidConfiguration, "DistillationTopkAcc belongs to Arch.name: DistillationModel; use TopkAcc", path: path,
+        key: key)
+    }
+    guard let name = try text(key) else {
+      throw HGNetError(
+        .invalidConfiguration, "expected the name of a network such as \(inferred), found nothing", path: path, key: key
+      )
+    }
+    try checkSubModel(name, of: networks, key: key)
+    guard name == inferred else {
+      throw HGNetError(
+        .unsupported, "only \(inferred) (Arch.infer_model_name) is measured, found \(name)", path: path, key: key)
+    }
   }
 
   /// Everything in `Optimizer`.

@@ -15,7 +15,7 @@ public struct TrainingConfiguration: Sendable {
     case meanAveragePrecision(MultiLabelMeanAveragePrecision.Kind)
   }
 
-  /// The network.
+  /// The network; in a distillation the one that is evaluated.
   public var model: Model
   /// Its options, the number of classes included.
   public var options: ModelOptions
@@ -55,7 +55,9 @@ public struct TrainingConfiguration: Sendable {
   public var updateFrequency = 1
   /// The most iterations of an epoch, nil for all (`Global.iter_per_epoch`).
   public var iterationsPerEpoch: Int?
-  /// What is minimised (`Loss.Train`).
+  /// The networks of a distillation with what they minimise, nil for one network.
+  public var distillation: Distillation?
+  /// What one network minimises (`Loss.Train`); not looked at in a distillation.
   public var trainingLoss: CombinedLoss
   /// What is logged in evaluation (`Loss.Eval`), nil for nothing.
   public var evaluationLoss: CombinedLoss?
@@ -114,7 +116,10 @@ public struct TrainingConfiguration: Sendable {
         .invalidConfiguration, "expected the number of epochs, found nothing", path: path, key: "Global.epochs")
     }
     self.epochs = epochs
-    guard let loss = try configuration.losses("Loss.Train") else {
+    let distillation = try Distillation(configuration)
+    self.distillation = distillation
+    let loss = distillation == nil ? try configuration.losses("Loss.Train") : CombinedLoss(CrossEntropyLoss())
+    guard let loss else {
       throw HGNetError(
         .invalidConfiguration, "expected a list of losses such as CELoss, found nothing", path: path, key: "Loss.Train")
     }

@@ -37,10 +37,13 @@ public struct TrainingData: Sendable {
   ///   - configuration: a PaddleClas configuration.
   ///   - part: `Train` or `Eval`.
   ///   - classCount: the number of classes of the network.
+  ///   - allowsUnlabelled: whether pictures may have no label, as where only a teacher judges.
   /// - Returns: nil when the configuration has no such part.
   /// - Throws: `HGNetError.Code.invalidConfiguration` naming a missing or wrong key, and what is wrong with the list or
   ///   its pictures.
-  public init?(_ configuration: Configuration, part: String, classCount: Int) throws(HGNetError) {
+  public init?(
+    _ configuration: Configuration, part: String, classCount: Int, allowsUnlabelled: Bool = false
+  ) throws(HGNetError) {
     let root = "DataLoader.\(part)"
     guard configuration[root] != nil else { return nil }
     func required(_ key: String) throws(HGNetError) -> String {
@@ -62,7 +65,8 @@ public struct TrainingData: Sendable {
     case "ImageNetDataset":
       dataset = try Dataset(
         listFile: list, folder: folder, delimiter: delimiter ?? " ",
-        relabels: configuration.boolean("\(root).dataset.relabel") ?? false, classCount: classCount)
+        relabels: configuration.boolean("\(root).dataset.relabel") ?? false, classCount: classCount,
+        allowsUnlabelled: allowsUnlabelled)
     case "MultiLabelDataset":
       dataset = try Dataset(
         multiLabelListFile: list, folder: folder, delimiter: delimiter ?? "\t", classCount: classCount)

@@ -3,16 +3,19 @@ import HGNetModels
 
 extension TrainingStep {
   /// Everything that a run needs to go on from here.
-  func contents(_ progress: TrainingProgress, graph: Graph) -> CheckpointContents {
-    let names = graph.internalParameterNames
+  func contents(_ progress: TrainingProgress) -> CheckpointContents {
+    let names = networks.declarations.internalNames
     var progress = progress
     progress.generators["dropout"] = random
     progress.values["batches"] = Double(batchCount)
     return CheckpointContents(
-      parameters: parameters.store(), internalNames: names,
+      parameters: store(), internalNames: names,
       optimizer: OptimizerState(optimizer.state(internalNames: names), schedule: schedule.state), progress: progress,
       averaged: averagedStore())
   }
+
+  /// All parameters under their names.
+  func store() -> ParameterStore { networks.store(parameters.store()) }
 
   /// The average of the parameters under their names; nil if none is kept.
   func averagedStore() -> ParameterStore? {
@@ -21,14 +24,18 @@ extension TrainingStep {
     for (declaration, tensor) in zip(parameters.declarations, average.averages) {
       store[declaration.name] = Parameter(tensor)
     }
-    return store
+    return networks.store(store)
   }
+
+  /// The parameters of the network that is evaluated, out of all.
+  func inferred(_ store: ParameterStore) -> ParameterStore { store.parameters(behind: networks.inferredPrefix) }
 
   /// Takes over the state of a checkpoint; the parameters have been taken already.
   ///
   /// - Throws: `HGNetError.Code.parameterMismatch` when the optimiser's state belongs to another network.
-  mutating func restore(_ checkpoint: CheckpointContents, internalNames: [String: String]) throws(HGNetError) {
-    try optimizer.restore(checkpoint.optimizer.tensorsByName, internalNames: internalNames)
+  mutating func restore(_ checkpoint: CheckpointContents) throws(HGNetError) {
+    let names = networks.declarations.internalNames
+    try optimizer.restore(checkpoint.optimizer.tensorsByName, internalNames: names)
     if let stored = checkpoint.optimizer.schedule { try schedule.restore(stored) }
     if let averaged = checkpoint.averaged, average != nil {
       var stored: [Tensor] = []

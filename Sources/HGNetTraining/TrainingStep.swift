@@ -4,8 +4,7 @@ import HGNetEngine
 /// Forward, loss, backward and update of one batch after another: the inner loop of training.
 ///
 /// Gradients of `accumulatedSteps` batches are averaged before each update, as `Global.update_freq` asks for. The
-/// schedule advances after each update, or with the epochs if it goes by epoch. A session is kept for the last batch
-/// size, so that an epoch plans once, and once more where its last batch is smaller.
+/// schedule advances after each update, or with the epochs if it goes by epoch.
 ///
 /// Threads: one task.
 public struct TrainingStep: ~Copyable {
@@ -19,12 +18,10 @@ public struct TrainingStep: ~Copyable {
     public let learningRate: Double?
   }
 
-  /// The network.
-  public let graph: Graph
+  /// The networks, and what they minimise.
+  let networks: StepNetworks
   /// The parameters that are trained.
   public let parameters: TrainingParameters
-  /// The loss.
-  public let loss: CombinedLoss
   /// The number of batches whose gradients make one update.
   public let accumulatedSteps: Int
   /// The formula of the update and its state.
@@ -35,12 +32,13 @@ public struct TrainingStep: ~Copyable {
   public internal(set) var average: ExponentialMovingAverage?
   /// The number of batches so far.
   public internal(set) var batchCount = 0
+  /// The network; in a distillation the one that is evaluated.
+  public var graph: Graph { networks.graph }
 
   private let pool: ThreadPool
   var random: RandomGenerator
-  private var session: TrainingSession?
 
-  /// Puts the parts together.
+  /// Puts the parts together for one network.
   ///
   /// - Parameters:
   ///   - graph: the network; its first output is the logits.
@@ -57,25 +55,39 @@ public struct TrainingStep: ~Copyable {
     graph: Graph, parameters: TrainingParameters, loss: CombinedLoss, optimizer: Optimizer.Settings,
     schedule: Schedule, averageDecay: Double? = nil, accumulatedSteps: Int = 1, seed: UInt64 = 0, pool: ThreadPool
   ) throws(HGNetError) {
+    try self.init(
+      StepNetworks(graph, parameters: parameters, loss: loss, pool: pool), optimizer: optimizer, schedule: schedule,
+      averageDecay: averageDecay, accumulatedSteps: accumulatedSteps, seed: seed, pool: pool)
+  }
+
+  /// Puts the parts together for any networks.
+  ///
+  /// - Parameters:
+  ///   - networks: the networks, and what they minimise.
+  ///   - optimizer: as for one network, and so are the others.
+  /// - Throws: as for one network.
+  public init(
+    _ networks: consuming StepNetworks, optimizer: Optimizer.Settings, schedule: Schedule, averageDecay: Double? = nil,
+    accumulatedSteps: Int = 1, seed: UInt64 = 0, pool: ThreadPool
+  ) throws(HGNetError) {
     guard accumulatedSteps >= 1 else {
       throw HGNetError(
         .invalidConfiguration, "expected an update after at least 1 batch, found \(accumulatedSteps)",
         key: "Global.update_freq")
     }
+    let parameters = networks.parameters
     let rule = try Optimizer(optimizer, for: parameters)
     let average = try averageDecay.map { (decay) throws(HGNetError) in
       try ExponentialMovingAverage(of: parameters, decay: decay)
     }
-    self.graph = graph
+    self.networks = networks
     self.parameters = parameters
-    self.loss = loss
     self.accumulatedSteps = accumulatedSteps
     self.optimizer = rule
     self.schedule = schedule
     self.average = average
     self.pool = pool
     random = RandomGenerator(seed: seed, stream: "dropout")
-    session = nil
   }
 
   /// Trains on one batch.
@@ -83,18 +95,18 @@ public struct TrainingStep: ~Copyable {
   /// - Parameters:
   ///   - pictures: `[N, H, W, 3]`, N of at least 1, as the transforms make them.
   ///   - targets: what the N pictures show.
+  ///   - samples: which pictures of the data set they are; only for logits that a teacher's cache keeps.
   /// - Throws: `HGNetError.Code.shapeMismatch` for shapes that do not fit, `invalidArgument` for a label outside the
   ///   classes, and `malformedData` at the first loss that is no number: the parameters are then as before the batch,
   ///   but for the running statistics.
-  public mutating func run(_ pictures: Tensor, targets: Targets) throws(HGNetError) -> Outcome {
+  public mutating func run(
+    _ pictures: Tensor, targets: Targets, samples: [Int] = []
+  ) throws(HGNetError) -> Outcome {
     guard pictures.shape.rank == 4, pictures.shape[0] >= 1 else {
       throw HGNetError(.shapeMismatch, "expected pictures [N, H, W, 3], found \(pictures.shape)")
     }
-    let batch = pictures.shape[0]
-    let size = Size(height: pictures.shape[1], width: pictures.shape[2])
-    var active = try takeSession(batch: batch, size: size)
-    let logits = try active.forward(pictures, random: &random)
-    let evaluation = try loss.evaluate(logits: logits, targets: targets)
+    let forward = try networks.forward(pictures, targets: targets, samples: samples, random: &random)
+    let (logits, evaluation) = (forward.logits, forward.loss)
     guard evaluation.value.isFinite else {
       throw HGNetError(
         .malformedData,
@@ -102,8 +114,7 @@ public struct TrainingStep: ~Copyable {
           + "use a smaller learning rate or a longer warm-up, and look at the pictures of this batch")
     }
     if batchCount % accumulatedSteps == 0 { parameters.zeroGradients(pool: pool) }
-    try active.backward(evaluation.gradient)
-    session = consume active
+    try networks.backward(forward.gradients)
     batchCount += 1
     guard batchCount % accumulatedSteps == 0 else {
       return Outcome(loss: evaluation, logits: logits, learningRate: nil)
@@ -114,14 +125,6 @@ public struct TrainingStep: ~Copyable {
     average?.update(parameters, pool: pool)
     if !schedule.isByEpoch { schedule.advance() }
     return Outcome(loss: evaluation, logits: logits, learningRate: rate)
-  }
-
-  /// The session of the last batch where it fits, else a new one; it must be put back.
-  private mutating func takeSession(batch: Int, size: Size) throws(HGNetError) -> TrainingSession {
-    if let kept = session.take() {
-      if kept.batch == batch, kept.inputSize == size { return kept }
-    }
-    return try TrainingSession(graph: graph, parameters: parameters, batch: batch, inputSize: size, pool: pool)
   }
 
   /// Tells a schedule that goes by epoch that one has ended.

@@ -14,13 +14,15 @@ extension Dataset {
   ///   - relabels: whether the distinct labels are numbered anew from 0, in ascending order.
   ///   - classCount: the number of classes that the network has; nil for the largest label + 1.
   ///   - checksPictures: whether each picture must exist, be readable and not be empty.
+  ///   - allowsUnlabelled: whether a label may be below 0, for a picture of which nobody knows what it shows, or be
+  ///     missing.
   /// - Throws: `HGNetError.Code.fileNotFound` and `unreadableFile` for the list, `noInput` for a list without lines;
   ///   `malformedData` for wrong lines (no delimiter, a label that is no integer, below 0 or not below the number of
   ///   classes), or the common code of all of them, such as `fileNotFound` where only pictures are missing. The message
   ///   has the number of wrong lines and the first few, the context the list and its first wrong line.
   public init(
     listFile list: String, folder: String, delimiter: String = " ", relabels: Bool = false, classCount: Int? = nil,
-    checksPictures: Bool = true
+    checksPictures: Bool = true, allowsUnlabelled: Bool = false
   ) throws(HGNetError) {
     let lines = try Dataset.lines(of: list, delimiter: delimiter)
     var faults = DatasetFaults()
@@ -28,7 +30,8 @@ extension Dataset {
     var labels: [Int] = []
     var seen: Set<Int> = []
     for (number, line) in lines {
-      guard let (name, labelText) = Dataset.fields(of: line, delimiter: delimiter) else {
+      let found = Dataset.fields(of: line, delimiter: delimiter)
+      guard let (name, labelText) = found ?? (allowsUnlabelled ? (String(line), "-1") : nil) else {
         faults.note(.malformedData, line: number, Dataset.wrongDelimiter(line, delimiter: delimiter))
         continue
       }
@@ -37,12 +40,12 @@ extension Dataset {
           .malformedData, line: number, "expected a class as an integer, found \(Dataset.quoted(labelText))")
         continue
       }
-      guard label >= 0 else {
+      guard label >= 0 || allowsUnlabelled else {
         faults.note(.malformedData, line: number, "expected a class from 0, found \(label)")
         continue
       }
       let limit = relabels ? Int.max : classCount ?? Dataset.maximumClassCount
-      guard label < limit else {
+      guard label < limit || allowsUnlabelled else {
         faults.note(
           .malformedData, line: number, "expected a class of 0 to \(limit - 1) for \(limit) classes, found \(label)")
         continue
@@ -50,8 +53,8 @@ extension Dataset {
       let path = PictureFolder.join(folder, name)
       if checksPictures { faults.checkPicture(at: path, line: number) }
       paths.append(path)
-      labels.append(label)
-      if relabels { seen.insert(label) }
+      labels.append(allowsUnlabelled && (label < 0 || label >= limit) ? -1 : label)
+      if relabels, label >= 0 { seen.insert(label) }
     }
     try faults.check(
       path: list, of: lines.count, unit: "lines",
@@ -59,7 +62,7 @@ extension Dataset {
         + "\(folder.isEmpty ? "the working directory" : folder)")
     if relabels {
       let numbers = Dictionary(uniqueKeysWithValues: seen.sorted().enumerated().map { ($0.element, $0.offset) })
-      labels = labels.map { numbers[$0] ?? 0 }
+      labels = labels.map { $0 < 0 ? -1 : numbers[$0] ?? 0 }
       guard numbers.count <= classCount ?? Dataset.maximumClassCount else {
         throw HGNetError(
           .malformedData,

@@ -15,7 +15,7 @@ import HGNetCore
 public struct Dataset: Sendable {
   /// What the pictures show.
   public enum Targets: Sendable, Equatable {
-    /// One class per picture, `0 ..< classCount`.
+    /// One class per picture, `0 ..< classCount`; -1 for one of which nobody knows, where that is allowed.
     case classes([Int])
     /// Any number of classes per picture: 0 or 1 for each, `[N, classCount]` in C order.
     case multipleClasses([UInt8])
@@ -51,7 +51,7 @@ public struct Dataset: Sendable {
     var counts = [Int](repeating: 0, count: classCount)
     switch targets {
     case .classes(let classes):
-      for number in classes { counts[number] += 1 }
+      for number in classes where number >= 0 { counts[number] += 1 }
     case .multipleClasses(let values):
       for (index, value) in values.enumerated() { counts[index % classCount] += Int(value) }
     }

@@ -44,8 +44,8 @@ struct Convert: AsyncParsableCommand {
     let result = try export.write(into: folder, stem: stem)
     names.warnOfDifferences(weights.graph)
     StandardError.write(
-      "hgnet: \(weights.format.title) to \(result.files.joined(separator: ", ")); largest difference on a picture "
-        + "\(result.difference)")
+      "hgnet: \(weights.format.title) to \(result.files.joined(separator: ", "))"
+        + (result.difference.map { "; largest difference on a picture \($0)" } ?? ""))
   }
 
   private func target() throws(HGNetError) -> (folder: String, stem: String, format: ModelExport.Format) {

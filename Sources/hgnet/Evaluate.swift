@@ -102,7 +102,8 @@ struct Evaluate: AsyncParsableCommand {
         key: "DataLoader.Eval")
     }
     let file = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
-    let weights = try WeightsFile(contentsOf: file, model: settings.model, options: settings.options)
+    let weights = try WeightsFile(
+      contentsOf: file, model: settings.model, options: settings.options, part: configuration.inferredModelName())
     let folder = try CheckpointFolder(path: settings.outputFolder)
     let log = try TrainingLogFile(path: "\(folder.path)/eval.log", hidesIterations: isatty(1) == 1 && isatty(2) == 1)
     if !json { for line in configuration.root.lines() { log.write(line) } }

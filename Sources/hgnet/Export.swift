@@ -119,7 +119,8 @@ struct Export: AsyncParsableCommand {
     let what = withPreprocessing ? "\(output) behind the preprocessing" : output
     for line in [
       "Export succeeded! The inference model exported has been saved in \"\(folder)/\(stem)\".",
-      "Checked: read back and run on a picture, largest difference of the \(what) \(result.difference)",
+      result.difference.map { "Checked: read back and run on a picture, largest difference of the \(what) \($0)" }
+        ?? "Not checked: hgnet writes programs with an ML-Decoder, but does not read them",
     ] { try StandardOutput.write(configuration == nil ? line : PaddleClasText.logLine(line)) }
     for file in result.files { StandardError.write("hgnet: \(file)") }
   }
@@ -145,7 +146,8 @@ struct Export: AsyncParsableCommand {
         key: "Arch.name")
     }
     let file = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
-    return try WeightsFile(contentsOf: file, model: described, options: modelOptions)
+    return try WeightsFile(
+      contentsOf: file, model: described, options: modelOptions, part: configuration.inferredModelName())
   }
 
   /// How pictures are prepared, with a crop of the size that the network is exported for.

@@ -57,7 +57,8 @@ struct Infer: AsyncParsableCommand {
     if let saveFile = input.saveFile { try FileOutput.check(path: saveFile) }
     let file = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
     let weights = try WeightsFile(
-      contentsOf: file, model: model, options: modelOptions, allowsNewHead: newHead)
+      contentsOf: file, model: model, options: modelOptions, allowsNewHead: newHead,
+      part: configuration.inferredModelName())
     if !weights.report.fresh.isEmpty {
       StandardError.write("hgnet: warning: the classifier is new and untrained: \(weights.report.summary)")
     }

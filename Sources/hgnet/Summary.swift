@@ -117,6 +117,11 @@ struct SummaryRow {
     case .dropout(let probability): "dropout \(probability)"
     case .flatten: "flatten"
     case .linear: "linear"
+    case .decoder(.queries): "queries"
+    case .decoder(.layerNormalization): "layer norm"
+    case .decoder(.attention(let heads, _)): "attention, \(heads) heads"
+    case .decoder(.dropout(let probability)): "dropout \(probability)"
+    case .decoder(.groupedLinear): "linear per query"
     }
   }
 }

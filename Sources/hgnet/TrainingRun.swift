@@ -19,7 +19,7 @@ struct TrainingRun {
   private let training: TrainingData
   private let evaluation: TrainingData?
   private let labels: [String]
-  private let isOffline: Bool
+  let isOffline: Bool
   /// Whether lines of the log go to standard output, too; the file has them always.
   private let isTerminal = isatty(1) == 1 && isatty(2) == 1
 
@@ -42,7 +42,9 @@ struct TrainingRun {
     self.isOffline = isOffline
     settings = try TrainingConfiguration(configuration)
     let classes = settings.options.classCount
-    guard let training = try TrainingData(configuration, part: "Train", classCount: classes) else {
+    let needsLabels = settings.distillation?.loss.usesLabels ?? true
+    let data = try TrainingData(configuration, part: "Train", classCount: classes, allowsUnlabelled: !needsLabels)
+    guard let training = data else {
       throw HGNetError(
         .invalidConfiguration, "expected the data to train on, found nothing", path: configuration.path,
         key: "DataLoader.Train")
@@ -148,6 +150,7 @@ struct TrainingRun {
 
   /// The weights to begin with: a file, the published ones, or random ones; what happened to each goes to the log.
   private func weights(for trainer: Trainer, log: TrainingLogFile) async throws -> ParameterStore {
+    if let distillation = settings.distillation { return try await weights(of: distillation, log: log) }
     guard let source = try configuration.trainingWeightsSource() else {
       log.write("random weights (seed \(settings.seed ?? 0))")
       return Model.initialParameters(for: trainer.graph, seed: UInt64(truncatingIfNeeded: settings.seed ?? 0))

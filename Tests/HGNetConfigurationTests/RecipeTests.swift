@@ -147,7 +147,7 @@ struct RecipeTests {
           """), path: "t.yaml", overrides: ["Arch.class_num=20"])
     let found = try #require(try configuration.model())
     #expect(found.model == .b4)
-    #expect(found.options.classCount == 10)
+    #expect(found.options.classCount == 20)
   }
 
   @Test("The name of the result file")

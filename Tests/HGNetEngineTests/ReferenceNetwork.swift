@@ -4,8 +4,8 @@ import HGNetCore
 struct ReferenceNetwork {
   let graph: Graph
   let batch: Int
-  /// Factors of the dropout node's values, in the order of `[N, C]`.
-  var dropoutMask: [Double] = []
+  /// Factors of what dropout and attention drop, by node, in the order of their values.
+  var masks: [String: [Double]] = [:]
   /// Normalisations whose parameters' names begin so use the running statistics, which then stay.
   var frozenPrefix: String?
 
@@ -67,7 +67,9 @@ struct ReferenceNetwork {
     case .affine(let scale, let bias):
       let (factor, addend) = (parameters[scale]?[0] ?? 1, parameters[bias]?[0] ?? 0)
       return inputs[0].map { $0 * factor + addend }
-    case .dropout: return dropoutMask.isEmpty ? inputs[0] : zip(inputs[0], dropoutMask).map { $0 * $1 }
+    case .dropout: return masks[node.name].map { zip(inputs[0], $0).map { $0 * $1 } } ?? inputs[0]
+    case .decoder(let operation):
+      return decoder(operation, node, inputs: inputs, shapes: shapes, parameters: parameters)
     case .flatten: return inputs[0]
     case .add: return zip(inputs[0], inputs[1]).map { $0 + $1 }
     case .multiplyPerChannel:
@@ -98,7 +100,7 @@ struct ReferenceNetwork {
       return output
     case .linear(let weight, let bias, let inputFeatures, let outputFeatures):
       let (w, b) = (parameters[weight] ?? [], bias.flatMap { parameters[$0] } ?? [])
-      return (0..<batch * outputFeatures).map { index in
+      return (0..<pixels * outputFeatures).map { index in
         let (row, column) = (index / outputFeatures, index % outputFeatures)
         return (0..<inputFeatures).reduce(b.isEmpty ? 0 : b[column]) {
           $0 + inputs[0][row * inputFeatures + $1] * w[$1 * outputFeatures + column]
@@ -163,7 +165,7 @@ struct ReferenceNetwork {
   }
 
   /// e^x by its series after halving, so that the test needs no C library.
-  private func exponential(_ x: Double) -> Double {
+  func exponential(_ x: Double) -> Double {
     let small = x / 1024
     var (term, sum) = (1.0, 1.0)
     for n in 1...12 {

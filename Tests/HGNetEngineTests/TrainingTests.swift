@@ -6,7 +6,10 @@ import Testing
 /// One training step against a plain Float64 evaluation of the same graph.
 @Suite struct TrainingTests {
   /// Small networks that hold every operator of the two families.
-  static let networks: [(name: String, model: Model, dropout: Float)] = [
+  static let networks: [(name: String, model: Model, dropout: Float)] =
+    plainNetworks + [("decoder", plainNetworks[0].model, 0), ("decoder with dropout", plainNetworks[1].model, 0.3)]
+
+  private static let plainNetworks: [(name: String, model: Model, dropout: Float)] = [
     (
       "V2 with affine blocks",
       Model(
@@ -49,6 +52,11 @@ import Testing
     ),
   ]
 
+  /// The head for several labels, with two classes a query of which the last is left out.
+  static func decoder(dropout: Float) -> MLDecoder {
+    MLDecoder(queryCount: 3, features: 20, heads: 2, hiddenFeatures: 24, dropoutProbability: dropout)
+  }
+
   /// A step's ingredients.
   struct Setting {
     let graph: Graph
@@ -58,7 +66,8 @@ import Testing
     let batch = 2
 
     init(_ network: (name: String, model: Model, dropout: Float)) throws {
-      let options = ModelOptions(classCount: 5, classExpand: 24, dropoutProbability: network.dropout)
+      var options = ModelOptions(classCount: 5, classExpand: 24, dropoutProbability: network.dropout)
+      if network.name.hasPrefix("decoder") { options.decoder = TrainingTests.decoder(dropout: network.dropout) }
       graph = try network.model.graph(options: options, inputSize: Size(height: 64, width: 72))
       store = randomParameters(graph, seed: 71)
       var random = TestRandom(seed: 72)
@@ -87,7 +96,19 @@ import Testing
       var network = ReferenceNetwork(graph: graph, batch: batch)
       if dropout > 0 {
         var random = RandomGenerator(seed: 5)
-        network.dropoutMask = (0..<batch * 24).map { _ in random.uniform() < dropout ? 0 : 1 }
+        for node in graph.nodes {
+          var (count, kept) = (batch * node.shape.count, 1.0)
+          switch node.operation {
+          case .dropout: break
+          case .decoder(.dropout): kept = 1 / Double(1 - dropout)
+          case .decoder(.attention(let heads, _)):
+            kept = 1 / Double(1 - dropout)
+            let tokens = graph[node.inputs[1]].shape
+            count = batch * heads * node.shape.height * tokens.height * tokens.width
+          default: continue
+          }
+          network.masks[node.name] = (0..<count).map { _ in random.uniform() < dropout ? 0 : kept }
+        }
       }
       return network
     }
@@ -163,9 +184,9 @@ import Testing
     }
   }
 
-  @Test(arguments: InstructionSet.available.dropLast().map(\.description)) func everyInstructionSet(name: String) throws
-  {
-    let setting = try Setting(Self.networks[0])
+  @Test(arguments: InstructionSet.available.dropLast().map(\.description), [false, true])
+  func everyInstructionSet(name: String, isDecoder: Bool) throws {
+    let setting = try Setting(Self.networks[isDecoder ? 3 : 0])
     let (_, expected) = try setting.step(threads: 1)
     for instructionSet in InstructionSet.available where instructionSet.description == name {
       let (_, found) = try setting.step(threads: 1, instructionSet: instructionSet)

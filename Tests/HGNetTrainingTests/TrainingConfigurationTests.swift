@@ -1,6 +1,7 @@
 import Foundation
 import HGNetConfiguration
 import HGNetCore
+import HGNetModels
 import HGNetTraining
 import Testing
 
@@ -32,6 +33,17 @@ struct TrainingConfigurationTests {
     #expect(configuration.options.classCount == 1000)
     let schedule = try configuration.schedule(iterationsPerEpoch: 7)
     #expect(schedule.name == "LinearWarmup" && schedule.warmupSteps == 35)
+  }
+
+  @Test("The committed configurations for several labels", arguments: [0, 4, 6])
+  func severalLabels(number: Int) throws {
+    let configuration = try TrainingConfiguration(
+      Configuration(contentsOf: Self.configs.appendingPathComponent("PPHGNetV2_B\(number)_multilabel.yaml").path))
+    #expect(configuration.options.decoder == MLDecoder())
+    #expect(configuration.options.classCount == 80 && configuration.usesMultipleLabels)
+    #expect(configuration.averageDecay == 0.9997 && configuration.epochs == 40)
+    #expect(configuration.evaluationMetrics == [.meanAveragePrecision(.integral)])
+    #expect(configuration.rate.learningRate == 1e-4 && configuration.rate.warmupStart == 1e-6)
   }
 
   @Test("Overrides reach every section")

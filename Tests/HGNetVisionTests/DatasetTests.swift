@@ -41,6 +41,17 @@ struct DatasetTests {
     #expect(names(commas) == ["e,f.jpg", "a.jpg"])
   }
 
+  @Test("Labels below 0, of no class or missing, where pictures may have none")
+  func unlabelled() throws {
+    let file = try list("a.jpg -1\nb.jpg 2\nc.jpg\nd.jpg 7\n")
+    let dataset = try Dataset(
+      listFile: file, folder: "", classCount: 3, checksPictures: false, allowsUnlabelled: true)
+    #expect(dataset.targets == .classes([-1, 2, -1, -1]))
+    #expect(names(dataset) == ["a.jpg", "b.jpg", "c.jpg", "d.jpg"])
+    #expect(dataset.pictureCounts == [0, 0, 1])
+    #expect(throws: HGNetError.self) { try Dataset(listFile: file, folder: "", classCount: 3, checksPictures: false) }
+  }
+
   @Test("A list with several classes per picture")
   func multipleClasses() throws {
     let dataset = try Dataset(

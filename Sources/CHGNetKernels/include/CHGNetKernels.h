@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "CHGNetAffine.h"
+#include "CHGNetAttention.h"
 #include "CHGNetColor.h"
 #include "CHGNetOptimizer.h"
 #include "CHGNetResample.h"

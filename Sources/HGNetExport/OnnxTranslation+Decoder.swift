@@ -1,0 +1,89 @@
+import HGNetCore
+
+extension Graph {
+  /// Whether the classifier is a transformer decoder.
+  var hasDecoder: Bool {
+    nodes.contains { if case .decoder = $0.operation { true } else { false } }
+  }
+}
+
+extension Operator {
+  /// Whether tokens go in and tokens come out, each on its own.
+  var keepsTokens: Bool {
+    switch self {
+    case .relu, .sigmoid, .add, .affine, .dropout, .linear, .decoder(.dropout), .decoder(.layerNormalization): true
+    default: false
+    }
+  }
+}
+
+/// A transformer decoder as ONNX operators; tokens are `[N, tokens, C]`.
+extension OnnxTranslation {
+  mutating func append(
+    _ operation: DecoderOperator, _ node: Graph.Node, id: Graph.NodeID
+  ) throws(HGNetError) -> String {
+    let inputs = node.inputs.map { results[$0] ?? "" }
+    switch operation {
+    case .queries(let weight, let count, let features):
+      tokens.insert(id)
+      return reshaped(try constant(weight), to: [1, count, features], name: node.name)
+    case .dropout: return inputs[0]
+    case .layerNormalization(let weight, let bias, _, let epsilon):
+      return graph.node(
+        "LayerNormalization", [inputs[0], try constant(weight), try constant(bias)], name: node.name,
+        [.integer("axis", -1), .float("epsilon", epsilon)])
+    case .attention(let heads, _):
+      tokens.insert(id)
+      let size = node.shape.channels / heads
+      // [N, tokens, heads * size] to [N, heads, tokens, size]; keys to [N, heads, size, tokens].
+      func split(_ index: Int, _ part: String, _ order: [Int]) -> String {
+        let shape = network.graph[node.inputs[index]].shape
+        let wide = reshaped(
+          inputs[index], to: [-1, shape.height * shape.width, heads, size], name: "\(node.name).\(part).split")
+        return graph.node("Transpose", [wide], name: "\(node.name).\(part)", [.integers("perm", order)])
+      }
+      let scale = graph.constant("\(node.name).scale", extents: [1], .floats([1 / Float(size).squareRoot()]))
+      let queries = graph.node("Mul", [split(0, "q", [0, 2, 1, 3]), scale], name: "\(node.name).q.scaled")
+      let scores = graph.node("MatMul", [queries, split(1, "k", [0, 2, 3, 1])], name: "\(node.name).scores")
+      let weights = graph.node("Softmax", [scores], name: "\(node.name).weights", [.integer("axis", -1)])
+      let attended = graph.node("MatMul", [weights, split(2, "v", [0, 2, 1, 3])], name: "\(node.name).heads")
+      let joined = graph.node("Transpose", [attended], name: "\(node.name).joined", [.integers("perm", [0, 2, 1, 3])])
+      return reshaped(joined, to: [-1, node.shape.height * node.shape.width, node.shape.channels], name: node.name)
+    case .groupedLinear(let weight, let bias, let count, let features, let perToken, let classes):
+      let wide = reshaped(inputs[0], to: [-1, count * features, 1, 1], name: "\(node.name).input")
+      let all = graph.node(
+        "Conv", [wide, try constant(weight), try constant(bias)], name: "\(node.name).conv",
+        [.integer("group", count), .integers("kernel_shape", [1, 1])])
+      guard classes < count * perToken else {
+        return reshaped(all, to: [-1, classes], name: node.name)
+      }
+      let flat = reshaped(all, to: [-1, count * perToken], name: "\(node.name).all")
+      let bounds = [("starts", [0]), ("ends", [classes]), ("axes", [1])].map {
+        graph.constant("\(node.name).\($0.0)", $0.1)
+      }
+      return graph.node("Slice", [flat] + bounds, name: node.name)
+    }
+  }
+
+  /// A linear layer over tokens; a feature map becomes tokens first.
+  mutating func appendLinear(
+    _ node: Graph.Node, id: Graph.NodeID, weight: String, bias: String?, features: Int
+  ) throws(HGNetError) -> String {
+    var operand = results[node.inputs[0]] ?? ""
+    if !tokens.contains(node.inputs[0]) {
+      let shape = network.graph[node.inputs[0]].shape
+      let flat = reshaped(
+        operand, to: [-1, shape.channels, shape.height * shape.width], name: "\(node.name).map")
+      operand = graph.node("Transpose", [flat], name: "\(node.name).tokens", [.integers("perm", [0, 2, 1])])
+    }
+    tokens.insert(id)
+    guard let bias else { return graph.node("MatMul", [operand, try constant(weight)], name: node.name) }
+    let product = graph.node("MatMul", [operand, try constant(weight)], name: "\(node.name).product")
+    return graph.node("Add", [product, try constant(bias)], name: node.name)
+  }
+
+  private mutating func reshaped(_ value: String, to extents: [Int], name: String) -> String {
+    let shape = graph.constant("\(name).shape", extents)
+    return graph.node("Reshape", [value, shape], name: name)
+  }
+}

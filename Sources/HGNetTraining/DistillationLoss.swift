@@ -1,0 +1,123 @@
+import HGNetCore
+
+/// What a distillation minimises: losses over the logits of several named networks, added.
+///
+/// With several terms each is multiplied by its weight; a single term counts as it is, as in PaddleClas. Threads: a value,
+/// safe to share. Source: PaddleClas, `ppcls/loss/distillationloss.py`.
+public struct DistillationLoss: Sendable {
+  /// What one network, or a pair of them, is judged by.
+  public enum Rule: Sendable {
+    /// `DistillationCELoss`: the student's cross entropy with the softmax of the teacher's logits, which are taken as
+    /// they are: the teacher receives no gradient.
+    case imitation(student: String, teacher: String)
+    /// `DistillationGTCELoss`: the cross entropy with the labels.
+    case labels(model: String, CrossEntropyLoss)
+    /// `DistillationDMLLoss`: both learn from each other.
+    case mutual(first: String, second: String, MutualLearningLoss)
+
+    /// The networks that are looked at.
+    public var models: [String] {
+      switch self {
+      case .imitation(let student, let teacher): [student, teacher]
+      case .labels(let model, _): [model]
+      case .mutual(let first, let second, _): [first, second]
+      }
+    }
+  }
+
+  /// Rules that share a factor: one entry of `Loss.Train`.
+  public struct Term: Sendable {
+    /// The rules, one for each pair or network of the entry.
+    public var rules: [Rule]
+    /// The factor, used when there are several terms.
+    public var weight: Double
+
+    /// Makes a term.
+    public init(_ rules: [Rule], weight: Double = 1) {
+      self.rules = rules
+      self.weight = weight
+    }
+  }
+
+  /// The result for one batch.
+  public struct Evaluation: Sendable {
+    /// The sum, logged as `loss`.
+    public var value: Float
+    /// Each rule by its log key, weighted, in order.
+    public var terms: [(name: String, value: Float)]
+    /// The derivative of the sum with respect to the logits, `[N, K]`, of each network that a rule looks at.
+    public var gradients: [String: Tensor]
+  }
+
+  /// The terms in order.
+  public let terms: [Term]
+
+  /// Makes a sum.
+  ///
+  /// - Throws: `HGNetError.Code.invalidConfiguration` when there is no rule.
+  public init(_ terms: [Term]) throws(HGNetError) {
+    guard terms.contains(where: { !$0.rules.isEmpty }) else {
+      throw HGNetError(.invalidConfiguration, "expected at least one loss such as DistillationCELoss, found none")
+    }
+    self.terms = terms
+  }
+
+  /// The networks that the loss looks at.
+  public var models: Set<String> { Set(terms.flatMap { $0.rules.flatMap(\.models) }) }
+
+  /// Whether labels decide about anything; without it pictures need none.
+  public var usesLabels: Bool {
+    terms.contains { $0.rules.contains { if case .labels = $0 { true } else { false } } }
+  }
+
+  /// Value, terms and gradients for a batch.
+  ///
+  /// - Parameters:
+  ///   - logits: `[N, K]` of each network.
+  ///   - targets: what the N pictures show; looked at by `labels` only.
+  /// - Throws: `HGNetError.Code.shapeMismatch` for logits that do not fit each other, and what the losses throw.
+  public func evaluate(logits: [String: Tensor], targets: Targets) throws(HGNetError) -> Evaluation {
+    func named(_ name: String) throws(HGNetError) -> Tensor {
+      guard let tensor = logits[name] else {
+        throw HGNetError(.internalInconsistency, "there are no logits of \(name)")
+      }
+      return tensor
+    }
+    var result = Evaluation(value: 0, terms: [], gradients: [:])
+    var sum = 0.0
+    func add(_ gradient: Tensor, of model: String, weight: Double) {
+      var total = result.gradients[model] ?? Tensor(shape: gradient.shape)
+      total.withUnsafeMutableBufferPointer { target in
+        for index in target.indices { target[index] += Float(weight) * gradient[index] }
+      }
+      result.gradients[model] = total
+    }
+    for term in terms {
+      let weight = terms.count == 1 ? 1 : term.weight
+      for (index, rule) in term.rules.enumerated() {
+        let value: Double
+        let name: String
+        switch rule {
+        case .imitation(let student, let teacher):
+          let loss = CrossEntropyLoss()
+          let (cost, gradient) = try loss.evaluate(logits: named(student), targets: .vectors(named(teacher)))
+          add(gradient, of: student, weight: weight)
+          (name, value) = ("CELoss_\(student)_\(teacher)", Double(cost))
+        case .labels(let model, let loss):
+          let (cost, gradient) = try loss.evaluate(logits: named(model), targets: targets)
+          add(gradient, of: model, weight: weight)
+          (name, value) = ("CELoss_\(model)", Double(cost))
+        case .mutual(let first, let second, let loss):
+          let (cost, gradient, otherGradient) = try loss.evaluate(named(first), named(second))
+          add(gradient, of: first, weight: weight)
+          add(otherGradient, of: second, weight: weight)
+          (name, value) = ("DMLLoss_\(first)_\(second)_\(index)", cost)
+        }
+        sum += value * weight
+        result.terms.append((name, Float(value * weight)))
+      }
+    }
+    result.value = Float(sum)
+    return result
+  }
+}
