@@ -12,7 +12,6 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
-    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
     // Floor 0: C.
@@ -38,7 +37,7 @@ let package = Package(
     // Floor 4.
     .target(
       name: "HGNetConfiguration",
-      dependencies: ["HGNetCore", "HGNetModels", "HGNetVision", "HGNet", .product(name: "Yams", package: "Yams")],
+      dependencies: ["HGNetCore", "HGNetModels", "HGNetVision", "HGNet"],
       exclude: ["README.md"]),
     .target(
       name: "HGNetDownload", dependencies: ["HGNetCore", "HGNetModels", "HGNetFormats", "HGNet"],
