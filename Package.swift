@@ -8,6 +8,8 @@ let package = Package(
     .library(
       name: "HGNet", targets: ["HGNet", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision"]),
     .executable(name: "hgnet", targets: ["hgnet"]),
+    // `make install` makes libhgnet.a and libhgnet.so of it, with the Swift runtime inside.
+    .library(name: "hgnet-c", type: .static, targets: ["HGNetC"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -19,6 +21,7 @@ let package = Package(
     .target(
       name: "CHGNetSystem", exclude: ["README.md"],
       linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png"), .linkedLibrary("webp"), .linkedLibrary("z")]),
+    .target(name: "CHGNet", exclude: ["README.md"]),
     // Floor 1.
     .target(name: "HGNetCore", dependencies: ["CHGNetSystem"], exclude: ["README.md"]),
     // Floor 2.
@@ -52,6 +55,12 @@ let package = Package(
       dependencies: [
         "CHGNetKernels", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet",
         "HGNetConfiguration",
+      ],
+      exclude: ["README.md"]),
+    .target(
+      name: "HGNetC",
+      dependencies: [
+        "CHGNet", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetVision", "HGNet", "HGNetConfiguration",
       ],
       exclude: ["README.md"]),
     // Floor 6: the tool.
