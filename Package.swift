@@ -13,7 +13,6 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
   ],
   targets: [
     // Floor 0: C.
@@ -29,8 +28,7 @@ let package = Package(
     .target(name: "HGNetEngine", dependencies: ["HGNetCore", "CHGNetKernels"], exclude: ["README.md"]),
     .target(
       name: "HGNetFormats",
-      dependencies: ["HGNetCore", "CHGNetSystem", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
-      exclude: ["README.md", "Protobuf/paddle_program.proto"]),
+      dependencies: ["HGNetCore", "CHGNetSystem"], exclude: ["README.md"]),
     .target(
       name: "HGNetVision", dependencies: ["HGNetCore", "CHGNetKernels", "CHGNetSystem"], exclude: ["README.md"]),
     // Floor 3.

@@ -26,7 +26,8 @@ struct OpeningOptions {
     func number(_ value: Int32, _ name: String, in range: ClosedRange<Int>) throws -> Int? {
       guard value != 0 else { return nil }
       guard range.contains(Int(value)) else {
-        throw CallFailure.invalidArgument("expected \(name) of 0 or \(range.lowerBound) to \(range.upperBound), found \(value)")
+        throw CallFailure.invalidArgument(
+          "expected \(name) of 0 or \(range.lowerBound) to \(range.upperBound), found \(value)")
       }
       return Int(value)
     }
