@@ -17,6 +17,8 @@ struct CallFailure: Error {
 enum Call {
   /// Runs a body and turns what it throws into a status and the error text of this thread.
   static func status(of body: () throws -> Void) -> hgnet_status {
+    hg_accesses_ignore()
+    defer { hg_accesses_observe() }
     do {
       try body()
       return HGNET_OK

@@ -17,6 +17,9 @@ enum Classifiers {
     into pointer: UnsafeMutablePointer<hgnet_classifier>?, options: UnsafePointer<hgnet_options>?,
     _ weights: (OpeningOptions) throws -> WeightsFile
   ) throws {
+    // Tables that live for ever are made here.
+    hg_leaks_ignore()
+    defer { hg_leaks_observe() }
     let target = try Call.required(pointer, "the place for the classifier")
     target.pointee = hgnet_classifier(id: 0)
     let options = try OpeningOptions(options)

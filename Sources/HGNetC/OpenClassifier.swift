@@ -15,6 +15,7 @@ final class OpenClassifier: Sendable {
   let logits: TensorRun
   /// Takes tensors to the four stages; nil unless asked for.
   let features: TensorRun?
+  private let threads: QuietThreads
 
   static let stageNames = (0..<4).map { "stages.\($0)" }
 
@@ -23,7 +24,8 @@ final class OpenClassifier: Sendable {
     guard let classCount = weights.graph.classCount else {
       throw HGNetError(.unsupported, "expected a network that classifies, found one without logits", path: weights.path)
     }
-    let pool = ThreadPool(threads: options.threads)
+    threads = QuietThreads(threads: options.threads)
+    let pool = threads.pool
     classifier = try Classifier(weights, recipe: recipe, pool: pool)
     logits = TensorRun(model: classifier.model, pool: pool)
     if options.keepsFeatures {

@@ -23,6 +23,8 @@ enum Picture {
     }
   }
 
+  private static let largestPixelCount = 1 << 30
+
   private static func image(
     _ pixels: UnsafePointer<UInt8>, size: Size, bytesPerRow: Int, format: hgnet_pixel_format
   ) throws -> Image {
@@ -35,9 +37,15 @@ enum Picture {
     case HGNET_GRAY: order = (1, 0, 0, 0)
     default: throw CallFailure.invalidArgument("expected a pixel format of 0 to 4, found \(format.rawValue)")
     }
+    guard size.height >= 1, size.width >= 1, size.height * size.width <= largestPixelCount else {
+      let isLarge = size.height >= 1 && size.width >= 1
+      throw HGNetError(
+        isLarge ? .limitExceeded : .invalidArgument,
+        "expected a picture of at least 1×1 and at most \(largestPixelCount) pixels in all, found \(size)")
+    }
     let rowBytes = size.width * order.pixelBytes
     let distance = bytesPerRow == 0 ? rowBytes : bytesPerRow
-    guard distance >= rowBytes, !distance.multipliedReportingOverflow(by: max(size.height, 1)).overflow else {
+    guard distance >= rowBytes, !distance.multipliedReportingOverflow(by: size.height).overflow else {
       throw CallFailure.invalidArgument(
         "expected bytes_per_row of 0 or at least \(rowBytes) for \(size.width) pixels, found \(UInt(bitPattern: bytesPerRow))"
       )
