@@ -12,7 +12,7 @@ let package = Package(
     .library(name: "hgnet-c", type: .static, targets: ["HGNetC"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
   ],
   targets: [
     // Floor 0: C.

@@ -1,3 +1,6 @@
+// The names of the functions are C's, and hgnet.h documents them.
+// swift-format-ignore-file: AlwaysUseLowerCamelCase, AllPublicDeclarationsHaveDocumentation
+
 import CHGNet
 import HGNet
 import HGNetCore

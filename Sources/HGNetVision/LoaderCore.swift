@@ -252,8 +252,9 @@ final class LoaderCore: Sendable {
     return try result.get()
   }
 
-  /// A clock that only goes forward. `ContinuousClock` would bring the runtime of concurrency and libdispatch into the C
-  /// library, which needs neither.
+  /// A clock that only goes forward.
+  ///
+  /// `ContinuousClock` would bring the runtime of concurrency and libdispatch into the C library, which needs neither.
   private static func now() -> Duration {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
