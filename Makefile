@@ -4,9 +4,10 @@
 # tests.
 
 SWIFT ?= swift
+PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap build demo test check format bench parity clean
+.PHONY: help bootstrap build demo install uninstall release test check format bench parity clean
 
 help: ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -19,6 +20,15 @@ build: bootstrap ## Build the tool: .build/release/hgnet.
 
 demo: build ## Draw pictures, train on them, classify new ones; needs no network once it is built.
 	.build/release/hgnet demo --output .build/demo
+
+install: bootstrap ## Install the tool, the C library and its header: PREFIX=/usr/local, or where you say.
+	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' Scripts/install
+
+uninstall: ## Remove what `make install` put there.
+	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' Scripts/install --remove
+
+release: bootstrap ## Make files to hand on, the Swift runtime inside, and say what fills them: .build/product.
+	Scripts/release
 
 test: bootstrap ## Run all tests.
 	$(SWIFT) test -c release --disable-xctest

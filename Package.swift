@@ -8,11 +8,11 @@ let package = Package(
     .library(
       name: "HGNet", targets: ["HGNet", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision"]),
     .executable(name: "hgnet", targets: ["hgnet"]),
+    // `make install` makes libhgnet.a and libhgnet.so of it, with the Swift runtime inside.
+    .library(name: "hgnet-c", type: .static, targets: ["HGNetC"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
-    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
   ],
   targets: [
     // Floor 0: C.
@@ -20,6 +20,7 @@ let package = Package(
     .target(
       name: "CHGNetSystem", exclude: ["README.md"],
       linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png"), .linkedLibrary("webp"), .linkedLibrary("z")]),
+    .target(name: "CHGNet", exclude: ["README.md"]),
     // Floor 1.
     .target(name: "HGNetCore", dependencies: ["CHGNetSystem"], exclude: ["README.md"]),
     // Floor 2.
@@ -27,8 +28,7 @@ let package = Package(
     .target(name: "HGNetEngine", dependencies: ["HGNetCore", "CHGNetKernels"], exclude: ["README.md"]),
     .target(
       name: "HGNetFormats",
-      dependencies: ["HGNetCore", "CHGNetSystem", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
-      exclude: ["README.md", "Protobuf/paddle_program.proto"]),
+      dependencies: ["HGNetCore", "CHGNetSystem"], exclude: ["README.md"]),
     .target(
       name: "HGNetVision", dependencies: ["HGNetCore", "CHGNetKernels", "CHGNetSystem"], exclude: ["README.md"]),
     // Floor 3.
@@ -38,7 +38,7 @@ let package = Package(
     // Floor 4.
     .target(
       name: "HGNetConfiguration",
-      dependencies: ["HGNetCore", "HGNetModels", "HGNetVision", "HGNet", .product(name: "Yams", package: "Yams")],
+      dependencies: ["HGNetCore", "HGNetModels", "HGNetVision", "HGNet"],
       exclude: ["README.md"]),
     .target(
       name: "HGNetDownload", dependencies: ["HGNetCore", "HGNetModels", "HGNetFormats", "HGNet"],
@@ -53,6 +53,12 @@ let package = Package(
       dependencies: [
         "CHGNetKernels", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet",
         "HGNetConfiguration",
+      ],
+      exclude: ["README.md"]),
+    .target(
+      name: "HGNetC",
+      dependencies: [
+        "CHGNet", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetVision", "HGNet", "HGNetConfiguration",
       ],
       exclude: ["README.md"]),
     // Floor 6: the tool.

@@ -38,7 +38,7 @@ public struct WeightsFile: Sendable {
     }
   }
 
-  /// The file or folder.
+  /// The file or folder; empty for weights in memory.
   public let path: String
   /// What it turned out to be.
   public let format: Format
@@ -75,29 +75,73 @@ public struct WeightsFile: Sendable {
     let resolved = WeightsFile.resolve(path)
     do throws(HGNetError) {
       let format = try WeightsFile.format(of: resolved)
-      if format.isInferenceModel {
-        try self.init(inferenceModel: resolved, format: format, model: model, options: options)
+      if format == .onnxModel {
+        try self.init(OnnxModel(contentsOf: resolved), path: resolved, model: model, options: options)
+      } else if format == .paddleInferenceModel {
+        try self.init(PaddleInferenceModel(contentsOf: resolved), path: resolved, model: model, options: options)
       } else {
         try self.init(
-          stateDictionary: resolved, format: format, model: model, options: options, allowsNewHead: allowsNewHead,
-          part: part)
+          stateDictionary: Blob(mapping: resolved), path: resolved, format: format, model: model, options: options,
+          allowsNewHead: allowsNewHead, part: part)
       }
     } catch {
       throw error.at(path: resolved)
     }
   }
 
-  private init(
-    inferenceModel path: String, format: Format, model: Model?, options: ModelOptions?
+  /// Opens the bytes of a file of weights.
+  ///
+  /// - Parameters:
+  ///   - blob: a whole file: a state dictionary of any format, an ONNX model, or the `.tar` of an inference model.
+  ///   - model: the model that is expected; nil to recognise it by names and shapes.
+  ///   - options: the options of the model; nil to recognise them as well.
+  ///   - allowsNewHead: as in the other form.
+  /// - Throws: as the other form.
+  public init(
+    decoding blob: Blob, model: Model? = nil, options: ModelOptions? = nil, allowsNewHead: Bool = false
   ) throws(HGNetError) {
-    let activation: PaddleInferenceModel.HeadActivation
-    if format == .onnxModel {
-      let file = try OnnxModel(contentsOf: path)
-      (graph, parameters, activation, metadata) = (file.graph, file.parameters, file.activation, file.metadata)
-    } else {
-      let file = try PaddleInferenceModel(contentsOf: path)
-      (graph, parameters, activation, metadata) = (file.graph, file.parameters, file.activation, [:])
+    let format = try WeightsFile.format(of: blob)
+    let path = blob.path ?? ""
+    switch format {
+    case .onnxModel: try self.init(OnnxModel(BlobSlice(blob)), path: path, model: model, options: options)
+    case .paddleInferenceModel:
+      try self.init(PaddleInferenceModel(archive: blob), path: path, model: model, options: options)
+    default:
+      try self.init(
+        stateDictionary: blob, path: path, format: format, model: model, options: options, allowsNewHead: allowsNewHead)
     }
+  }
+
+  /// Opens the bytes of the two files of a Paddle inference model.
+  ///
+  /// - Parameters:
+  ///   - program: `inference.json` or `inference.pdmodel`.
+  ///   - parameters: `inference.pdiparams` of the same export.
+  ///   - options: nil, or what the model must have been built with.
+  /// - Throws: as the other form.
+  public init(program: Blob, parameters: Blob, options: ModelOptions? = nil) throws(HGNetError) {
+    let file = try PaddleInferenceModel(program: BlobSlice(program), parameters: BlobSlice(parameters))
+    try self.init(file, path: program.path ?? "", model: nil, options: options)
+  }
+
+  private init(
+    _ file: PaddleInferenceModel, path: String, model: Model?, options: ModelOptions?
+  ) throws(HGNetError) {
+    try self.init(
+      graph: file.graph, parameters: file.parameters, activation: file.activation, metadata: [:],
+      format: .paddleInferenceModel, path: path, model: model, options: options)
+  }
+
+  private init(_ file: OnnxModel, path: String, model: Model?, options: ModelOptions?) throws(HGNetError) {
+    try self.init(
+      graph: file.graph, parameters: file.parameters, activation: file.activation, metadata: file.metadata,
+      format: .onnxModel, path: path, model: model, options: options)
+  }
+
+  private init(
+    graph: Graph, parameters: ParameterStore, activation: PaddleInferenceModel.HeadActivation,
+    metadata: [String: String], format: Format, path: String, model: Model?, options: ModelOptions?
+  ) throws(HGNetError) {
     if let options, let classes = graph.classCount, classes != options.classCount {
       throw HGNetError(
         .parameterMismatch,
@@ -106,15 +150,17 @@ public struct WeightsFile: Sendable {
     self.path = path
     self.format = format
     self.model = model
+    self.graph = graph
+    self.parameters = parameters
+    self.metadata = metadata
     self.activation = Activation(rawValue: activation.rawValue)
     report = LoadReport(matched: parameters.names)
   }
 
   private init(
-    stateDictionary path: String, format: Format, model: Model?, options: ModelOptions?, allowsNewHead: Bool,
-    part: String?
+    stateDictionary blob: Blob, path: String, format: Format, model: Model?, options: ModelOptions?,
+    allowsNewHead: Bool, part: String? = nil
   ) throws(HGNetError) {
-    let blob = try Blob(mapping: path)
     var stored: ParameterStore
     switch format {
     case .safetensors: (stored, metadata) = try Safetensors.read(blob)
@@ -212,9 +258,14 @@ public struct WeightsFile: Sendable {
   /// - Throws: `HGNetError.Code.fileNotFound`, `unreadableFile`, or `malformedData` saying what was found.
   public static func format(of path: String) throws(HGNetError) -> Format {
     if FileKind.isFolder(path) { return .paddleInferenceModel }
-    let blob = try Blob(mapping: path)
+    return try format(of: Blob(mapping: path))
+  }
+
+  /// Tells the format of the bytes of a file.
+  private static func format(of blob: Blob) throws(HGNetError) -> Format {
+    let path = blob.path ?? ""
     guard blob.count > 0 else {
-      throw HGNetError(.malformedData, "expected weights, found an empty file; fetch or save it again", path: path)
+      throw HGNetError(.malformedData, "expected weights, found an empty file; fetch or save it again", path: blob.path)
     }
     if TorchCheckpoint.isTorchCheckpoint(blob) { return .torchCheckpoint }
     let head = blob.withUnsafeBytes { Array($0.prefix(16)) }
@@ -234,7 +285,7 @@ public struct WeightsFile: Sendable {
     throw HGNetError(
       .malformedData,
       "expected weights (.pdparams, .safetensors, a PyTorch checkpoint, an ONNX or a Paddle inference model), found "
-        + (foreign ?? "something else") + "; check the path or fetch the file again", path: path)
+        + (foreign ?? "something else") + "; check the path or fetch the file again", path: blob.path)
   }
 }
 

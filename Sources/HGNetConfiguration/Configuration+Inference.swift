@@ -120,7 +120,7 @@ extension Configuration {
       batchSize: try integer("\(section).batch_size", in: 1...65536) ?? 1, saveFile: nil)
     if section == "Infer", let file = try text("Infer.save_dir") {
       let name = file.split(separator: "/").last ?? ""
-      let hasExtension = name.dropFirst().contains(".")
+      let hasExtension = name.dropFirst().utf8.contains(UInt8(ascii: "."))
       guard file.hasSuffix(".json") || !hasExtension else {
         throw HGNetError(
           .invalidConfiguration, "expected a name that ends in .json or without extension, found \"\(file)\"",

@@ -8,8 +8,8 @@ extension Configuration {
   ///
   /// Read are `Infer.transforms` with `Infer.PostProcess` (training configurations), or `PreProcess.transform_ops` with
   /// `PostProcess` (deployment configurations and `inference.yml`). The label file `imagenet1k_label_list.txt` need not
-  /// exist: its names are built in. Another label file that is missing is reported through `warn` and leaves the names
-  /// unknown, as in PaddleClas.
+  /// exist: its names are built in. Another label file that is missing is looked for beside the configuration; when it is
+  /// not there either, that is reported through `warn` and leaves the names unknown, as in PaddleClas.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` naming the key, `unsupported` for a transform that belongs to
   ///   training, `malformedData` for a damaged label file.
@@ -163,7 +163,11 @@ extension Configuration {
       return try Labels(contentsOf: file)
     } catch {
       guard error.code == .fileNotFound else { throw error }
-      if file.split(separator: "/").last == "imagenet1k_label_list.txt" { return .imageNet }
+      let name = file.split(separator: "/").last ?? ""
+      if name == "imagenet1k_label_list.txt" { return .imageNet }
+      // A training run names its label file from the folder where it was started, and puts it beside its configuration.
+      let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
+      if !name.isEmpty, let beside = try? Labels(contentsOf: "\(folder)\(name)") { return beside }
       warn("\(error); the classes are printed without names")
       return nil
     }

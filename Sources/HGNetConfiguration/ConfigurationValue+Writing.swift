@@ -45,7 +45,7 @@ extension ConfigurationValue {
   /// A number with a point, without which YAML 1.1 takes `2e-05` for text.
   private static func number(_ value: Double) -> String {
     let text = "\(value)"
-    guard !text.contains("."), let exponent = text.firstIndex(of: "e") else { return text }
+    guard !text.utf8.contains(UInt8(ascii: ".")), let exponent = text.firstIndex(of: "e") else { return text }
     return text[..<exponent] + ".0" + text[exponent...]
   }
 

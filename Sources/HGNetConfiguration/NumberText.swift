@@ -4,7 +4,7 @@ enum NumberText {
   static func python(_ text: String) -> ConfigurationValue? {
     let bytes = Array(text.utf8)
     guard let first = bytes.first, let last = bytes.last, last != UInt8(ascii: "_"), first != UInt8(ascii: "_"),
-      !text.contains("__")
+      !zip(bytes, bytes.dropFirst()).contains(where: { $0 == UInt8(ascii: "_") && $1 == UInt8(ascii: "_") })
     else { return nil }
     let plain = text.filter { $0 != "_" }
     if plain.count > 2, plain.hasPrefix("0") {
@@ -52,8 +52,8 @@ enum NumberText {
       return plain.count > 1 && plain.hasPrefix("0")
         ? whole(plain.dropFirst(), radix: 8) : whole(plain[...], radix: 10)
     }
-    if plain.contains(":") { return base60(plain) }
-    guard plain.contains(".") else { return nil }
+    if plain.utf8.contains(UInt8(ascii: ":")) { return base60(plain) }
+    guard plain.utf8.contains(UInt8(ascii: ".")) else { return nil }
     if let exponent = plain.firstIndex(where: { $0 == "e" || $0 == "E" }) {
       let sign = plain[plain.index(after: exponent)...].first
       guard sign == "+" || sign == "-" else { return nil }

@@ -1,5 +1,12 @@
-import Foundation
 import HGNet
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
 
 /// The lines that PaddleClas' tools print for predictions, letter by letter.
 ///
@@ -23,20 +30,20 @@ public enum PaddleClasText {
   }
 
   /// One batch of `tools/infer.py` as it is logged: time, logger, level, a Python list.
-  public static func logLine(_ dictionaries: [String], at date: Date = Date()) -> String {
-    logLine("[\(dictionaries.joined(separator: ", "))]", at: date)
+  public static func logLine(_ dictionaries: [String]) -> String {
+    logLine("[\(dictionaries.joined(separator: ", "))]")
   }
 
   /// A text as PaddleClas' tools log it: time, logger, level.
-  public static func logLine(_ text: String, at date: Date = Date()) -> String {
-    "[\(timestamp(date))] ppcls INFO: \(text)"
+  public static func logLine(_ text: String) -> String {
+    "[\(timestamp())] ppcls INFO: \(text)"
   }
 
   /// One picture of `deploy/python/predict_cls.py`: base name, a tab, indices, scores with two decimals, names.
   public static func deploymentLine(_ classes: [ScoredClass], fileName: String, hasLabels: Bool) -> String {
     let name = fileName.split(separator: "/").last.map(String.init) ?? fileName
     let indices = classes.map { "\($0.index)" }.joined(separator: ", ")
-    let scores = classes.map { String(format: "%.2f", $0.score) }.joined(separator: ", ")
+    let scores = classes.map { twoDecimals($0.score) }.joined(separator: ", ")
     return
       "\(name):\tclass id(s): [\(indices)], score(s): [\(scores)], "
       + "label_name(s): \(labelList(classes, hasLabels: hasLabels))"
@@ -50,12 +57,26 @@ public enum PaddleClasText {
     return "[\(classes.map { PythonLiteral.quoted($0.label ?? "\($0.index)") }.joined(separator: ", "))]"
   }
 
-  private static func timestamp(_ date: Date) -> String {
-    var seconds = time_t(date.timeIntervalSince1970)
+  /// The number with two decimals, correctly rounded.
+  private static func twoDecimals(_ score: Double) -> String {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 400) { buffer in
+      buffer.initialize(repeating: 0)
+      guard let base = buffer.baseAddress else { return "" }
+      _ = withVaList([score]) { vsnprintf(base, buffer.count, "%.2f", $0) }
+      return String(cString: base)
+    }
+  }
+
+  /// Now, as `YYYY/MM/DD HH:MM:SS` in local time.
+  private static func timestamp() -> String {
+    var seconds = time(nil)
     var parts = tm()
     localtime_r(&seconds, &parts)
-    return String(
-      format: "%04d/%02d/%02d %02d:%02d:%02d", Int(parts.tm_year) + 1900, Int(parts.tm_mon) + 1, Int(parts.tm_mday),
-      Int(parts.tm_hour), Int(parts.tm_min), Int(parts.tm_sec))
+    func padded(_ number: Int32, _ width: Int) -> String {
+      let text = "\(number)"
+      return String(repeating: "0", count: max(width - text.count, 0)) + text
+    }
+    return "\(padded(parts.tm_year + 1900, 4))/\(padded(parts.tm_mon + 1, 2))/\(padded(parts.tm_mday, 2)) "
+      + "\(padded(parts.tm_hour, 2)):\(padded(parts.tm_min, 2)):\(padded(parts.tm_sec, 2))"
   }
 }

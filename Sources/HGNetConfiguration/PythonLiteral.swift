@@ -27,7 +27,7 @@ public enum PythonLiteral {
 
   /// Text in quotes as Python's `repr` writes it: single quotes unless the text holds them and no double quotes.
   public static func quoted(_ text: String) -> String {
-    let quote: Character = text.contains("'") && !text.contains("\"") ? "\"" : "'"
+    let quote: Character = text.utf8.contains(UInt8(ascii: "'")) && !text.utf8.contains(UInt8(ascii: "\"")) ? "\"" : "'"
     var result = String(quote)
     for scalar in text.unicodeScalars {
       switch scalar {

@@ -66,7 +66,11 @@ public enum NameTranslation {
       }
     }
     if found.count > 1 {
-      let students = found.filter { !$0.prefix.lowercased().contains("teacher") }
+      let students = found.filter {
+        // String.contains of a text would bring the library of regular expressions into a static program.
+        let bytes = Array($0.prefix.lowercased().utf8)
+        return !bytes.indices.contains { bytes[$0...].starts(with: "teacher".utf8) }
+      }
       if !students.isEmpty { found = students }
     }
     guard var result = found.first else {

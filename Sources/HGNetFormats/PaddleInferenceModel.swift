@@ -63,6 +63,14 @@ public struct PaddleInferenceModel: Sendable {
     }
   }
 
+  /// Reads a model from the bytes of a `.tar`, which is not compressed.
+  ///
+  /// - Throws: as the other form.
+  public init(archive: Blob, inputSize: Size? = nil) throws(HGNetError) {
+    let parts = try Parts(archive: archive)
+    try self.init(program: parts.program, parameters: parts.parameters, inputSize: inputSize)
+  }
+
   /// Reads a model from the bytes of its two parts.
   ///
   /// - Throws: as the other form.
@@ -115,6 +123,11 @@ private struct Parts {
   private static let programSuffixes = [".json", ".pdmodel"]
   private static let expectation = "expected inference.json or inference.pdmodel, and inference.pdiparams"
 
+  private init(program: Blob, parameters: Blob) {
+    self.program = BlobSlice(program)
+    self.parameters = BlobSlice(parameters)
+  }
+
   init(path: String) throws(HGNetError) {
     var status = stat()
     guard stat(path, &status) == 0 else {
@@ -142,8 +155,7 @@ private struct Parts {
         throw HGNetError(
           .fileNotFound, "found the program, but not its parameters; put \(sibling) beside it", path: file)
       }
-      program = BlobSlice(try Blob(mapping: file))
-      parameters = BlobSlice(try Blob(mapping: String(sibling)))
+      try self.init(program: Blob(mapping: file), parameters: Blob(mapping: String(sibling)))
       return
     }
     if file.hasSuffix(Parts.parametersSuffix) {
@@ -153,8 +165,7 @@ private struct Parts {
           .fileNotFound, "found the parameters, but not their program; put \(stem).json or \(stem).pdmodel beside them",
           path: file)
       }
-      program = BlobSlice(try Blob(mapping: stem + suffix))
-      parameters = BlobSlice(try Blob(mapping: file))
+      try self.init(program: Blob(mapping: stem + suffix), parameters: Blob(mapping: file))
       return
     }
     let blob = try Blob(mapping: file)
@@ -164,19 +175,23 @@ private struct Parts {
         "expected a Paddle inference model: a folder, a .json, .pdmodel or .pdiparams file, or a .tar; found none of these",
         path: file)
     }
+    try self.init(archive: blob)
+  }
+
+  init(archive: Blob) throws(HGNetError) {
     // Archives made on other systems may hold shadows of the files, which begin with a dot.
-    let entries = try Tar(blob).entries.filter { !$0.baseName.hasPrefix(".") }
-    let chosen = try Parts.choose(entries.map(\.name), in: "the archive", path: file)
+    let entries = try Tar(archive).entries.filter { !$0.baseName.hasPrefix(".") }
+    let chosen = try Parts.choose(entries.map(\.name), in: "the archive", path: archive.path)
     guard let program = entries.last(where: { $0.name == chosen.program }),
       let parameters = entries.last(where: { $0.name == chosen.parameters })
-    else { throw HGNetError(.internalInconsistency, "an entry of the archive was lost", path: file) }
+    else { throw HGNetError(.internalInconsistency, "an entry of the archive was lost", path: archive.path) }
     self.program = program.contents
     self.parameters = parameters.contents
   }
 
   /// Picks a program and the parameters with the same stem.
   private static func choose(
-    _ names: [String], in place: String, path: String
+    _ names: [String], in place: String, path: String?
   ) throws(HGNetError) -> (program: String, parameters: String) {
     let available = Set(names)
     func stems(_ suffix: String) -> [String] {

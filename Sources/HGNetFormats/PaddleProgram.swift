@@ -1,5 +1,4 @@
 import HGNetCore
-internal import SwiftProtobuf
 
 /// The operators of an inference program, from either encoding.
 ///
@@ -72,96 +71,5 @@ struct PaddleProgram: Sendable {
     for parameter in parameters where !seen.insert(parameter.name).inserted {
       throw HGNetError(.malformedData, "the program declares this parameter twice", key: parameter.name)
     }
-  }
-}
-
-// MARK: - The older encoding
-
-extension PaddleProgram {
-  /// Reads `inference.pdmodel`, a protobuf message.
-  init(description bytes: BlobSlice) throws(HGNetError) {
-    guard bytes.count > 0 else { throw HGNetError(.malformedData, "expected a program, found an empty file") }
-    let program: PaddleProgramDesc
-    do {
-      var options = BinaryDecodingOptions()
-      options.discardUnknownFields = true
-      options.messageDepthLimit = 16
-      program = try PaddleProgramDesc(serializedBytes: bytes.withUnsafeBytes { Array($0) }, options: options)
-    } catch {
-      throw HGNetError(
-        .malformedData,
-        "expected a program description (.pdmodel), found bytes that are not one; the file is damaged, truncated or of another format",
-        cause: "\(error)")
-    }
-    guard let block = program.blocks.first else {
-      throw HGNetError(.malformedData, "expected a program of one block, found none; is this a .pdmodel file?")
-    }
-    guard program.blocks.count == 1 else {
-      throw HGNetError(.unsupported, "expected a program of one block, found \(program.blocks.count): control flow")
-    }
-    guard block.ops.count <= PaddleProgram.maximumOperationCount else {
-      throw HGNetError(.limitExceeded, "the program has \(block.ops.count) operators; no network of this family has")
-    }
-    var parameters: [Variable] = []
-    var dimensions: [String: [Int]] = [:]
-    var elementTypes: [String: Int32] = [:]
-    for variable in block.vars {
-      guard variable.hasName else { throw HGNetError(.malformedData, "the program has a variable without a name") }
-      let tensor = variable.type.denseTensor.tensor
-      let extents = tensor.dims.map { Int(clamping: $0) }
-      // Other persistable variables are the lists that feed and fetch use.
-      if variable.type.type == 7 {
-        if variable.persistable { parameters.append(Variable(name: variable.name, dimensions: extents)) }
-        dimensions[variable.name] = extents
-        if tensor.hasDataType { elementTypes[variable.name] = tensor.dataType }
-      }
-    }
-    var inputDimensions: [String: [Int]] = [:]
-    var operations: [Operation] = []
-    operations.reserveCapacity(block.ops.count)
-    for (index, operation) in block.ops.enumerated() {
-      let converted = Operation(
-        kind: PaddleProgram.oldNames[operation.type] ?? operation.type, inputs: PaddleProgram.slots(operation.inputs),
-        outputs: PaddleProgram.slots(operation.outputs), attributes: PaddleProgram.attributes(operation.attrs),
-        label: "\(operation.type) (operator \(index))")
-      if converted.kind == "feed", let name = converted.outputs["Out"]?.first {
-        if let elementType = elementTypes[name], elementType != 5 {
-          throw HGNetError(.unsupported, "expected a float32 input; export the model without half precision", key: name)
-        }
-        inputDimensions[name] = dimensions[name]
-      }
-      operations.append(converted)
-    }
-    self.init(parameters: parameters, operations: operations, inputDimensions: inputDimensions)
-  }
-
-  private static let oldNames = [
-    "flatten2": "flatten", "reshape2": "reshape", "relu_": "relu", "matmul": "matmul_v1", "matmul_v2": "matmul",
-    "mul": "matmul_v0", "depthwise_conv2d": "conv2d", "sync_batch_norm": "batch_norm",
-  ]
-
-  private static func slots(_ variables: [PaddleOpDesc.Var]) -> [String: [String]] {
-    var result: [String: [String]] = [:]
-    for variable in variables { result[variable.parameter] = variable.arguments }
-    return result
-  }
-
-  private static func attributes(_ attributes: [PaddleOpDesc.Attr]) -> [String: Attribute] {
-    var result: [String: Attribute] = [:]
-    for attribute in attributes {
-      result[attribute.name] =
-        switch attribute.type {
-        case 0: .integer(Int(attribute.i))
-        case 1: .number(Double(attribute.f))
-        case 2: .text(attribute.s)
-        case 3: .integers(attribute.ints.map(Int.init))
-        case 6: .flag(attribute.b)
-        case 9: .integer(Int(clamping: attribute.l))
-        case 11: .integers(attribute.longs.map { Int(clamping: $0) })
-        case 15: .number(attribute.float64)
-        default: .other
-        }
-    }
-    return result
   }
 }

@@ -1,5 +1,4 @@
 import HGNetCore
-internal import SwiftProtobuf
 
 /// The parameters of a Paddle inference model (`.pdiparams`): arrays one after the other, without names.
 ///
@@ -31,15 +30,10 @@ public enum PaddleTensors {
     var file = try FileOutput(path: path)
     for name in inFileOrder(store.names) {
       guard let parameter = store[name] else { continue }
-      var description = PaddleTensorDesc()
-      description.dataType = 5
-      description.dims = parameter.shape.dimensions.map(Int64.init)
-      let encoded: [UInt8]
-      do {
-        encoded = try description.serializedBytes()
-      } catch {
-        throw HGNetError(.internalInconsistency, "cannot encode a tensor header", path: path, cause: "\(error)")
-      }
+      var description = ProtobufEncoder()
+      description.integer(1, 5)
+      for extent in parameter.shape.dimensions { description.integer(2, extent) }
+      let encoded = description.bytes
       // Version 0, no levels, tensor version 0, size of the description.
       try file.write([UInt8](repeating: 0, count: 16))
       try file.write((0..<4).map { UInt8(truncatingIfNeeded: encoded.count >> ($0 * 8)) })
@@ -114,24 +108,25 @@ public enum PaddleTensors {
         throw broken("a description of at most \(Cursor.maximumDescriptionSize) bytes", "\(size)")
       }
       guard size <= remaining else { throw truncated("a description of \(size) bytes") }
-      let encoded = bytes.withUnsafeBytes { Array($0[position..<position + size]) }
-      let description: PaddleTensorDesc
-      do {
-        description = try PaddleTensorDesc(serializedBytes: encoded)
+      let start = bytes.range.lowerBound + position
+      let description: PaddleProgram.TensorDescription
+      do throws(HGNetError) {
+        description = try PaddleProgram.TensorDescription(BlobSlice(bytes.blob, range: start..<start + size))
       } catch {
         throw broken("a tensor description", "something else")
       }
       position += size
-      guard description.hasDataType, let elementType = PaddleElementType.named(description.dataType) else {
-        throw HGNetError(.unsupported, "element type \(description.dataType) is not read; save the model as float32")
+      guard let elementType = description.elementType.flatMap(PaddleElementType.named) else {
+        throw HGNetError(
+          .unsupported, "element type \(description.elementType ?? 0) is not read; save the model as float32")
       }
-      let shape = try Shape(validating: description.dims.prefix(Shape.maximumRank + 1).map { Int(clamping: $0) })
+      let shape = try Shape(validating: description.dimensions.prefix(Shape.maximumRank + 1))
       let count = shape.count * elementType.byteCount
       guard count <= remaining else { throw truncated("\(elementType) \(shape), \(count) bytes") }
-      let start = bytes.range.lowerBound + position
+      let first = bytes.range.lowerBound + position
       position += count
       return try Parameter(
-        shape: shape, elementType: elementType, bytes: BlobSlice(bytes.blob, range: start..<start + count))
+        shape: shape, elementType: elementType, bytes: BlobSlice(bytes.blob, range: first..<first + count))
     }
 
     private mutating func integer<Value: FixedWidthInteger & BitwiseCopyable>(

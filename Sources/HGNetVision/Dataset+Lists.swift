@@ -175,7 +175,9 @@ extension Dataset {
 
   private static func wrongDelimiter(_ line: Substring, delimiter: String) -> String {
     var text = "found no delimiter \(quoted(delimiter)) in \(quoted(line))"
-    let others = ["\t", " ", ",", ";", "|"].filter { $0 != delimiter && line.contains($0) }
+    let others = ["\t", " ", ",", ";", "|"].filter { other in
+      other != delimiter && other.utf8.allSatisfy { line.utf8.contains($0) }
+    }
     if let other = others.first { text += " (is it \(quoted(other))?)" }
     return text
   }

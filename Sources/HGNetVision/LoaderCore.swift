@@ -233,7 +233,7 @@ final class LoaderCore: Sendable {
   // MARK: The consumer
 
   func next() throws(HGNetError) -> Loader.Batch? {
-    let start = ContinuousClock.now
+    let start = LoaderCore.now()
     if hasNoThreads { makeNextBatch() }
     let result: Result<Loader.Batch, HGNetError>? = state.wait { state in
       if let failure = state.failure { return .some(.failure(failure)) }
@@ -241,7 +241,7 @@ final class LoaderCore: Sendable {
       guard let batch = state.pending[state.wanted]?.batch else { return nil }
       state.pending[state.wanted] = nil
       state.wanted += 1
-      let waited = ContinuousClock.now - start
+      let waited = LoaderCore.now() - start
       state.waited += waited
       let judged = judge(batch, waited: waited, &state)
       if case .failure(let error) = judged { state.failure = error }
@@ -250,6 +250,15 @@ final class LoaderCore: Sendable {
     state.announce()
     guard let result else { return nil }
     return try result.get()
+  }
+
+  /// A clock that only goes forward.
+  ///
+  /// `ContinuousClock` would bring the runtime of concurrency and libdispatch into the C library, which needs neither.
+  private static func now() -> Duration {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
   }
 
   /// Counts the broken pictures.

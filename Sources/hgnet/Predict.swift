@@ -167,7 +167,9 @@ struct Predict: AsyncParsableCommand {
           key: "PreProcess.transform_ops")
       }
       recipe = described
-    } else if let beside = try WeightsRecipe.beside(weights, isVerbose: options.verbose, warn: warn) {
+    } else if let beside = try WeightsRecipe.beside(
+      weights, note: { if options.verbose { StandardError.write("hgnet: \($0)") } }, warn: warn)
+    {
       recipe = beside
     } else {
       recipe = weights.standardRecipe

@@ -32,6 +32,25 @@ struct WeightsFileTests {
     }
   }
 
+  @Test("Weights in memory are those of the file")
+  func memory() throws {
+    let store = try parameters()
+    try PaddleParameters.write(store, to: folder.file("b0.pdparams"))
+    try Safetensors.write(store, to: folder.file("b0.safetensors"))
+    for name in ["b0.pdparams", "b0.safetensors"] {
+      // No name tells the format.
+      let bytes = try Blob(mapping: folder.file(name)).withUnsafeBytes { Array($0) }
+      let file = try WeightsFile(decoding: Blob(bytes))
+      #expect(file.model == .b0)
+      #expect(file.path.isEmpty)
+      #expect(file.parameters["fc.bias"]?.tensor().values == store["fc.bias"]?.tensor().values)
+      let error = #expect(throws: HGNetError.self) { try WeightsFile(decoding: Blob(bytes.prefix(1000))) }
+      #expect(error?.code == .malformedData)
+    }
+    let error = #expect(throws: HGNetError.self) { try WeightsFile(decoding: Blob([])) }
+    #expect(error?.code == .malformedData)
+  }
+
   @Test("Names of timm are translated")
   func timm() throws {
     let store = try parameters()

@@ -69,6 +69,10 @@ struct TrainingTests {
     let classified = try ToolRun(
       ["predict", "data/class 1/0.png", "--weights", "out/best_model"], folder: workspace.url.path)
     #expect(classified.output.contains("class 1 (1)"), "\(classified.output) \(classified.errors)")
+    // The label file is named from where the run was started; from elsewhere it is found beside the configuration.
+    let elsewhere = try ToolRun(
+      ["predict", workspace.path("data/class 1/0.png"), "--weights", workspace.path("out/best_model")], folder: "/")
+    #expect(elsewhere.output.contains("class 1 (1)"), "\(elsewhere.output) \(elsewhere.errors)")
   }
 
   @Test("eval of a folder, as JSON and as a report; the same numbers as the training run's last evaluation")

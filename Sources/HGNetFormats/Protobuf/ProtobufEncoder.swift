@@ -1,6 +1,6 @@
 /// Builds the bytes of one protobuf message, field by field in the order of the calls.
 ///
-/// Generated code needs a whole message in memory; weights are streamed behind a header instead. Threads: one task.
+/// Weights need not be in memory: `header` begins a field whose bytes the caller streams behind it. Threads: one task.
 package struct ProtobufEncoder: Sendable {
   /// The message so far.
   package private(set) var bytes: [UInt8] = []

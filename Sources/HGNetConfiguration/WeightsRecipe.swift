@@ -1,5 +1,4 @@
 import HGNet
-import HGNetConfiguration
 import HGNetCore
 
 #if canImport(Glibc)
@@ -11,21 +10,29 @@ import HGNetCore
 #endif
 
 /// The recipe that lies beside weights, or inside them.
-enum WeightsRecipe {
+public enum WeightsRecipe {
   /// The recipe of `inference.yml` beside an exported model or in its metadata, or of the `config.yaml` that
   /// `hgnet train` wrote beside its weights; nil where there is none.
-  static func beside(_ weights: WeightsFile, isVerbose: Bool = false, warn: (String) -> Void) throws -> Recipe? {
+  ///
+  /// - Parameters:
+  ///   - weights: the opened weights; beside weights in memory lies nothing.
+  ///   - note: told which training configuration is used, if one is.
+  ///   - warn: told of a label file that is missing.
+  /// - Throws: as `Configuration.recipe(warn:)`, for an `inference.yml` that cannot be used.
+  public static func beside(
+    _ weights: WeightsFile, note: (String) -> Void = { _ in }, warn: (String) -> Void
+  ) throws(HGNetError) -> Recipe? {
     if let exported = try inferenceConfiguration(of: weights) { return try exported.recipe(warn: warn) }
     guard let trained = trainingConfiguration(of: weights) else { return nil }
-    if isVerbose { StandardError.write("hgnet: transforms and labels of \(trained.path)") }
+    note("transforms and labels of \(trained.path)")
     return try trained.recipe(warn: warn)
   }
 
   /// `inference.yml` in the folder of an exported model, else in the model itself.
-  private static func inferenceConfiguration(of weights: WeightsFile) throws -> Configuration? {
+  private static func inferenceConfiguration(of weights: WeightsFile) throws(HGNetError) -> Configuration? {
     let isExported = weights.format.isInferenceModel || weights.metadata[metadataKey] != nil
     guard isExported else { return nil }
-    for folder in [weights.path, parent(of: weights.path)] {
+    for folder in weights.path.isEmpty ? [] : [weights.path, parent(of: weights.path)] {
       let file = folder + "/inference.yml"
       if access(file, F_OK) == 0 { return try Configuration(contentsOf: file) }
     }
@@ -34,11 +41,11 @@ enum WeightsRecipe {
   }
 
   /// The name under which a model carries its `inference.yml`.
-  static let metadataKey = "inference.yml"
+  public static let metadataKey = "inference.yml"
 
   /// `config.yaml` that `hgnet train` wrote beside its weights, if it is of the same network.
   private static func trainingConfiguration(of weights: WeightsFile) -> Configuration? {
-    guard let model = weights.model, !weights.format.isInferenceModel else { return nil }
+    guard !weights.path.isEmpty, let model = weights.model, !weights.format.isInferenceModel else { return nil }
     // The weights alone lie one folder deeper, in `best_model/model.pdparams`.
     for folder in [parent(of: weights.path), parent(of: parent(of: weights.path))] {
       let file = folder + "/config.yaml"

@@ -1,0 +1,70 @@
+import HGNet
+import HGNetCore
+import HGNetEngine
+import HGNetVision
+
+/// What a handle stands for.
+///
+/// Threads: safe to share.
+final class OpenClassifier: Sendable {
+  let classifier: Classifier
+  let labels: LabelTexts?
+  let classCount: Int
+  let modelName: String
+  /// Takes tensors through the network.
+  let logits: TensorRun
+  /// Takes tensors to the four stages; nil unless asked for.
+  let features: TensorRun?
+  private let threads: QuietThreads
+
+  static let stageNames = (0..<4).map { "stages.\($0)" }
+
+  init(_ weights: WeightsFile, options: OpeningOptions) throws {
+    let recipe = try options.recipe(for: weights)
+    guard let classCount = weights.graph.classCount else {
+      throw HGNetError(.unsupported, "expected a network that classifies, found one without logits", path: weights.path)
+    }
+    threads = QuietThreads(threads: options.threads)
+    let pool = threads.pool
+    classifier = try Classifier(weights, recipe: recipe, pool: pool)
+    logits = TensorRun(model: classifier.model, pool: pool)
+    if options.keepsFeatures {
+      let graph = try weights.graph.selecting(outputs: OpenClassifier.stageNames)
+      features = TensorRun(
+        model: try InferenceModel(graph: graph, parameters: weights.parameters, pool: pool), pool: pool)
+    } else {
+      features = nil
+    }
+    labels = recipe.labels.map { labels in LabelTexts((0..<classCount).lazy.map { labels[$0] }) }
+    self.classCount = classCount
+    modelName = weights.model?.name ?? ""
+  }
+}
+
+/// Names as C wants them: one block of texts, each ended by a zero byte.
+///
+/// Threads: safe to share; the texts never change.
+final class LabelTexts: Sendable {
+  private nonisolated(unsafe) let base: UnsafeMutablePointer<CChar>
+  private let offsets: [Int]
+
+  init(_ names: some Sequence<String>) {
+    var bytes: [UInt8] = []
+    var offsets: [Int] = []
+    for name in names {
+      offsets.append(bytes.count)
+      bytes += name.utf8
+      bytes.append(0)
+    }
+    base = .allocate(capacity: max(bytes.count, 1))
+    for (offset, byte) in bytes.enumerated() { (base + offset).initialize(to: CChar(bitPattern: byte)) }
+    self.offsets = offsets
+  }
+
+  deinit { base.deallocate() }
+
+  /// The text of a class; null for a class that has none.
+  subscript(index: Int) -> UnsafePointer<CChar>? {
+    offsets.indices.contains(index) ? UnsafePointer(base + offsets[index]) : nil
+  }
+}
