@@ -12,6 +12,8 @@ final class LocalServer: Sendable {
     var announcedLength: Int?
     /// Closes the connection after so many bytes of the body.
     var dropAfter: Int?
+    /// Says nothing more after so many bytes of the body, until the client hangs up.
+    var silentAfter: Int?
     /// Pauses between pieces of the body.
     var pieceSize = 1 << 16
     var pauseInSeconds = 0.0
@@ -105,12 +107,13 @@ final class LocalServer: Sendable {
     if let announced = answer.announcedLength { text += "Content-Length: \(announced)\r\n" }
     for (name, value) in answer.headers { text += "\(name): \(value)\r\n" }
     guard send(Array((text + "\r\n").utf8), to: connection) else { return }
-    var rest = answer.body.prefix(answer.dropAfter ?? answer.body.count)
+    var rest = answer.body.prefix(answer.dropAfter ?? answer.silentAfter ?? answer.body.count)
     while !rest.isEmpty {
       guard send(Array(rest.prefix(answer.pieceSize)), to: connection) else { return }
       rest = rest.dropFirst(answer.pieceSize)
       if answer.pauseInSeconds > 0 { Thread.sleep(forTimeInterval: answer.pauseInSeconds) }
     }
+    if answer.silentAfter != nil { while recv(connection, &byte, 1, 0) > 0 {} }
   }
 
   private func send(_ bytes: [UInt8], to connection: Int32) -> Bool {

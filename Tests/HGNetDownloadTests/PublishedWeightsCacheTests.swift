@@ -232,26 +232,25 @@ struct PublishedWeightsCacheTests {
     let fixture = try Fixture()
     let slow = LocalServer { request in
       var answer = LocalServer.Answer.part(of: Fixture.content, for: request)
-      answer.pieceSize = 30_000
+      answer.pieceSize = 7_500
       answer.pauseInSeconds = 0.3
       return answer
     }
-    _ = try await fixture.fetch(slow.base, silence: 2.5)
+    // 12 seconds in all, but never as long without a word, even on a busy machine.
+    _ = try await fixture.fetch(slow.base, silence: 10)
     #expect(slow.requests.count == 1)
 
     let silent = LocalServer { request in
       var answer = LocalServer.Answer.part(of: Fixture.content, for: request)
-      guard request.index == 0 else { return answer }
-      answer.pieceSize = 100_000
-      answer.pauseInSeconds = 2.5
+      if request.index == 0 { answer.silentAfter = 100_000 }
       return answer
     }
     let other = try Fixture()
     _ = try await other.fetch(silent.base, silence: 1)
     #expect(other.bytes == content)
-    // On a busy machine the clock of the silence may start a piece later, and run out once more.
+    // What of the first bytes had been kept when the client gave up is the client's affair.
     let starts = silent.requests.map(\.rangeStart)
-    #expect(starts.count >= 2 && starts[0] == nil && starts.allSatisfy { ($0 ?? 0) % 100_000 == 0 })
+    #expect(starts.count >= 2 && starts[0] == nil)
   }
 
   @Test("refuses more bytes than the limit, announced or not")
