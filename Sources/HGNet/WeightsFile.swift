@@ -213,8 +213,10 @@ public struct WeightsFile: Sendable {
       }
     } catch { throw error.at(path: resolved) }
     var parts: [String] = []
-    for name in names where name.contains(".stem.") {
-      if let part = name.split(separator: ".").first.map(String.init), !parts.contains(part) { parts.append(part) }
+    for name in names {
+      let path = name.split(separator: ".")
+      guard let part = path.first.map(String.init), path.dropFirst().contains("stem") else { continue }
+      if !parts.contains(part) { parts.append(part) }
     }
     return parts
   }
