@@ -16,10 +16,10 @@
 #include "strassen.h"
 #include "winograd.h"
 #include "peak.h"
+#include "attention.h"
 #include "windows.h"
 #include "gradient.h"
 #include "winograd_gradient.h"
 #include "training.h"
-#include "attention.h"
 
 #endif

@@ -1,9 +1,9 @@
 // Weights into the layouts that the kernels stream, once per model.
 #include "CHGNetKernels.h"
 
-int64_t hg_strassen_scratch(int32_t pairs_per_task, int32_t channels_per_block) {
+int64_t hg_strassen_scratch(int32_t pairs, int32_t channels_per_block) {
   // Five sums of activations, and sums of weights for the widest register block.
-  return (5 * (int64_t)pairs_per_task + 3 * HG_PANEL) * channels_per_block;
+  return (5 * (int64_t)pairs + 3 * HG_PANEL) * channels_per_block;
 }
 
 int64_t hg_winograd_scratch(int32_t tile, int32_t channels, int32_t columns, int32_t tiles_per_task) {

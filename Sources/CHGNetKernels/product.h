@@ -87,7 +87,14 @@ typedef int32_t hg_half_mask __attribute__((vector_size(32)));
 #define HG_HALF 8
 #define HG_SPLAT_HALF(x) ((x) - (hg_half){0})
 
-HG_INLINE void hg_half_run(const hg_block *b, const int R) {
+// Up to 8 values.
+static __attribute__((noinline)) void hg_copy_few(float *to, const float *from, int count) {
+  for (int i = 0; i < 8; i++)
+    if (i < count) to[i] = from[i];
+}
+
+HG_INLINE void hg_half_run(const hg_block *b, const int R, const int P) {
+  (void)P;
   hg_half sum[HG_BLOCK_ROWS];
   HG_UNROLL for (int r = 0; r < R; r++) {
     float some[HG_HALF] = {0};
@@ -129,69 +136,55 @@ HG_INLINE void hg_half_run(const hg_block *b, const int R) {
   }
 }
 
-static __attribute__((noinline)) void HG_NAME(hg_block_half)(const hg_block *b, int rows) {
-  switch (rows) {
-    case 1: hg_half_run(b, 1); return;
-    case 2: hg_half_run(b, 2); return;
-#if HG_BLOCK_ROWS >= 4
-    case 3: hg_half_run(b, 3); return;
-    case 4: hg_half_run(b, 4); return;
-#endif
-#if HG_BLOCK_ROWS >= 6
-    case 5: hg_half_run(b, 5); return;
-    case 6: hg_half_run(b, 6); return;
-#endif
+// The switch over all heights of a register block, and the functions by its width: run(b, rows, panels) with constants.
 #if HG_BLOCK_ROWS >= 8
-    case 7: hg_half_run(b, 7); return;
-    case 8: hg_half_run(b, 8); return;
+#define HG_HIGH_ROWS(run, P) case 5: run(b, 5, P); return; case 6: run(b, 6, P); return; \
+                             case 7: run(b, 7, P); return; case 8: run(b, 8, P); return;
+#elif HG_BLOCK_ROWS >= 6
+#define HG_HIGH_ROWS(run, P) case 5: run(b, 5, P); return; case 6: run(b, 6, P); return;
+#else
+#define HG_HIGH_ROWS(run, P)
 #endif
-  }
-}
-
-#define HG_ROWS_CASE(R, P) \
-  case R: hg_block_run(b, R, P); return;
-
-static __attribute__((noinline)) void HG_NAME(hg_block_1)(const hg_block *b, int rows) {
-  switch (rows) {
-    HG_ROWS_CASE(1, 1) HG_ROWS_CASE(2, 1)
 #if HG_BLOCK_ROWS >= 4
-    HG_ROWS_CASE(3, 1) HG_ROWS_CASE(4, 1)
+#define HG_MIDDLE_ROWS(run, P) case 3: run(b, 3, P); return; case 4: run(b, 4, P); return;
+#else
+#define HG_MIDDLE_ROWS(run, P)
 #endif
-#if HG_BLOCK_ROWS >= 6
-    HG_ROWS_CASE(5, 1) HG_ROWS_CASE(6, 1)
-#endif
-#if HG_BLOCK_ROWS >= 8
-    HG_ROWS_CASE(7, 1) HG_ROWS_CASE(8, 1)
-#endif
+#define HG_DEFINE_ROWS(name, block, run, P)                                                \
+  static __attribute__((noinline)) void HG_NAME(name)(const block *b, int rows) {          \
+    switch (rows) {                                                                        \
+      case 1: run(b, 1, P); return; case 2: run(b, 2, P); return;                          \
+      HG_MIDDLE_ROWS(run, P)                                                               \
+      HG_HIGH_ROWS(run, P)                                                                 \
+    }                                                                                      \
   }
-}
-#if HG_BLOCK_PANELS >= 2
-static __attribute__((noinline)) void HG_NAME(hg_block_2)(const hg_block *b, int rows) {
-  switch (rows) {
-    HG_ROWS_CASE(1, 2) HG_ROWS_CASE(2, 2) HG_ROWS_CASE(3, 2) HG_ROWS_CASE(4, 2)
-    HG_ROWS_CASE(5, 2) HG_ROWS_CASE(6, 2) HG_ROWS_CASE(7, 2) HG_ROWS_CASE(8, 2)
-  }
-}
-#endif
 #if HG_BLOCK_PANELS >= 3
-static __attribute__((noinline)) void HG_NAME(hg_block_3)(const hg_block *b, int rows) {
-  switch (rows) {
-    HG_ROWS_CASE(1, 3) HG_ROWS_CASE(2, 3) HG_ROWS_CASE(3, 3) HG_ROWS_CASE(4, 3)
-    HG_ROWS_CASE(5, 3) HG_ROWS_CASE(6, 3) HG_ROWS_CASE(7, 3) HG_ROWS_CASE(8, 3)
+#define HG_DEFINE_BLOCKS(name, block, run)                                                 \
+  HG_DEFINE_ROWS(name##_1, block, run, 1)                                                  \
+  HG_DEFINE_ROWS(name##_2, block, run, 2)                                                  \
+  HG_DEFINE_ROWS(name##_3, block, run, 3)                                                  \
+  HG_INLINE void name##_dispatch(const block *b, int rows, int panels) {                   \
+    if (panels == 3) HG_NAME(name##_3)(b, rows);                                           \
+    else if (panels == 2) HG_NAME(name##_2)(b, rows);                                      \
+    else HG_NAME(name##_1)(b, rows);                                                       \
   }
-}
+#else
+#define HG_DEFINE_BLOCKS(name, block, run)                                                 \
+  HG_DEFINE_ROWS(name##_1, block, run, 1)                                                  \
+  HG_INLINE void name##_dispatch(const block *b, int rows, int panels) {                   \
+    (void)panels;                                                                          \
+    HG_NAME(name##_1)(b, rows);                                                            \
+  }
 #endif
+
+HG_DEFINE_ROWS(hg_block_half, hg_block, hg_half_run, 1)
+HG_DEFINE_BLOCKS(hg_full_block, hg_block, hg_block_run)
 
 HG_INLINE void hg_block_dispatch(const hg_block *b, int rows, int panels) {
-  if (panels == 1 && b->columns <= HG_HALF) { HG_NAME(hg_block_half)(b, rows); return; }
-#if HG_BLOCK_PANELS >= 3
-  if (panels == 3) { HG_NAME(hg_block_3)(b, rows); return; }
-#endif
-#if HG_BLOCK_PANELS >= 2
-  if (panels == 2) { HG_NAME(hg_block_2)(b, rows); return; }
-#endif
-  (void)panels;
-  HG_NAME(hg_block_1)(b, rows);
+  if (panels == 1 && b->columns <= HG_HALF)
+    HG_NAME(hg_block_half)(b, rows);
+  else
+    hg_full_block_dispatch(b, rows, panels);
 }
 
 // How many panels to take next of those left: full blocks, and no lone panel where two pairs will do.

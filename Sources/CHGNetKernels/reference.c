@@ -32,15 +32,15 @@ static void product(const void *descriptor, int32_t task, float *scratch) {
 // The rows of both halves of a block of pairs, and the columns of both halves.
 static void strassen(const void *descriptor, int32_t task, float *scratch) {
   const hg_strassen *d = descriptor;
-  const int64_t pairs = d->pixels / 2, tasks_per_image = (pairs + d->pairs_per_task - 1) / d->pairs_per_task;
-  const int64_t row_task = task / d->column_tasks, pair0 = row_task % tasks_per_image * d->pairs_per_task;
+  const int64_t pairs = d->pixels / 2, row_task = task / d->column_tasks, part = row_task % d->tasks_per_image;
+  const int64_t pair0 = pairs * part / d->tasks_per_image, end = pairs * (part + 1) / d->tasks_per_image;
   const int32_t half = d->columns / HG_PANEL / 2, panel0 = task % d->column_tasks * d->panels_per_task;
   for (int i = 0; i < 2; i++)
     for (int j = 0; j < 2; j++) {
-      const int64_t row = row_task / tasks_per_image * d->pixels + pair0 + i * pairs;
+      const int64_t row = row_task / d->tasks_per_image * d->pixels + pair0 + i * pairs;
       const int32_t panel = panel0 + j * half, column = panel * HG_PANEL;
       hg_product part = {.input = d->input + row * d->input_stride, .input_stride = d->input_stride,
-                         .rows = least(d->pairs_per_task, pairs - pair0), .channels = d->channels,
+                         .rows = end - pair0, .channels = d->channels,
                          .columns = (int32_t)least(d->panels_per_task, half - panel0) * HG_PANEL,
                          .weights = d->weights + (int64_t)panel * d->channels * HG_PANEL, .bias = d->bias + column,
                          .output = d->output + row * d->output_stride + column, .output_stride = d->output_stride,
@@ -234,8 +234,10 @@ static void peak_reading(const void *descriptor, int32_t task, float *scratch) {
   d->sums[task * 16] = sum;
 }
 
+extern const hg_decoder_kernels hg_decoder_kernels_reference;
+
 const hg_kernels hg_kernels_reference = {
     .name = "reference", .block_rows = 4, .block_panels = 1, .lanes = 1, .product = product, .strassen = strassen,
     .convolution = convolution, .winograd = winograd, .depthwise = depthwise, .maximum_pool = maximum_pool,
     .average_pool = average_pool, .elementwise = elementwise, .peak_arithmetic = peak_arithmetic,
-    .peak_reading = peak_reading};
+    .peak_reading = peak_reading, .decoder = &hg_decoder_kernels_reference};

@@ -81,57 +81,13 @@ HG_INLINE void hg_strassen_run(const hg_strassen_block *b, const int R, const in
   for (int i = 0; i < b->quarter_count; i++) hg_quarter_add(&b->quarters[i], sum, b->output_stride, R, V);
 }
 
-#define HG_STRASSEN_CASE(R, P) \
-  case R: hg_strassen_run(b, R, P, 0); return;
-
-static __attribute__((noinline)) void HG_NAME(hg_strassen_1)(const hg_strassen_block *b, int rows) {
-  switch (rows) {
-    HG_STRASSEN_CASE(1, 1) HG_STRASSEN_CASE(2, 1)
-#if HG_BLOCK_ROWS >= 4
-    HG_STRASSEN_CASE(3, 1) HG_STRASSEN_CASE(4, 1)
-#endif
-#if HG_BLOCK_ROWS >= 6
-    HG_STRASSEN_CASE(5, 1) HG_STRASSEN_CASE(6, 1)
-#endif
-#if HG_BLOCK_ROWS >= 8
-    HG_STRASSEN_CASE(7, 1) HG_STRASSEN_CASE(8, 1)
-#endif
-  }
-}
-#if HG_BLOCK_PANELS >= 2
-static __attribute__((noinline)) void HG_NAME(hg_strassen_2)(const hg_strassen_block *b, int rows) {
-  switch (rows) {
-    HG_STRASSEN_CASE(1, 2) HG_STRASSEN_CASE(2, 2) HG_STRASSEN_CASE(3, 2) HG_STRASSEN_CASE(4, 2)
-    HG_STRASSEN_CASE(5, 2) HG_STRASSEN_CASE(6, 2) HG_STRASSEN_CASE(7, 2) HG_STRASSEN_CASE(8, 2)
-  }
-}
-#endif
-#if HG_BLOCK_PANELS >= 3
-static __attribute__((noinline)) void HG_NAME(hg_strassen_3)(const hg_strassen_block *b, int rows) {
-  switch (rows) {
-    HG_STRASSEN_CASE(1, 3) HG_STRASSEN_CASE(2, 3) HG_STRASSEN_CASE(3, 3) HG_STRASSEN_CASE(4, 3)
-    HG_STRASSEN_CASE(5, 3) HG_STRASSEN_CASE(6, 3) HG_STRASSEN_CASE(7, 3) HG_STRASSEN_CASE(8, 3)
-  }
-}
-#endif
-
-HG_INLINE void hg_strassen_dispatch(const hg_strassen_block *b, int rows, int panels) {
-#if HG_BLOCK_PANELS >= 3
-  if (panels == 3) { HG_NAME(hg_strassen_3)(b, rows); return; }
-#endif
-#if HG_BLOCK_PANELS >= 2
-  if (panels == 2) { HG_NAME(hg_strassen_2)(b, rows); return; }
-#endif
-  (void)panels;
-  HG_NAME(hg_strassen_1)(b, rows);
-}
+HG_INLINE void hg_strassen_plain(const hg_strassen_block *b, const int R, const int P) { hg_strassen_run(b, R, P, 0); }
+HG_DEFINE_BLOCKS(hg_strassen, hg_strassen_block, hg_strassen_plain)
 
 // The block that makes the sums of weights: always of full height.
 static __attribute__((noinline)) void HG_NAME(hg_strassen_first)(const hg_strassen_block *b, int panels) {
 #if HG_BLOCK_PANELS >= 3
   if (panels == 3) { hg_strassen_run(b, HG_BLOCK_ROWS, 3, 1); return; }
-#endif
-#if HG_BLOCK_PANELS >= 2
   if (panels == 2) { hg_strassen_run(b, HG_BLOCK_ROWS, 2, 1); return; }
 #endif
   (void)panels;
@@ -179,15 +135,15 @@ static void HG_NAME(hg_strassen)(const void *descriptor, int32_t task, float *sc
   const hg_strassen *d = descriptor;
   const int64_t K = d->channels, half = K / 2, pairs = d->pixels / 2;
   const int half_panels = d->columns / HG_PANEL / 2, row_task = task / d->column_tasks;
-  const int tasks_per_image = (int)((pairs + d->pairs_per_task - 1) / d->pairs_per_task);
-  const int64_t pair0 = (int64_t)(row_task % tasks_per_image) * d->pairs_per_task;
-  const int64_t row0 = (int64_t)(row_task / tasks_per_image) * d->pixels + pair0;
-  const int M = hg_min(d->pairs_per_task, pairs - pair0);
+  const int part = row_task % d->tasks_per_image;
+  const int64_t pair0 = pairs * part / d->tasks_per_image;
+  const int64_t row0 = (int64_t)(row_task / d->tasks_per_image) * d->pixels + pair0;
+  const int M = (int)(pairs * (part + 1) / d->tasks_per_image - pair0);
   const int panel0 = task % d->column_tasks * d->panels_per_task, panel1 = hg_min(panel0 + d->panels_per_task, half_panels);
   const float *input = d->input + row0 * d->input_stride, *residual = d->epilogue.residual;
   float *output = d->output + row0 * d->output_stride;
   if (residual) residual += row0 * d->epilogue.residual_stride;
-  float *sums = scratch, *weight_sums = scratch + 5 * (int64_t)d->pairs_per_task * d->channels_per_block;
+  float *sums = scratch, *weight_sums = scratch + 5 * (int64_t)M * d->channels_per_block;
   for (int64_t k0 = 0; k0 < half; k0 += d->channels_per_block) {
     const int64_t count = hg_min(d->channels_per_block, half - k0);
     const float *lower = input + pairs * d->input_stride;

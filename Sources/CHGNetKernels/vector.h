@@ -25,12 +25,6 @@ HG_INLINE void hg_copy_some(float *to, const float *from, int count) {
   if (count & 1) *to = *from;
 }
 
-// Up to 8 values.
-static __attribute__((noinline)) void hg_copy_few(float *to, const float *from, int count) {
-  for (int i = 0; i < 8; i++)
-    if (i < count) to[i] = from[i];
-}
-
 HG_INLINE hg_vector hg_load_some(const float *p, int count) {
   if (count >= HG_LANES) return hg_load(p);
   float lanes[HG_LANES] = {0};

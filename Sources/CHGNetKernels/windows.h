@@ -184,4 +184,5 @@ const hg_kernels HG_NAME(hg_kernels) = {
     .winograd = HG_NAME(hg_winograd),
     .depthwise = HG_NAME(hg_depthwise), .maximum_pool = HG_NAME(hg_maximum_pool),
     .average_pool = HG_NAME(hg_average_pool), .elementwise = HG_NAME(hg_elementwise),
-    .peak_arithmetic = HG_NAME(hg_peak_arithmetic), .peak_reading = HG_NAME(hg_peak_reading)};
+    .peak_arithmetic = HG_NAME(hg_peak_arithmetic), .peak_reading = HG_NAME(hg_peak_reading),
+    .decoder = &HG_NAME(hg_decoder_kernels)};

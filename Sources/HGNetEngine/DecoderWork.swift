@@ -26,7 +26,7 @@ enum DecoderWork: Hashable, Sendable {
   ) -> hg_task {
     let (input, output) = (step.input, step.output)
     let (source, target) = (UnsafePointer(memory + input.offset), memory + output.offset)
-    let decoder = hg_decoder_kernels_named(kernels.name).pointee
+    let decoder = kernels.decoder.pointee
     switch self {
     case .queries(let count):
       descriptor.initializeMemory(

@@ -16,12 +16,10 @@ import HGNetCore
 public struct InstructionSet: Sendable, CustomStringConvertible {
   nonisolated(unsafe) let kernels: UnsafePointer<hg_kernels>
   nonisolated(unsafe) let trainingKernels: UnsafePointer<hg_training_kernels>
-  nonisolated(unsafe) let decoderKernels: UnsafePointer<hg_decoder_kernels>
 
   private init(index: Int32) {
     kernels = hg_kernels_at(index)
     trainingKernels = hg_training_kernels_at(index)
-    decoderKernels = hg_decoder_kernels_named(kernels.pointee.name)
   }
 
   /// The name: `avx512`, `avx2`, `neon`, `baseline` or `reference`.

@@ -12,6 +12,10 @@ extension Plan.Step {
     let finish = hg_epilogue(
       lower: epilogue.lower, scale: epilogue.scale, shift: epilogue.shift,
       residual: residual.map { UnsafePointer(memory + $0.offset) }, residual_stride: residual?.stride ?? 0)
+    // Partial sums of products pass through the output, so that adding to it means to start from it.
+    let isAdded = residual == output
+    var productFinish = finish
+    if isAdded { productFinish.residual = nil }
     let packed = UnsafePointer(weights?.weights ?? zeros)
     let bias = UnsafePointer(weights?.bias ?? zeros)
     func window(_ window: Window) -> hg_geometry {
@@ -30,28 +34,21 @@ extension Plan.Step {
     switch work {
     case .product(let rows, let inputFeatures, let columns, let rowsPerTask, let panelsPerTask, let channelsPerBlock):
       let panels = (columns + 15) / 16
-      // Partial sums pass through the output, so that adding to it means to start from it.
-      let isAdded = residual == output
-      var finish = finish
-      if isAdded { finish.residual = nil }
       write(
         hg_product(
           input: source, input_stride: input.stride, rows: Int64(rows), channels: Int32(inputFeatures),
           columns: Int32(columns), weights: packed, bias: bias, output: target, output_stride: output.stride,
-          epilogue: finish, rows_per_task: Int32(rowsPerTask), panels_per_task: Int32(panelsPerTask),
+          epilogue: productFinish, rows_per_task: Int32(rowsPerTask), panels_per_task: Int32(panelsPerTask),
           column_tasks: Int32((panels + panelsPerTask - 1) / panelsPerTask),
           channels_per_block: Int32(channelsPerBlock), is_added: isAdded ? 1 : 0))
       return kernels.product
     case .strassen(
-      let pixels, let inputFeatures, let columns, let pairsPerTask, let panelsPerTask, let channelsPerBlock):
-      let isAdded = residual == output
-      var finish = finish
-      if isAdded { finish.residual = nil }
+      let pixels, let inputFeatures, let columns, let tasksPerImage, let panelsPerTask, let channelsPerBlock):
       write(
         hg_strassen(
           input: source, input_stride: input.stride, pixels: Int64(pixels), channels: Int32(inputFeatures),
           columns: Int32(columns), weights: packed, bias: bias, output: target, output_stride: output.stride,
-          epilogue: finish, pairs_per_task: Int32(pairsPerTask), panels_per_task: Int32(panelsPerTask),
+          epilogue: productFinish, tasks_per_image: Int32(tasksPerImage), panels_per_task: Int32(panelsPerTask),
           column_tasks: Int32((columns / 32 + panelsPerTask - 1) / panelsPerTask),
           channels_per_block: Int32(channelsPerBlock), is_added: isAdded ? 1 : 0))
       return kernels.strassen

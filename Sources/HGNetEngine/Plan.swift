@@ -11,7 +11,7 @@ public final class Plan: Sendable {
       case product(
         rows: Int, inputFeatures: Int, columns: Int, rowsPerTask: Int, panelsPerTask: Int, channelsPerBlock: Int)
       case strassen(
-        pixels: Int, inputFeatures: Int, columns: Int, pairsPerTask: Int, panelsPerTask: Int, channelsPerBlock: Int)
+        pixels: Int, inputFeatures: Int, columns: Int, tasksPerImage: Int, panelsPerTask: Int, channelsPerBlock: Int)
       case convolution(Window, columns: Int, pixelsPerTask: Int)
       case winograd(Window, tile: Int, columns: Int, tilesPerTask: Int)
       case depthwise(Window, rowsPerTask: Int, channelsPerTask: Int)

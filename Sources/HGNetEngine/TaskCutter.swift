@@ -127,24 +127,23 @@ struct TaskCutter {
     step.taskCount = divided(rows, by: rowsPerTask) * divided(panels, by: panelsPerTask)
   }
 
-  /// Takes one level of Strassen's algorithm where it pays: measured with Benchmarks/kernels, from these extents on.
+  /// Takes one level of Strassen's algorithm where it pays: Benchmarks/NOTES.md has what it brings, from these extents on.
   private func cutStrassen(_ step: inout Plan.Step, pixels: Int, inputFeatures: Int, columns: Int) -> Bool {
     guard pixels >= 128, pixels % 2 == 0, inputFeatures >= 160, inputFeatures % 2 == 0, columns >= 128,
       columns % 32 == 0
     else { return false }
     let (pairs, halfChannels, halfPanels) = (pixels / 2, inputFeatures / 2, columns / 32)
     // Sums of activations stay in the second cache; fewer pairs would read the weights for too little work.
-    let rowParts = divided(pairs, by: 112)
-    let pairsPerTask = divided(pairs, by: rowParts)
+    let tasksPerImage = divided(pairs, by: 112)
     let channelsPerBlock = divided(halfChannels, by: divided(halfChannels, by: 384))
-    let rowTasks = batch * rowParts
+    let rowTasks = batch * tasksPerImage
     let columnTasks = rowTasks >= 8 * threads ? 1 : min(leastFactor(of: rowTasks, dividing: threads), halfPanels)
     let panelsPerTask = divided(halfPanels, by: columnTasks)
     step.work = .strassen(
-      pixels: pixels, inputFeatures: inputFeatures, columns: columns, pairsPerTask: pairsPerTask,
+      pixels: pixels, inputFeatures: inputFeatures, columns: columns, tasksPerImage: tasksPerImage,
       panelsPerTask: panelsPerTask, channelsPerBlock: channelsPerBlock)
     step.taskCount = rowTasks * divided(halfPanels, by: panelsPerTask)
-    step.scratchCount = Int(hg_strassen_scratch(Int32(pairsPerTask), Int32(channelsPerBlock)))
+    step.scratchCount = Int(hg_strassen_scratch(Int32(divided(pairs, by: tasksPerImage)), Int32(channelsPerBlock)))
     return true
   }
 

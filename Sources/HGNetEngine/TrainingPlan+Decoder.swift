@@ -11,7 +11,7 @@ extension TrainingPlan {
     var mask: Int?
   }
 
-  private var decoder: hg_decoder_kernels { instructionSet.decoderKernels.pointee }
+  private var decoder: hg_decoder_kernels { instructionSet.kernels.pointee.decoder.pointee }
 
   private mutating func newMask(_ count: Int, probability: Float) -> Int? {
     guard probability > 0 else { return nil }

@@ -266,7 +266,7 @@ import Testing
     // A checkpoint of one network is not taken for one of two.
     #expect(throws: HGNetError.self) {
       let other = try TrainerTests.Workspace()
-      try other.trainer(saving: nil).run(from: checkpoint.parameters, checkpoint: checkpoint, log: { _ in })
+      _ = try other.trainer(saving: nil).run(from: checkpoint.parameters, checkpoint: checkpoint, log: { _ in })
     }
   }
 

@@ -82,7 +82,7 @@ int main(void) {
 
       const int strassen_pixels = 2 * pick(8, 30), strassen_panels = pick(1, 5);
       hg_strassen strassen = {.pixels = strassen_pixels, .channels = 2 * pick(1, 40), .columns = 32 * strassen_panels,
-                              .output_stride = 32 * strassen_panels, .epilogue = e, .pairs_per_task = strassen_pixels / 2,
+                              .output_stride = 32 * strassen_panels, .epilogue = e, .tasks_per_image = 1,
                               .panels_per_task = pick(1, strassen_panels), .channels_per_block = pick(1, 40)};
       strassen.input_stride = strassen.channels + pick(0, 3);
       strassen.column_tasks = (strassen_panels + strassen.panels_per_task - 1) / strassen.panels_per_task;
@@ -90,7 +90,7 @@ int main(void) {
       float *si = values((int64_t)batch * strassen_pixels * strassen.input_stride), *sb = values(strassen.columns);
       float *sw = values((int64_t)strassen.columns * strassen.channels), *sr = values(strassen_count);
       float *sc = calloc((size_t)strassen_count, 4), *sd = calloc((size_t)strassen_count, 4);
-      float *ss = malloc((size_t)hg_strassen_scratch(strassen.pairs_per_task, strassen.channels_per_block) * 4);
+      float *ss = malloc((size_t)hg_strassen_scratch(strassen_pixels / 2, strassen.channels_per_block) * 4);
       strassen.input = si, strassen.bias = sb, strassen.weights = sw;
       strassen.epilogue.residual = round % 3 ? sr : NULL, strassen.epilogue.residual_stride = strassen.columns;
       strassen.output = sc, run(reference->strassen, &strassen, batch * strassen.column_tasks, NULL);

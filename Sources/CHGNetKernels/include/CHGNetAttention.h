@@ -85,6 +85,3 @@ typedef struct {
   hg_decoder_task _Nonnull group_product_parameter_gradient;
   hg_decoder_task _Nonnull repeat;
 } hg_decoder_kernels;
-
-// The implementation that belongs to the hg_kernels of a name.
-const hg_decoder_kernels *_Nonnull hg_decoder_kernels_named(const char *_Nonnull name);

@@ -54,8 +54,9 @@ typedef struct {
 
 // The same as hg_product over images of `pixels` rows each, with one level of Strassen's algorithm: rounding about three
 // times as large. pixels and channels are even, columns is a multiple of 32. weights and bias: as for hg_product.
-// Task t: (image, block of pairs of pixels) t / column_tasks, block of panels of half the columns t % column_tasks; no
-// task may have fewer than 8 pairs. channels_per_block counts in half the channels. scratch: hg_strassen_scratch.
+// Task t: (image, part of its pairs of pixels) t / column_tasks, block of panels of half the columns t % column_tasks.
+// The pairs are divided evenly, at least 8 for a task. channels_per_block counts in half the channels.
+// scratch: hg_strassen_scratch of the largest part.
 typedef struct {
   const float *_Nonnull input;
   ptrdiff_t input_stride;
@@ -67,7 +68,7 @@ typedef struct {
   float *_Nonnull output;
   ptrdiff_t output_stride;
   hg_epilogue epilogue;
-  int32_t pairs_per_task;
+  int32_t tasks_per_image;
   int32_t panels_per_task;
   int32_t column_tasks;
   int32_t channels_per_block;
@@ -182,6 +183,7 @@ typedef struct {
   int32_t lanes;
   hg_task _Nonnull product, strassen, convolution, winograd, depthwise, maximum_pool, average_pool, elementwise;
   hg_task _Nonnull peak_arithmetic, peak_reading;
+  const hg_decoder_kernels *_Nonnull decoder;
 } hg_kernels;
 
 // The implementations that this processor can run, best first; the reference is the last. index < hg_kernels_count().
@@ -189,7 +191,7 @@ int32_t hg_kernels_count(void);
 const hg_kernels *_Nonnull hg_kernels_at(int32_t index);
 
 // Floats of scratch that a thread needs for a task.
-int64_t hg_strassen_scratch(int32_t pairs_per_task, int32_t channels_per_block);
+int64_t hg_strassen_scratch(int32_t pairs, int32_t channels_per_block);
 int64_t hg_winograd_scratch(int32_t tile, int32_t channels, int32_t columns, int32_t tiles_per_task);
 
 // Packing of weights. `factors` (per output channel, may be NULL) is multiplied in: the folded batch normalisation.
