@@ -16,6 +16,8 @@ public struct Session: ~Copyable {
   /// What is run.
   public let plan: Plan
   private let pool: ThreadPool
+  /// Whether each run prints its steps; asked for once, since a run should not look into the environment.
+  private let isReported: Bool
   private let memory: UnsafeMutablePointer<Float>
   private let descriptors: UnsafeMutableRawPointer
   private let run: UnsafeMutablePointer<SessionRun>
@@ -26,6 +28,7 @@ public struct Session: ~Copyable {
   init(plan: Plan, pool: ThreadPool, isTimed: Bool = false) throws(HGNetError) {
     self.plan = plan
     self.pool = pool
+    isReported = StepReport.isWanted
     let scratchDistance = (plan.scratchCount + 31) / 16 * 16
     let zeroCount = (plan.zeroCount + 15) / 16 * 16
     let count = plan.arenaCount + zeroCount + scratchDistance * pool.count
@@ -48,7 +51,7 @@ public struct Session: ~Copyable {
       to: SessionRun(
         steps: steps, count: plan.steps.count, scratch: zeros + zeroCount, scratchDistance: scratchDistance,
         threads: pool.count,
-        times: StepReport.isWanted || isTimed ? .allocate(capacity: plan.steps.count + 1) : nil))
+        times: isReported || isTimed ? .allocate(capacity: plan.steps.count + 1) : nil))
   }
 
   deinit {
@@ -78,7 +81,7 @@ public struct Session: ~Copyable {
       let run = context.assumingMemoryBound(to: SessionRun.self)
       run.pointee.work(as: worker)
     }
-    if StepReport.isWanted { StepReport.print(plan: plan, times: run.pointee.times) }
+    if isReported { StepReport.print(plan: plan, times: run.pointee.times) }
   }
 
   /// Seconds that each step of the last run took, in the order of the plan; empty for a session that is not timed.

@@ -1,0 +1,48 @@
+import HGNetCore
+
+/// One step of a plan as it is told to people: what it computes and how.
+public struct StepDescription: Sendable {
+  /// The layer's name, as in the parameters.
+  public var name: String
+  /// `product`, `strassen`, `direct`, `winograd-f4`, `depthwise` and so on.
+  public var algorithm: String
+  /// The extents of one picture before.
+  public var inputShape: ActivationShape
+  /// The extents of one picture after.
+  public var outputShape: ActivationShape
+  /// Operations of the algorithm, a multiply-add counted as two: fewer than the direct sum's for Strassen and Winograd.
+  public var operations: Int
+  /// The least bytes that move: weights, input and output once each.
+  public var bytes: Int
+
+  /// The least time in seconds that a machine needs for it.
+  public func bound(on peak: MachinePeak) -> Double {
+    max(Double(operations) / peak.arithmetic, Double(bytes) / peak.reading)
+  }
+}
+
+extension Plan {
+  /// What the steps do, in their order.
+  public var stepDescriptions: [StepDescription] {
+    steps.map { step in
+      let activations = step.input.shape.count + step.output.shape.count
+      let weights = step.weights.map { $0.weightCount + $0.paddedColumns } ?? 0
+      return StepDescription(
+        name: step.name, algorithm: step.algorithmName, inputShape: step.input.shape, outputShape: step.output.shape,
+        operations: step.operations(batch: batch), bytes: 4 * (batch * activations + weights))
+    }
+  }
+}
+
+extension Plan.Step {
+  /// Operations of the algorithm without those that only rearrange or add up.
+  func operations(batch: Int) -> Int {
+    switch work {
+    case .strassen: return multiplyAdds * 2 * 7 / 8
+    case .winograd(_, let tile, let columns, _):
+      let tiles = batch * ((output.shape.height + tile - 1) / tile) * ((output.shape.width + tile - 1) / tile)
+      return 2 * tiles * (tile + 2) * (tile + 2) * input.shape.channels * columns
+    default: return 2 * multiplyAdds
+    }
+  }
+}
