@@ -44,6 +44,9 @@ public protocol Communicator: Sendable {
 
   /// Ends all ranks because this one cannot go on; processes end at once with the status.
   func abort(status: Int32)
+
+  /// Says good-bye once nothing more is to be said; all ranks call it.
+  func end()
 }
 
 extension Communicator {
@@ -103,4 +106,6 @@ public struct SingleProcess: Communicator {
   public func duplicate() -> any Communicator { SingleProcess() }
   /// Does nothing: the caller ends the process.
   public func abort(status: Int32) {}
+  /// Does nothing.
+  public func end() {}
 }

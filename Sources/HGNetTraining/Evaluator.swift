@@ -67,6 +67,14 @@ public struct Evaluator: Sendable {
     self.communicator = communicator
   }
 
+  /// Checks that all ranks measure the same parameters on the same pictures.
+  ///
+  /// - Throws: `HGNetError.Code.invalidConfiguration` in all ranks.
+  public func agree(on parameters: ParameterStore) throws(HGNetError) {
+    guard communicator.rankCount > 1 else { return }
+    try communicator.agree(on: [("lists of pictures", data.hash), ("weights", parameters.hash)])
+  }
+
   /// Runs all pictures through the network once.
   ///
   /// - Parameters:
