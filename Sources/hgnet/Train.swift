@@ -21,7 +21,7 @@ struct Train: AsyncParsableCommand {
         mpirun -n 4 hgnet train -c Configs/PPHGNetV2_B4.yaml
 
       Writes best_model, latest and epoch_N (.pdparams, .pdopt, .pdstates), train.log, config.yaml and report.html into \
-      the output folder. SIGTERM and Ctrl-C save the run and end it (status 143 and 130); it goes on from there with the \
+      the output folder. SIGTERM, Ctrl-C and SIGUSR1 save the run and end it (status 143, 130, 138); it goes on from there with the \
       same bits as if it had not been stopped.
       """)
 

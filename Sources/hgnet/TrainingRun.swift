@@ -148,9 +148,8 @@ struct TrainingRun {
     bar.clear()
     if let failure = curves?.failure { log.write("\(failure); the curves end there", level: .warning) }
     // A signal may have reached one rank only.
-    let known = [SIGTERM, SIGINT]
-    let received = try communicator.sums(of: known.map { signals.signalNumber == $0 ? 1 : 0 })
-    let signal = zip(known, received).first { $0.1 > 0 }?.0
+    let received = try communicator.sums(of: StopSignals.numbers.map { signals.signalNumber == $0 ? 1 : 0 })
+    let signal = zip(StopSignals.numbers, received).first { $0.1 > 0 }?.0
     let report = "\(path)/report.html"
     let root = try configuration.text("DataLoader.Train.dataset.image_root")
     let page = history.report(
