@@ -12,7 +12,8 @@ let package = Package(
     .library(name: "hgnet-c", type: .static, targets: ["HGNetC"]),
   ],
   traits: [
-    .trait(name: "MPI", description: "Training, evaluation and prediction by several processes: mpirun -n 2 hgnet train …")
+    .trait(
+      name: "MPI", description: "Training, evaluation and prediction by several processes: mpirun -n 2 hgnet train …")
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")

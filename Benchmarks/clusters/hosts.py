@@ -33,7 +33,7 @@ class Hosts:
             if self.megabits:
                 for space, end in ((host, "cable"), (self.switch, f"port{number}")):
                     subprocess.run(["tc", "-n", space, "qdisc", "add", "dev", end, "root", "tbf", "rate",
-                                    f"{self.megabits}mbit", "burst", "256kb", "latency", "100ms"], check=True)
+                                    f"{self.megabits}mbit", "burst", "64kb", "latency", "100ms"], check=True)
         with open(f"{self.folder}/hosts", "w") as file:
             file.writelines(f"10.79.0.{number} slots=1\n" for number in range(1, self.count + 1))
         # What ssh would be: HOST COMMAND …, in the namespace of the host and under a name of its own.

@@ -103,7 +103,8 @@ public struct DistillationLoss: Sendable {
         switch rule {
         case .imitation(let student, let teacher):
           let loss = CrossEntropyLoss()
-          let (cost, gradient) = try loss.evaluate(logits: named(student), targets: .vectors(named(teacher)), of: allRows)
+          let (cost, gradient) = try loss.evaluate(
+            logits: named(student), targets: .vectors(named(teacher)), of: allRows)
           add(gradient, of: student, weight: weight)
           (name, value) = ("CELoss_\(student)_\(teacher)", Double(cost))
         case .labels(let model, let loss):

@@ -114,7 +114,9 @@ private final class Core: Sendable {
     buckets = GradientReduction.buckets(parameters)
     var owners = [Int?](repeating: nil, count: parameters.declarations.count)
     let trained = Set(parameters.trainedIndices)
-    for (number, bucket) in buckets.enumerated() { for index in bucket where trained.contains(index) { owners[index] = number } }
+    for (number, bucket) in buckets.enumerated() {
+      for index in bucket where trained.contains(index) { owners[index] = number }
+    }
     bucketOfParameter = owners
     counts = buckets.indices.map { number in owners.count { $0 == number } }
     statistics =

@@ -50,7 +50,8 @@
     public func gather(_ bytes: [UInt8]) throws(HGNetError) -> [[UInt8]] {
       // One count of this call takes 2 GiB; the check comes first in all ranks.
       guard bytes.count <= Int(Int32.max) else {
-        throw HGNetError(.limitExceeded, "expected less than 2 GiB to be gathered from a rank, found \(bytes.count) bytes")
+        throw HGNetError(
+          .limitExceeded, "expected less than 2 GiB to be gathered from a rank, found \(bytes.count) bytes")
       }
       guard isFirst else {
         hg_mpi_gather_count(ranks, Int64(bytes.count), nil)

@@ -22,7 +22,9 @@ final class StepNetwork {
   private let graph: Graph
   private let role: Role
   private let pool: ThreadPool
-  /// What adds batch statistics over ranks; nil where each rank normalises with its own. Set before the first step.
+  /// What adds batch statistics over ranks; nil where each rank normalises with its own.
+  ///
+  /// It is set before the first step.
   var reduction: (any StatisticsReduction)?
   private var training: TrainingSession?
   private var inference: Session?

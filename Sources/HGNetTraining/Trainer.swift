@@ -202,7 +202,8 @@ public final class Trainer: Sendable {
   private func agree(_ parameters: ParameterStore) throws(HGNetError) {
     guard communicator.rankCount > 1 else { return }
     try communicator.agree(on: [
-      ("lists of pictures to train on", training.hash), ("lists of pictures to evaluate on", evaluator?.data.hash ?? ""),
+      ("lists of pictures to train on", training.hash),
+      ("lists of pictures to evaluate on", evaluator?.data.hash ?? ""),
       ("weights", parameters.hash),
     ])
     guard training.dataset.count >= communicator.rankCount else {

@@ -34,7 +34,8 @@ indirect enum JSONText {
   private var isFlat: Bool {
     switch self {
     case .list(let list):
-      list.allSatisfy { switch $0 {
+      list.allSatisfy {
+        switch $0 {
         case .list, .object, .written: false
         default: true
         }

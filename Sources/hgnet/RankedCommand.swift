@@ -23,7 +23,7 @@ enum RankedCommand {
     } catch let error as HGNetError where communicator.rankCount > 1 {
       fail(communicator, "\(error)", status: ExitStatus(error.code).rawValue)
       throw error
-    } catch where communicator.rankCount > 1 {
+    } catch  where communicator.rankCount > 1 {
       fail(communicator, "\(error)", status: ExitStatus.software.rawValue)
       throw error
     }

@@ -112,7 +112,8 @@ struct TrainingRun {
     var history = TrainingHistory()
     var bar = TrainingProgressBar(isShown: isatty(2) == 1 && isFirst)
     let curves =
-      settings.writesTensorBoard && isFirst ? try TrainingCurves(folder: path, printInterval: settings.printInterval) : nil
+      settings.writesTensorBoard && isFirst
+      ? try TrainingCurves(folder: path, printInterval: settings.printInterval) : nil
     var brokenCount = 0
     let signals = StopSignals { trainer.stop() }
     defer { signals.end() }
@@ -185,7 +186,9 @@ struct TrainingRun {
 
   /// An error of the run with where the last complete checkpoint is.
   private func advised(_ error: HGNetError, folder: CheckpointFolder?) -> HGNetError {
-    guard let folder, let prefix = [folder.latest, folder.best].first(where: { Checkpoint.exists(at: $0) }) else { return error }
+    guard let folder, let prefix = [folder.latest, folder.best].first(where: { Checkpoint.exists(at: $0) }) else {
+      return error
+    }
     var advised = error
     advised.message += "; the checkpoint \(prefix) is complete"
     return advised

@@ -48,7 +48,8 @@ import Testing
   }
 
   static func run(
-    _ ranks: Int, _ workspace: TrainerTests.Workspace, batchSize: Int, overrides: [String], saving folder: String? = nil,
+    _ ranks: Int, _ workspace: TrainerTests.Workspace, batchSize: Int, overrides: [String],
+    saving folder: String? = nil,
     stoppingAt stop: (rank: Int, step: Int)? = nil, resumes: Bool = false
   ) throws -> [End] {
     try onRanks(ranks) { communicator in
@@ -148,7 +149,8 @@ import Testing
   @Test("A run goes on with another number of ranks where the pictures and the rate are") func otherRanks() throws {
     let workspace = try TrainerTests.Workspace()
     let overrides = ["Optimizer.lr.learning_rate=0.02", "Global.epochs=3"]
-    _ = try Self.run(1, workspace, batchSize: 3, overrides: overrides, saving: "output", stoppingAt: (rank: 0, step: 11))
+    _ = try Self.run(
+      1, workspace, batchSize: 3, overrides: overrides, saving: "output", stoppingAt: (rank: 0, step: 11))
     // 7 steps of 3 pictures an epoch: the second epoch is stopped after 12 pictures, which are 2 steps of 2 ranks.
     var rates: [Double] = []
     let ends = try onRanks(2) { communicator in
@@ -198,7 +200,8 @@ import Testing
       let seed = UInt64(communicator.rank + 1)
       _ = try trainer.run(from: Model.initialParameters(for: trainer.graph, seed: seed), log: { _ in })
     }
-    #expect(Set(weights).count == 1 && weights[0].contains("weights") && weights[0].contains("ranks 1, 2"), "\(weights)")
+    #expect(
+      Set(weights).count == 1 && weights[0].contains("weights") && weights[0].contains("ranks 1, 2"), "\(weights)")
     let few = try errors { communicator in
       let trainer = try Self.trainer(workspace, communicator, batchSize: 2, pictures: [0, 8])
       _ = try trainer.run(from: Model.initialParameters(for: trainer.graph, seed: 1), log: { _ in })
@@ -214,6 +217,37 @@ import Testing
         _ = try trainer.run(from: Model.initialParameters(for: trainer.graph, seed: 1), log: { _ in }) { event in
           if case .step = event, communicator.rank == 2 { communicator.abort(status: 1) }
         }
+      }
+    }
+  }
+
+  @Test("A distillation of 3 ranks is that of one rank with 3 times the batch, also of two networks that learn")
+  func distillation() throws {
+    let workspace = try TrainerTests.Workspace()
+    for (losses, isFrozen) in [
+      (nil, true), ("{DistillationDMLLoss: {weight: 1.0, model_name_pairs: [[Student, Teacher]]}}", false),
+    ] {
+      var run = try DistillationRunTests.Run(workspace, losses: losses, frozen: isFrozen)
+      run.configuration.rate.learningRate = 0.0003
+      run.configuration.synchronizesNormalization = true
+      run.configuration.epochs = 1
+      run.configuration.evaluatesDuringTraining = false
+      let distillation = run
+      func parameters(_ ranks: Int) throws -> [ParameterStore] {
+        try onRanks(ranks) { communicator in
+          let trainer = try distillation.trainer(saving: nil, batchSize: 6 / ranks, communicator: communicator)
+          var initial = ParameterStore()
+          for network in distillation.configuration.distillation?.networks ?? [] {
+            let graph = try network.model.graph(options: network.options)
+            initial.add(Model.initialParameters(for: graph, seed: 5), prefix: "\(network.name).")
+          }
+          return try trainer.run(from: initial, log: { _ in }).parameters
+        }
+      }
+      let single = try parameters(1)[0]
+      for one in try parameters(3) {
+        let difference = DataParallelTests.difference(single, one)
+        #expect(difference.value < 2e-3, "\(difference)")
       }
     }
   }
