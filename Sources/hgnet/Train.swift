@@ -17,8 +17,11 @@ struct Train: AsyncParsableCommand {
       Going on after a stop:
         hgnet train -c output/config.yaml -o Global.checkpoints=output/latest
 
+      On several machines or processors (a build with MPI, Documentation/Clusters.md):
+        mpirun -n 4 hgnet train -c Configs/PPHGNetV2_B4.yaml
+
       Writes best_model, latest and epoch_N (.pdparams, .pdopt, .pdstates), train.log, config.yaml and report.html into \
-      the output folder. SIGTERM and Ctrl-C save the run and end it (status 143 and 130); it goes on from there with the \
+      the output folder. SIGTERM, Ctrl-C and SIGUSR1 save the run and end it (status 143, 130, 138); it goes on from there with the \
       same bits as if it had not been stopped.
       """)
 
@@ -65,10 +68,14 @@ struct Train: AsyncParsableCommand {
     }
   }
 
-  func run() async throws {
+  func run() async throws { try await RankedCommand.run(run) }
+
+  private func run(_ communicator: any Communicator) async throws {
     let configuration = try folder.data.map { data in try self.configuration(of: data) } ?? options.require()
-    let run = try TrainingRun(configuration, pool: compute.pool(), isOffline: offline)
+    let run = try TrainingRun(
+      configuration, pool: compute.pool(), isOffline: offline, communicator: communicator)
     let outcome = try await run.run()
+    guard communicator.isFirst else { return try end(outcome) }
     if let best = outcome.history.best {
       let metrics = best.result.metrics.map { name, value in
         "\(name) \(FixedPoint.text(value * 100, digits: 2)) %"
@@ -76,6 +83,11 @@ struct Train: AsyncParsableCommand {
       StandardError.write("hgnet: best epoch \(best.epoch): \(metrics.joined(separator: ", "))")
     }
     StandardError.write("hgnet: report: \(outcome.report)")
+    try end(outcome)
+  }
+
+  /// The status of a run that a signal has stopped.
+  private func end(_ outcome: TrainingRun.Outcome) throws {
     guard let signal = outcome.signal, outcome.training.wasStopped else { return }
     throw ExitCode(128 + signal)
   }
