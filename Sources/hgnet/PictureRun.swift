@@ -1,5 +1,6 @@
 import HGNet
 import HGNetCore
+import HGNetFormats
 
 /// Classifies many pictures in batches; the unreadable ones are named and counted, the others are classified.
 struct PictureRun {
