@@ -8,7 +8,9 @@ enum Descriptions {
   /// The version of the server.
   static let serverVersion = "0.1.0"
   /// What it does beyond the protocol's core.
-  static let extensions = ["binary_tensor_data", "classification", "model_repository", "model_configuration", "statistics"]
+  static let extensions = [
+    "binary_tensor_data", "classification", "model_repository", "model_configuration", "statistics",
+  ]
   /// What runs the models.
   static let platform = "hgnet"
 

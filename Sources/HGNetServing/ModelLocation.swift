@@ -107,7 +107,8 @@ package struct ModelFolder: Sendable {
     }
     guard models.count == 1 else {
       throw HGNetError(
-        .invalidArgument, "expected one model, found \(models.joined(separator: ", ")); a version is a folder of its own",
+        .invalidArgument,
+        "expected one model, found \(models.joined(separator: ", ")); a version is a folder of its own",
         path: folder)
     }
     return ModelLocation(path: "\(folder)/\(model)", labelsPath: labels, topK: topK)

@@ -43,7 +43,9 @@ package final class ServingLog: Sendable {
         let bytes = Array((line + "\n").utf8)
         var start = 0
         while start < bytes.count {
-          let written = bytes.withUnsafeBytes { Foundation.write(2, $0.baseAddress.map { $0 + start }, bytes.count - start) }
+          let written = bytes.withUnsafeBytes {
+            Foundation.write(2, $0.baseAddress.map { $0 + start }, bytes.count - start)
+          }
           guard written > 0 else { return }
           start += written
         }

@@ -4,8 +4,8 @@ import HGNetCore
 import HGNetModels
 
 #if Serving
-import Foundation
-import HGNetServing
+  import Foundation
+  import HGNetServing
 #endif
 
 /// Serves models over HTTP and gRPC: the work of Paddle Serving.
@@ -39,7 +39,8 @@ struct Serve: AsyncParsableCommand {
   @Option(help: ArgumentHelp("A folder of models, NAME/VERSION/.", valueName: "folder"))
   var repository: String?
 
-  @Option(help: ArgumentHelp("The name of the one model in addresses (default: that of the network).", valueName: "name"))
+  @Option(
+    help: ArgumentHelp("The name of the one model in addresses (default: that of the network).", valueName: "name"))
   var name: String?
 
   @Option(help: ArgumentHelp("Names of the classes of the one model: lines \"index name\".", valueName: "file"))
@@ -68,12 +69,12 @@ struct Serve: AsyncParsableCommand {
 
   func run() async throws {
     #if Serving
-    try await serve()
+      try await serve()
     #else
-    throw HGNetError(
-      .unsupported,
-      "this hgnet was built without serving; build it with: "
-        + "swift build -c release --traits Serving --scratch-path .build-serving --product hgnet")
+      throw HGNetError(
+        .unsupported,
+        "this hgnet was built without serving; build it with: "
+          + "swift build -c release --traits Serving --scratch-path .build-serving --product hgnet")
     #endif
   }
 }
@@ -115,7 +116,9 @@ struct ListeningOptions: ParsableArguments {
     for (name, port) in [("--port", port), ("--grpc-port", grpcPort)] where !(0...65535).contains(port) {
       throw ValidationError("expected \(name) of 0 to 65535, found \(port)")
     }
-    if (certificate == nil) != (key == nil) { throw ValidationError("expected --tls-certificate together with --tls-key") }
+    if (certificate == nil) != (key == nil) {
+      throw ValidationError("expected --tls-certificate together with --tls-key")
+    }
     if !["text", "json"].contains(logFormat) {
       throw ValidationError("expected --log-format text or json, found \(logFormat)")
     }
@@ -130,13 +133,15 @@ struct ServingLimitOptions: ParsableArguments {
   @Option(name: .customLong("max-batch"), help: ArgumentHelp("Pictures that run together.", valueName: "n"))
   var batch = 8
 
-  @Option(name: .customLong("max-queue"), help: ArgumentHelp("Pictures that may wait; more are refused.", valueName: "n"))
+  @Option(
+    name: .customLong("max-queue"), help: ArgumentHelp("Pictures that may wait; more are refused.", valueName: "n"))
   var queue = 128
 
   @Option(name: .customLong("max-body"), help: ArgumentHelp("MiB of a request's body.", valueName: "MiB"))
   var body = 32
 
-  @Option(name: .customLong("max-pixels"), help: ArgumentHelp("Millions of pixels of a picture.", valueName: "millions"))
+  @Option(
+    name: .customLong("max-pixels"), help: ArgumentHelp("Millions of pixels of a picture.", valueName: "millions"))
   var pixels = 50
 
   @Option(name: .customLong("max-connections"), help: ArgumentHelp("Connections at a time.", valueName: "n"))
@@ -179,65 +184,65 @@ struct ServingLimitOptions: ParsableArguments {
 }
 
 #if Serving
-extension Serve {
-  private func serve() async throws {
-    let log = ServingLog(
-      level: ServingLog.Level.allCases.first { $0.name == listening.logLevel } ?? .info,
-      isJSON: listening.logFormat == "json")
-    var token: BearerToken?
-    if let path = listening.tokenFile {
-      let blob = try Blob(mapping: path)
-      guard blob.count <= 4096, let read = BearerToken(blob.withUnsafeBytes { String(decoding: $0, as: UTF8.self) })
-      else { throw HGNetError(.malformedData, "expected a token of 1 to 4096 bytes", path: path) }
-      token = read
-    }
-    var bounds = Batcher.Limits()
-    bounds.batchSize = limits.batch
-    bounds.queueCapacity = limits.queue
-    bounds.pixelLimit = limits.pixels * 1_000_000
-    let source = try await source()
-    let models = ModelRepository(source: source, pool: compute.pool(), limits: bounds, log: log)
-    let state = ServingState(
-      repository: models, log: log, token: token, requestTimeout: .seconds(limits.request))
+  extension Serve {
+    private func serve() async throws {
+      let log = ServingLog(
+        level: ServingLog.Level.allCases.first { $0.name == listening.logLevel } ?? .info,
+        isJSON: listening.logFormat == "json")
+      var token: BearerToken?
+      if let path = listening.tokenFile {
+        let blob = try Blob(mapping: path)
+        guard blob.count <= 4096, let read = BearerToken(blob.withUnsafeBytes { String(decoding: $0, as: UTF8.self) })
+        else { throw HGNetError(.malformedData, "expected a token of 1 to 4096 bytes", path: path) }
+        token = read
+      }
+      var bounds = Batcher.Limits()
+      bounds.batchSize = limits.batch
+      bounds.queueCapacity = limits.queue
+      bounds.pixelLimit = limits.pixels * 1_000_000
+      let source = try await source()
+      let models = ModelRepository(source: source, pool: compute.pool(), limits: bounds, log: log)
+      let state = ServingState(
+        repository: models, log: log, token: token, requestTimeout: .seconds(limits.request))
 
-    var settings = ServingConfiguration()
-    settings.host = listening.host
-    settings.port = listening.port
-    settings.grpcPort = listening.isHTTPOnly ? nil : listening.grpcPort
-    if let certificate = listening.certificate, let key = listening.key {
-      settings.certificate = .init(chainPath: certificate, keyPath: key)
-    }
-    settings.bodyLimit = limits.body << 20
-    settings.connectionLimit = limits.connections
-    settings.idleSeconds = limits.idle
-    settings.requestSeconds = limits.request
-    settings.pollSeconds = limits.poll == 0 ? nil : limits.poll
-    settings.drainDelaySeconds = limits.drainDelay
-    settings.drainSeconds = limits.drain
+      var settings = ServingConfiguration()
+      settings.host = listening.host
+      settings.port = listening.port
+      settings.grpcPort = listening.isHTTPOnly ? nil : listening.grpcPort
+      if let certificate = listening.certificate, let key = listening.key {
+        settings.certificate = .init(chainPath: certificate, keyPath: key)
+      }
+      settings.bodyLimit = limits.body << 20
+      settings.connectionLimit = limits.connections
+      settings.idleSeconds = limits.idle
+      settings.requestSeconds = limits.request
+      settings.pollSeconds = limits.poll == 0 ? nil : limits.poll
+      settings.drainDelaySeconds = limits.drainDelay
+      settings.drainSeconds = limits.drain
 
-    let (stops, stopping) = AsyncStream<Void>.makeStream()
-    let signals = StopSignals { stopping.yield() }
-    defer { signals.end() }
-    try await Server(state: state, configuration: settings).run(mustLoadAll: repository == nil, stops: stops)
+      let (stops, stopping) = AsyncStream<Void>.makeStream()
+      let signals = StopSignals { stopping.yield() }
+      defer { signals.end() }
+      try await Server(state: state, configuration: settings).run(mustLoadAll: repository == nil, stops: stops)
+    }
+
+    private func source() async throws -> ModelRepository.Source {
+      if let repository {
+        let folder = ModelFolder(path: repository, topK: topK)
+        _ = try folder.names()
+        return .folder(folder)
+      }
+      let model = try self.model.map { name throws(HGNetError) in try Model.named(name) }
+      // Published weights are fetched before the server starts.
+      let opened = try await ModelSource.weights(
+        file: inferenceModel ?? weights, model: model, isOffline: offline, standard: .b4)
+      let name = self.name ?? opened.model?.name ?? "model"
+      guard !name.isEmpty, !name.contains("/") else {
+        throw HGNetError(.invalidArgument, "expected a name without \"/\", found \"\(name)\"", key: "--name")
+      }
+      return .models([
+        (name, ModelLocation(path: opened.path, model: model, labelsPath: labels, topK: topK))
+      ])
+    }
   }
-
-  private func source() async throws -> ModelRepository.Source {
-    if let repository {
-      let folder = ModelFolder(path: repository, topK: topK)
-      _ = try folder.names()
-      return .folder(folder)
-    }
-    let model = try self.model.map { name throws(HGNetError) in try Model.named(name) }
-    // Published weights are fetched before the server starts.
-    let opened = try await ModelSource.weights(
-      file: inferenceModel ?? weights, model: model, isOffline: offline, standard: .b4)
-    let name = self.name ?? opened.model?.name ?? "model"
-    guard !name.isEmpty, !name.contains("/") else {
-      throw HGNetError(.invalidArgument, "expected a name without \"/\", found \"\(name)\"", key: "--name")
-    }
-    return .models([
-      (name, ModelLocation(path: opened.path, model: model, labelsPath: labels, topK: topK))
-    ])
-  }
-}
 #endif
