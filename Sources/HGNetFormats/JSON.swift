@@ -19,6 +19,12 @@ package enum JSON: Sendable, Equatable {
     package let key: String
     /// What belongs to it.
     package let value: JSON
+
+    /// Puts both together.
+    package init(key: String, value: JSON) {
+      self.key = key
+      self.value = value
+    }
   }
 
   /// Reads a document strictly: nothing is repaired, keys may not repeat, only white space may follow.

@@ -3,7 +3,9 @@ import HGNetCore
 
 /// Pictures as text.
 enum Base64 {
-  /// The bytes; nil for what is not base64. White space and the head of a `data:` address are skipped.
+  /// The bytes; nil for what is not base64.
+  ///
+  /// White space and the head of a `data:` address are skipped.
   static func decoded(_ text: String) -> Blob? {
     var body = text[...]
     if body.hasPrefix("data:"), let comma = body.firstIndex(of: ",") { body = body[body.index(after: comma)...] }

@@ -25,7 +25,9 @@
 
     private let open = Mutex<[ObjectIdentifier: Connection]>([:])
 
-    /// The connection of a channel. Its request is given up when the channel closes.
+    /// The connection of a channel.
+    ///
+    /// Its request is given up when the channel closes.
     func connection(of channel: any Channel) -> Connection {
       let key = ObjectIdentifier(channel)
       let (connection, isNew) = open.withLock { open in

@@ -177,7 +177,7 @@ package struct HTTPRoutes: Sendable {
       let model = try state.repository.paddleModel(named: name)
       found = model
       answer = await PaddleServing.answer(
-        model: { model }, keys: keys, values: values, deadline: call.deadline)
+        model: model, keys: keys, values: values, deadline: call.deadline)
     } catch {
       answer = PaddleServing.Answer(error)
     }

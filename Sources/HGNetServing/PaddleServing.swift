@@ -22,15 +22,14 @@ package enum PaddleServing {
   /// Classifies the pictures of a request, each of which is a file in base64.
   ///
   /// - Parameters:
-  ///   - model: the model that the request names.
+  ///   - model: what classifies them.
   ///   - keys: a name for each picture.
   ///   - values: the pictures.
   package static func answer(
-    model: () throws(ServingError) -> ServedModel, keys: [String], values: [String],
+    model: ServedModel, keys: [String], values: [String],
     deadline: ContinuousClock.Instant?
   ) async -> Answer {
     do throws(ServingError) {
-      let model = try model()
       guard !values.isEmpty, keys.count == values.count else {
         throw ServingError(
           .invalidRequest, "expected as many keys as values and at least one, found \(keys.count) and \(values.count)")

@@ -32,8 +32,13 @@
             ("port", "\(port)"),
           ])
       }
+      // When one ends by itself, it has failed.
+      var services = [ServiceGroupConfiguration.ServiceConfiguration(service: http)]
+      if let port = configuration.grpcPort {
+        services.append(.init(service: GRPCService(state: state, configuration: configuration, port: port)))
+      }
       var settings = ServiceGroupConfiguration(
-        services: [.init(service: http)], logger: Logger(label: "services") { _ in ServingLogHandler(log: log) })
+        services: services, logger: Logger(label: "services") { _ in ServingLogHandler(log: log) })
       settings.maximumGracefulShutdownDuration = .seconds(configuration.drainSeconds)
       let group = ServiceGroup(configuration: settings)
       let work = Task<HGNetError?, Never> {
