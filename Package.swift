@@ -1,6 +1,20 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+let serving = TargetDependencyCondition.when(traits: ["Serving"])
+let servingProducts: [Target.Dependency] = [
+  .product(name: "Hummingbird", package: "hummingbird", condition: serving),
+  .product(name: "HummingbirdTLS", package: "hummingbird", condition: serving),
+  .product(name: "GRPCCore", package: "grpc-swift-2", condition: serving),
+  .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport", condition: serving),
+  .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf", condition: serving),
+  .product(name: "SwiftProtobuf", package: "swift-protobuf", condition: serving),
+  .product(name: "NIOCore", package: "swift-nio", condition: serving),
+  .product(name: "NIOSSL", package: "swift-nio-ssl", condition: serving),
+  .product(name: "Logging", package: "swift-log", condition: serving),
+  .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: serving),
+]
+
 // Floors (Documentation/Design.md): a target imports only from floors below its own. Scripts/check enforces it.
 let package = Package(
   name: "swift-hgnet",
@@ -15,10 +29,22 @@ let package = Package(
   ],
   traits: [
     .trait(
-      name: "MPI", description: "Training, evaluation and prediction by several processes: mpirun -n 2 hgnet train …")
+      name: "MPI", description: "Training, evaluation and prediction by several processes: mpirun -n 2 hgnet train …"),
+    // `hgnet serve`. Off, so that whoever depends on the library neither fetches nor builds SwiftNIO.
+    .trait(name: "Serving", description: "hgnet serve: HTTP and gRPC.")
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    // Used with the trait Serving only.
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+    .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
+    .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: [
     // Floor 0: C.
@@ -68,12 +94,19 @@ let package = Package(
         "CHGNet", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetVision", "HGNet", "HGNetConfiguration",
       ],
       exclude: ["README.md"]),
+    .target(
+      name: "HGNetServing",
+      dependencies: [
+        "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration",
+      ] + servingProducts,
+      exclude: ["README.md", "Protocols/open_inference.proto", "Protocols/paddle_serving.proto"]),
     // Floor 6: the tool.
     .executableTarget(
       name: "hgnet",
       dependencies: [
         "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration",
         "HGNetDownload", "HGNetExport", "HGNetTraining",
+        .target(name: "HGNetServing", condition: serving),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       exclude: ["README.md"]),

@@ -7,10 +7,10 @@
 #endif
 
 /// What lies under a path, without opening it.
-enum FileKind {
-  static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+package enum FileKind {
+  package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
-  static func isFolder(_ path: String) -> Bool {
+  package static func isFolder(_ path: String) -> Bool {
     var status = stat()
     return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }

@@ -19,6 +19,12 @@ package enum JSON: Sendable, Equatable {
     package let key: String
     /// What belongs to it.
     package let value: JSON
+
+    /// Puts both together.
+    package init(key: String, value: JSON) {
+      self.key = key
+      self.value = value
+    }
   }
 
   /// Reads a document strictly: nothing is repaired, keys may not repeat, only white space may follow.
@@ -50,6 +56,15 @@ package enum JSON: Sendable, Equatable {
   package var text: String? {
     guard case .string(let text) = self else { return nil }
     return text
+  }
+
+  /// The value, if this is a number.
+  package var double: Double? {
+    switch self {
+    case .integer(let value): Double(value)
+    case .number(let value): value
+    default: nil
+    }
   }
 
   /// The value, if this is an integer.

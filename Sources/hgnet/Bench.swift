@@ -1,6 +1,7 @@
 import ArgumentParser
 import HGNet
 import HGNetCore
+import HGNetFormats
 import HGNetEngine
 import HGNetModels
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import HGNet
 import HGNetCore
+import HGNetFormats
 import HGNetVision
 
 /// Writes the lists of a folder of pictures and checks every picture.

@@ -3,6 +3,7 @@ import Foundation
 import HGNet
 import HGNetConfiguration
 import HGNetCore
+import HGNetFormats
 import HGNetModels
 import HGNetTraining
 import HGNetVision

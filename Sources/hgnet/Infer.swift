@@ -2,6 +2,7 @@ import ArgumentParser
 import HGNet
 import HGNetConfiguration
 import HGNetCore
+import HGNetFormats
 import HGNetModels
 import HGNetVision
 

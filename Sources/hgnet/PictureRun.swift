@@ -1,5 +1,6 @@
 import HGNet
 import HGNetCore
+import HGNetFormats
 import HGNetTraining
 
 /// Classifies many pictures in batches; the unreadable ones are named and counted, the others are classified.

@@ -1,3 +1,4 @@
+import HGNetFormats
 import HGNet
 import HGNetEngine
 

@@ -1,3 +1,5 @@
+import HGNetFormats
+
 /// The times of measured runs, in milliseconds; at least one.
 struct RunTimes {
   /// In the order of the runs.

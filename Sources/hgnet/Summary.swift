@@ -1,6 +1,7 @@
 import ArgumentParser
 import HGNet
 import HGNetCore
+import HGNetFormats
 import HGNetModels
 
 /// Prints the layers of a network with their sizes.

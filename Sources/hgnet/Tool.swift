@@ -26,6 +26,7 @@ struct Tool: AsyncParsableCommand {
     subcommands: [
       Train.self, Evaluate.self, Export.self, Convert.self,
       Predict.self, Infer.self, Run.self, Preprocess.self, Summary.self, Bench.self, DatasetCommand.self, Demo.self,
+      Serve.self,
     ])
 
   static func main() async {

@@ -1,5 +1,6 @@
 import HGNet
 import HGNetCore
+import HGNetFormats
 import HGNetEngine
 import HGNetModels
 import HGNetTraining

@@ -110,6 +110,13 @@ struct TrainingRun {
     }
 
     var history = TrainingHistory()
+    let historyPath = "\(path)/history.json"
+    if let checkpoint, let prefix = settings.checkpoint {
+      let progress = checkpoint.progress
+      history = TrainingHistory(
+        contentsOf: TrainingRun.historyPath(besides: Checkpoint.prefix(of: prefix)), epoch: progress.epoch,
+        place: try Double(progress.epoch) + Double(progress.stepInEpoch) / Double(max(training.sampler().batchCount, 1)))
+    }
     var bar = TrainingProgressBar(isShown: isatty(2) == 1 && isFirst)
     let curves =
       settings.writesTensorBoard && isFirst
@@ -137,6 +144,7 @@ struct TrainingRun {
         case .evaluated, .epochEnded, .averageEvaluated: bar.clear()
         default: break
         }
+        if case .evaluated = event, isFirst { try? history.write(to: historyPath) }
         observe(event)
         bar.show(event)
         curves?.add(event)
@@ -159,13 +167,22 @@ struct TrainingRun {
         "\(training.dataset.count) pictures to train on, \(evaluation?.dataset.count ?? 0) to evaluate on, "
         + "\(settings.options.classCount) classes; \(outcome.progress.epoch) of \(settings.epochs) epochs",
       labels: labels, configuration: configuration.root.yaml)
-    if isFirst { try page.write(to: report) }
+    if isFirst {
+      try history.write(to: historyPath)
+      try page.write(to: report)
+    }
     if outcome.wasStopped, let folder {
       log.write(
         "Stopped after epoch \(outcome.progress.epoch), iteration \(outcome.progress.stepInEpoch) of the next; "
           + "saved. Go on with -o Global.checkpoints=\(folder.latest)")
     }
     return Outcome(history: history, training: outcome, report: report, signal: signal)
+  }
+
+  /// Where the history of a checkpoint's run is.
+  private static func historyPath(besides prefix: String) -> String {
+    let folder = prefix.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+    return folder.isEmpty && !prefix.hasPrefix("/") ? "history.json" : "\(folder)/history.json"
   }
 
   private static func hash(of text: String) -> String { SingleProcess.hash(of: text) }

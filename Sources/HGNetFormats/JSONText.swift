@@ -1,5 +1,5 @@
 /// A value that is printed as JSON, keys in the order in which they are given.
-indirect enum JSONText {
+package indirect enum JSONText: Sendable {
   case null
   case boolean(Bool)
   case integer(Int)
@@ -11,21 +11,21 @@ indirect enum JSONText {
   case written(String)
 
   /// The text, on one line with a space after commas and colons, as Python's `json.dump` lays it out.
-  var line: String {
+  package var line: String {
     var text = ""
     write(into: &text, indent: nil, depth: 0)
     return text
   }
 
   /// The text for people: one entry of an outer object or list per line.
-  var indented: String {
+  package var indented: String {
     var text = ""
     write(into: &text, indent: 2, depth: 0)
     return text
   }
 
   /// The text as an entry of an outer list for people.
-  var nested: String {
+  package var nested: String {
     var text = ""
     write(into: &text, indent: 2, depth: 1)
     return text
@@ -52,7 +52,7 @@ indirect enum JSONText {
     case .integer(let value): text += "\(value)"
     case .number(let value): text += value.isFinite ? "\(value)" : "null"
     case .written(let value): text += value
-    case .text(let value): JSONText.quote(value, into: &text)
+    case .text(let value): text += JSON.quoted(value)
     case .list(let list):
       // Lists of plain values stay on one line.
       let indent = isFlat ? nil : indent
@@ -67,7 +67,7 @@ indirect enum JSONText {
       text += "{"
       for (index, entry) in entries.enumerated() {
         JSONText.separate(index, indent, depth + 1, &text)
-        JSONText.quote(entry.0, into: &text)
+        text += JSON.quoted(entry.0)
         text += ": "
         entry.1.write(into: &text, indent: indent, depth: depth + 1)
       }
@@ -84,25 +84,19 @@ indirect enum JSONText {
   private static func newLine(_ indent: Int?, _ depth: Int, _ text: inout String) {
     if let indent { text += "\n" + String(repeating: " ", count: indent * depth) }
   }
+}
 
-  private static func quote(_ value: String, into text: inout String) {
-    text += "\""
-    for scalar in value.unicodeScalars {
-      switch scalar {
-      case "\"": text += "\\\""
-      case "\\": text += "\\\\"
-      case "\n": text += "\\n"
-      case "\r": text += "\\r"
-      case "\t": text += "\\t"
-      default:
-        if scalar.value < 0x20 {
-          let digits = String(scalar.value, radix: 16)
-          text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-        } else {
-          text.unicodeScalars.append(scalar)
-        }
-      }
+extension JSONText {
+  /// The value of a document that was read.
+  package init(_ json: JSON) {
+    switch json {
+    case .null: self = .null
+    case .bool(let value): self = .boolean(value)
+    case .integer(let value): self = .integer(value)
+    case .number(let value): self = .number(value)
+    case .string(let value): self = .text(value)
+    case .array(let elements): self = .list(elements.map(JSONText.init))
+    case .object(let members): self = .object(members.map { ($0.key, JSONText($0.value)) })
     }
-    text += "\""
   }
 }

@@ -1,0 +1,34 @@
+import HGNet
+import HGNetCore
+import HGNetEngine
+
+/// A compiled network with what turns pictures into its input and its results into scores.
+///
+/// Threads: safe to share.
+package struct ServedNetwork: Sendable {
+  /// The compiled network; its first output is the logits.
+  package let model: InferenceModel
+  /// How pictures become input, and which classes are told.
+  package let recipe: Recipe
+  /// How logits become scores.
+  package let activation: Activation
+  /// The name of the model, such as `PPHGNetV2_B0`; empty for one that is unknown.
+  package let modelName: String
+  /// The number of classes.
+  package let classCount: Int
+
+  /// Compiles the network of a weights file.
+  ///
+  /// - Throws: `HGNetError.Code.unsupported` for a network that does not classify, and as `InferenceModel`.
+  package init(_ weights: WeightsFile, recipe: Recipe, pool: ThreadPool?) throws(HGNetError) {
+    guard let classCount = weights.graph.classCount else {
+      throw HGNetError(.unsupported, "expected a network that classifies, found one without logits", path: weights.path)
+    }
+    self.recipe = recipe
+    self.classCount = classCount
+    activation = recipe.activation ?? weights.activation ?? recipe.postProcessing.activation
+    modelName = weights.model?.name ?? ""
+    model = try InferenceModel(
+      graph: weights.graph.selecting(outputs: ["logits"]), parameters: weights.parameters, pool: pool)
+  }
+}
