@@ -80,7 +80,8 @@ struct Train: AsyncParsableCommand {
   func run() async throws { try await RankedCommand.run(run) }
 
   private func run(_ communicator: any Communicator) async throws {
-    let configuration = try folder.data.map { data in try self.configuration(of: data, communicator) } ?? options.require()
+    let configuration =
+      try folder.data.map { data in try self.configuration(of: data, communicator) } ?? options.require()
     let run = try TrainingRun(
       configuration, pool: compute.pool(), isOffline: offline, communicator: communicator)
     let outcome = try await run.run()
