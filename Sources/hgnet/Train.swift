@@ -4,6 +4,15 @@ import HGNetConfiguration
 import HGNetCore
 import HGNetModels
 import HGNetTraining
+import HGNetVision
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
 
 /// Trains and fine-tunes: the work of `tools/train.py`, and the short form for a folder of pictures.
 struct Train: AsyncParsableCommand {
@@ -71,7 +80,8 @@ struct Train: AsyncParsableCommand {
   func run() async throws { try await RankedCommand.run(run) }
 
   private func run(_ communicator: any Communicator) async throws {
-    let configuration = try folder.data.map { data in try self.configuration(of: data) } ?? options.require()
+    let configuration =
+      try folder.data.map { data in try self.configuration(of: data, communicator) } ?? options.require()
     let run = try TrainingRun(
       configuration, pool: compute.pool(), isOffline: offline, communicator: communicator)
     let outcome = try await run.run()
@@ -93,7 +103,7 @@ struct Train: AsyncParsableCommand {
   }
 
   /// The configuration of the short form, after saying what was found.
-  private func configuration(of data: String) throws -> Configuration {
+  private func configuration(of data: String, _ communicator: any Communicator) throws -> Configuration {
     let model = try Model.named(folder.model ?? "PPHGNetV2_B0")
     var standard = FolderConfiguration(folder: data, output: output ?? "output", model: model, weights: folder.weights)
     standard.isFromScratch = isFromScratch
@@ -102,7 +112,15 @@ struct Train: AsyncParsableCommand {
     if let inputSize = folder.inputSize { standard.size = inputSize.size }
     if let batch = folder.batch { standard.batchSize = batch }
     if let seed { standard.seed = seed }
-    let (value, training, evaluation) = try standard.written()
+    // Two machines may give their processes the same number, by which files in the making are told apart.
+    if !communicator.isFirst { try communicator.barrier() }
+    let lists = Dataset.listFiles(in: standard.output)
+    let isWritten = !communicator.isFirst && access(lists.labels, R_OK) == 0
+    let (value, training, evaluation) = try standard.written(isWritten: isWritten)
+    guard communicator.isFirst else {
+      return try Configuration(value, path: "\(standard.output)/config.yaml", overrides: options.overrides)
+    }
+    try communicator.barrier()
     StandardError.write(
       "hgnet: \(data): \(training.classCount) classes, \(training.count) pictures to train on, \(evaluation.count) to "
         + "evaluate on")

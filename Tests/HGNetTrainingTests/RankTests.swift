@@ -228,7 +228,8 @@ import Testing
       (nil, true), ("{DistillationDMLLoss: {weight: 1.0, model_name_pairs: [[Student, Teacher]]}}", false),
     ] {
       var run = try DistillationRunTests.Run(workspace, losses: losses, frozen: isFrozen)
-      run.configuration.rate.learningRate = 0.0003
+      run.configuration.rate.learningRate = 0.0001
+      run.configuration.iterationsPerEpoch = 2
       run.configuration.synchronizesNormalization = true
       run.configuration.epochs = 1
       run.configuration.evaluatesDuringTraining = false
