@@ -10,6 +10,7 @@
     let state: ServingState
     let configuration: ServingConfiguration
     let port: Int
+    let listener: Listener
 
     func run() async throws {
       var security = HTTP2ServerTransport.Posix.TransportSecurity.plaintext
@@ -25,6 +26,10 @@
           settings.connection.maxIdleTime = nil
           settings.connection.keepalive.clientBehavior.allowWithoutCalls = true
           settings.http2.maxConcurrentStreams = 256
+          settings.channelDebuggingCallbacks.onBindTCPListener = { [listener] channel in
+            listener.set(channel)
+            return channel.eventLoop.makeSucceededVoidFuture()
+          }
           // A picture should not wait for its window.
           settings.http2.targetWindowSize = 1 << 20
         })

@@ -24,7 +24,10 @@
     package func run(mustLoadAll: Bool, stops: AsyncStream<Void>) async throws(HGNetError) {
       let log = state.log
       let (state, configuration) = (state, configuration)
-      let http = try HTTPServer(routes: HTTPRoutes(state: state), configuration: configuration).service { port in
+      let listeners = (http: Listener(), grpc: Listener())
+      let http = try HTTPServer(routes: HTTPRoutes(state: state), configuration: configuration).service(
+        listener: listeners.http
+      ) { port in
         log.write(
           .info, "listening",
           [
@@ -35,7 +38,8 @@
       // When one ends by itself, it has failed.
       var services = [ServiceGroupConfiguration.ServiceConfiguration(service: http)]
       if let port = configuration.grpcPort {
-        services.append(.init(service: GRPCService(state: state, configuration: configuration, port: port)))
+        services.append(
+          .init(service: GRPCService(state: state, configuration: configuration, port: port, listener: listeners.grpc)))
       }
       var settings = ServiceGroupConfiguration(
         services: services, logger: Logger(label: "services") { _ in ServingLogHandler(log: log) })
@@ -60,6 +64,10 @@
           log.write(.info, "draining")
           state.drain()
           try? await Task.sleep(for: .seconds(configuration.drainDelaySeconds))
+          await listeners.http.refuse()
+          await listeners.grpc.refuse()
+          // What has begun is taken meanwhile.
+          try? await Task.sleep(for: .milliseconds(100))
           await group.triggerGracefulShutdown()
           return
         }
