@@ -55,7 +55,7 @@
         guard let seconds = configuration.pollSeconds else { return nil }
         while !Task.isCancelled {
           do { try await Task.sleep(for: .seconds(seconds)) } catch { break }
-          await state.repository.refresh()
+          await state.repository.refresh(isSettling: true)
         }
         return nil
       }
@@ -81,7 +81,8 @@
       }
       stopping.cancel()
       work.cancel()
-      if let loading = await work.value { failure = loading }
+      let loading = await work.value
+      failure = failure ?? loading
       if let failure { throw failure }
       log.write(.info, "ended")
     }
