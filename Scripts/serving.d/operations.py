@@ -17,6 +17,8 @@ import time
 import urllib.error
 import urllib.request
 
+import numpy
+import tritonclient.grpc
 from server import Server
 
 tool, weights, other, picture = sys.argv[1:]
@@ -100,6 +102,33 @@ with Server(tool, "--weights", weights, "--name", "shapes") as server:
     check(all(status == 200 for status, _ in load.answers), "refused while draining")
     drained = len(load.answers)
 
+# The same over gRPC: what a client has begun is answered; only then is it told that nobody listens.
+with Server(tool, "--weights", weights, "--name", "shapes") as server:
+    server.ready()
+    ends, answered = [], []
+
+    def call():
+        client = tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{server.grpc_port}")
+        given = tritonclient.grpc.InferInput("image", [1], "BYTES")
+        given.set_data_from_numpy(numpy.array([body], dtype=numpy.object_))
+        while True:
+            try:
+                client.infer("shapes", [given])
+                answered.append(1)
+            except tritonclient.utils.InferenceServerException as error:
+                ends.append(error.message())
+                return
+
+    clients = [threading.Thread(target=call) for _ in range(8)]
+    for client in clients:
+        client.start()
+    time.sleep(1)
+    server.stop()
+    for client in clients:
+        client.join()
+    check(len(answered) > 8 and all("connect" in end for end in ends), f"lost while draining gRPC: {ends}")
+    drained += len(answered)
+
 # A folder of models: a model is replaced, breaks, is mended, comes and goes while requests run.
 with tempfile.TemporaryDirectory() as folder:
     version = f"{folder}/shapes/1"
@@ -180,7 +209,6 @@ with tempfile.TemporaryDirectory() as folder:
             check(ask({"Authorization": wrong})[0] == 401, f"accepted {wrong}")
         check(ask({"Authorization": "Bearer a-secret"})[0] == 200, "refused the token")
         check(get(server, "/metrics", scheme="https", context=context)[0] == 401, "metrics without a token")
-        import tritonclient.grpc
         client = tritonclient.grpc.InferenceServerClient(
             f"localhost:{server.grpc_port}", ssl=True, root_certificates=f"{folder}/certificate.pem")
         check(client.is_server_ready(), "gRPC over TLS")

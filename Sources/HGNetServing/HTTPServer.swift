@@ -159,9 +159,12 @@
     func service(
       listener: Listener, _ onRunning: @escaping @Sendable (Int) -> Void
     ) throws(HGNetError) -> some Service {
+      let bodyLimit = configuration.bodyLimit
       let http = HTTPServerBuilder.http1(
         configuration: HTTP1Channel.Configuration(
-          additionalChannelHandlers: [FarewellHandler(delay: .milliseconds(500))],
+          additionalChannelHandlers: [
+            FarewellHandler(delay: .milliseconds(500)), ContinueHandler(bodyLimit: bodyLimit),
+          ],
           idleTimeout: .seconds(Int64(configuration.idleSeconds)),
           httpDecoderConfiguration: .init(
             maxHeaderFieldSize: configuration.headerLimit, maxHeaderListSize: configuration.headerLimit)))

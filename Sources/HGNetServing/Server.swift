@@ -25,6 +25,7 @@
       let log = state.log
       let (state, configuration) = (state, configuration)
       let listeners = (http: Listener(), grpc: Listener())
+      let connections = GRPCConnections()
       let http = try HTTPServer(routes: HTTPRoutes(state: state), configuration: configuration).service(
         listener: listeners.http
       ) { port in
@@ -39,7 +40,10 @@
       var services = [ServiceGroupConfiguration.ServiceConfiguration(service: http)]
       if let port = configuration.grpcPort {
         services.append(
-          .init(service: GRPCService(state: state, configuration: configuration, port: port, listener: listeners.grpc)))
+          .init(
+            service: GRPCService(
+              state: state, configuration: configuration, port: port, listener: listeners.grpc,
+              connections: connections)))
       }
       var settings = ServiceGroupConfiguration(
         services: services, logger: Logger(label: "services") { _ in ServingLogHandler(log: log) })
@@ -68,6 +72,8 @@
           await listeners.grpc.refuse()
           // What has begun is taken meanwhile.
           try? await Task.sleep(for: .milliseconds(100))
+          connections.announceEnd()
+          try? await Task.sleep(for: .milliseconds(300))
           await group.triggerGracefulShutdown()
           return
         }
