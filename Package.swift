@@ -31,7 +31,7 @@ let package = Package(
     .trait(
       name: "MPI", description: "Training, evaluation and prediction by several processes: mpirun -n 2 hgnet train …"),
     // `hgnet serve`. Off, so that whoever depends on the library neither fetches nor builds SwiftNIO.
-    .trait(name: "Serving", description: "hgnet serve: HTTP and gRPC.")
+    .trait(name: "Serving", description: "hgnet serve: HTTP and gRPC."),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),

@@ -115,7 +115,8 @@ struct TrainingRun {
       let progress = checkpoint.progress
       history = TrainingHistory(
         contentsOf: TrainingRun.historyPath(besides: Checkpoint.prefix(of: prefix)), epoch: progress.epoch,
-        place: try Double(progress.epoch) + Double(progress.stepInEpoch) / Double(max(training.sampler().batchCount, 1)))
+        place: try Double(progress.epoch) + Double(progress.stepInEpoch) / Double(max(training.sampler().batchCount, 1))
+      )
     }
     var bar = TrainingProgressBar(isShown: isatty(2) == 1 && isFirst)
     let curves =
