@@ -81,6 +81,8 @@ public struct TrainingStep: ~Copyable {
   ///   - accumulatedSteps: at least 1.
   ///   - seed: of the dropout masks.
   ///   - pool: the threads.
+  ///   - communicator: the ranks that train together.
+  ///   - synchronizesNormalization: whether batch statistics are those of all ranks.
   /// - Throws: as for one network.
   public init(
     _ networks: consuming StepNetworks, optimizer: Optimizer.Settings, schedule: Schedule, averageDecay: Double? = nil,
