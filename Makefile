@@ -7,7 +7,7 @@ SWIFT ?= swift
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap build demo install uninstall release test check format bench parity clean
+.PHONY: help bootstrap build demo docs install uninstall release test check format bench parity clean
 
 help: ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -20,6 +20,9 @@ build: bootstrap ## Build the tool: .build/release/hgnet.
 
 demo: build ## Draw pictures, train on them, classify new ones; needs no network once it is built.
 	.build/release/hgnet demo --output .build/demo
+
+docs: bootstrap ## Make the documentation of the library as web pages: .build/docs.
+	Scripts/docs
 
 install: bootstrap ## Install the tool, the C library and its header: PREFIX=/usr/local, or where you say.
 	PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' Scripts/install

@@ -21,6 +21,8 @@ let package = Package(
   products: [
     .library(
       name: "HGNet", targets: ["HGNet", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision"]),
+    // Training and export from Swift; a program that only classifies does not need it.
+    .library(name: "HGNetTraining", targets: ["HGNetTraining", "HGNetConfiguration", "HGNetExport"]),
     .executable(name: "hgnet", targets: ["hgnet"]),
     // `make install` makes libhgnet.a and libhgnet.so of it, with the Swift runtime inside.
     .library(name: "hgnet-c", type: .static, targets: ["HGNetC"]),
@@ -136,6 +138,12 @@ let package = Package(
       dependencies: [
         "HGNetCore", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration", "HGNetTraining",
       ]),
+    .testTarget(
+      name: "DocumentationTests",
+      dependencies: [
+        "HGNet", "HGNetCore", "HGNetModels", "HGNetVision", "HGNetFormats", "HGNetConfiguration", "HGNetTraining",
+        "HGNetExport",
+      ], exclude: ["README.md"]),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
   ],
   swiftLanguageModes: [.v6],

@@ -70,8 +70,9 @@ public final class Classifier: Sendable {
   /// Classifies picture files as one batch; one that cannot be read does not harm the others.
   ///
   /// Pictures are decoded on all threads. Where the recipe leaves pictures in different sizes, those of one size run
-  /// together. - Returns: a result for each path, in order. The results do not depend on which pictures run together.
+  /// together.
   ///
+  /// - Returns: a result for each path, in order. The results do not depend on which pictures run together.
   /// - Throws: only what concerns the network itself, such as `HGNetError.Code.limitExceeded` for lack of memory.
   public func classify(
     contentsOf paths: [String]
@@ -126,8 +127,11 @@ public final class Classifier: Sendable {
     guard first.shape.rank == 3, first.shape[2] == 3, pictures.allSatisfy({ $0.shape == first.shape }) else {
       throw HGNetError(.shapeMismatch, "expected pictures [H, W, 3] of one size, found \(pictures.map(\.shape))")
     }
-    let logits = try sessions.withLock { (kept) throws(HGNetError) in
-      try kept.logits(of: pictures, size: Size(height: first.shape[0], width: first.shape[1]), model: model, pool: pool)
+    let outputs = try sessions.withLock { (kept) throws(HGNetError) in
+      try kept.run(pictures, size: Size(height: first.shape[0], width: first.shape[1]), model: model, pool: pool)
+    }
+    guard let logits = outputs.first else {
+      throw HGNetError(.internalInconsistency, "the network has no output")
     }
     let classCount = logits.count / pictures.count
     return try logits.withUnsafeBufferPointer { (values) throws(HGNetError) in
@@ -139,37 +143,6 @@ public final class Classifier: Sendable {
       }
       return results
     }
-  }
-}
-
-/// The session of the last call, kept for the next one with the same batch and size.
-private struct KeptSession: ~Copyable {
-  private var session: Session?
-
-  init() { session = nil }
-
-  /// Runs the network; the logits are `[N, K]`.
-  mutating func logits(
-    of pictures: [Tensor], size: Size, model: InferenceModel, pool: ThreadPool
-  ) throws(HGNetError) -> Tensor {
-    if session?.plan.batch != pictures.count || session?.plan.inputSize != size {
-      // The old activations go before the new ones come.
-      session = nil
-      session = try model.session(batch: pictures.count, inputSize: size, pool: pool)
-    }
-    let input = Tensor(shape: [pictures.count, size.height, size.width, 3]) { target in
-      for (index, picture) in pictures.enumerated() {
-        picture.withUnsafeBufferPointer { source in
-          let place = UnsafeMutableBufferPointer(
-            rebasing: target[(index * source.count)..<((index + 1) * source.count)])
-          _ = place.update(fromContentsOf: source)
-        }
-      }
-    }
-    guard let logits = try session?.run(input).first else {
-      throw HGNetError(.internalInconsistency, "the network has no output")
-    }
-    return logits
   }
 }
 

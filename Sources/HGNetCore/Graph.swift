@@ -153,14 +153,24 @@ public struct Graph: Sendable {
       selectableOutputs: selectableOutputs, inputSize: inputSize)
   }
 
+  /// What the linear layer of the logits reads: one vector for a picture.
+  private var embedding: Output? {
+    guard let logits = selectableOutputs.first(where: { $0.name == "logits" }),
+      case .linear = self[logits.node].operation
+    else { return nil }
+    return self[logits.node].inputs.first.map { Output(name: "embedding", node: $0) }
+  }
+
   /// The part of the network that the named outputs need, with only the parameters used there.
   ///
+  /// - Parameter names: names of `selectableOutputs`, or `embedding` for what the linear layer of the logits reads.
   /// - Throws: `HGNetError.Code.invalidArgument` listing the names that exist.
   public func selecting(outputs names: [String]) throws(HGNetError) -> Graph {
     var chosen: [Output] = []
+    let selectable = selectableOutputs + (embedding.map { [$0] } ?? [])
     for name in names {
-      guard let output = selectableOutputs.first(where: { $0.name == name }) else {
-        let known = selectableOutputs.map(\.name).joined(separator: ", ")
+      guard let output = selectable.first(where: { $0.name == name }) else {
+        let known = selectable.map(\.name).joined(separator: ", ")
         throw HGNetError(.invalidArgument, "no output is named \(name); there are: \(known)")
       }
       chosen.append(output)
@@ -178,7 +188,9 @@ public struct Graph: Sendable {
       kept.append((node.name, node.operation, node.inputs.map { NodeID(newIndex[$0.index] ?? 0) }))
       used.formUnion(node.operation.parameterNames)
     }
-    let moved = selectableOutputs.compactMap { output in
+    // The embedding is found by the layer behind it, which may be gone now.
+    let asked = selectableOutputs + chosen.filter { !selectableOutputs.contains($0) }
+    let moved = asked.compactMap { output in
       newIndex[output.node.index].map { Output(name: output.name, node: NodeID($0)) }
     }
     return try Graph(

@@ -41,7 +41,7 @@ public enum Checkpoint {
   /// Arrays stay in the mapped files. Every file is read once to compare it with the sum that the states hold; a
   /// checkpoint of PaddleClas holds no sums and is taken as it is.
   ///
-  /// - Parameter prefix: the path without ending; a path with one of the endings is taken, too.
+  /// - Parameter path: the path without ending; a path with one of the endings is taken, too.
   /// - Throws: `HGNetError.Code.fileNotFound` for a missing file, `malformedData` for files that do not belong together
   ///   or are damaged, and what the readers of the files throw.
   public static func read(_ path: String) throws(HGNetError) -> CheckpointContents {

@@ -25,7 +25,9 @@ public struct ExponentialMovingAverage: Sendable {
 
   /// Moves the averages towards the parameters.
   ///
-  /// - Parameter pool: threads that share the work, or nil.
+  /// - Parameters:
+  ///   - parameters: the parameters that the averages were made from.
+  ///   - pool: threads that share the work, or nil.
   public mutating func update(_ parameters: some TrainableParameters, pool: ThreadPool? = nil) {
     let (keep, take) = (Float(decay), Float(1 - decay))
     for index in averages.indices {

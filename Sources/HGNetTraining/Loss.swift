@@ -33,7 +33,9 @@ public protocol Loss: Sendable {
   ///
   /// - Parameters:
   ///   - row: the index of the row, `0 ..< rows`.
+  ///   - rows: the rows of the batch.
   ///   - logits: the `K` logits of the row.
+  ///   - targets: those of the whole batch.
   ///   - gradient: receives the derivative of the result with respect to each logit.
   func evaluate(
     row: Int, of rows: Int, logits: UnsafeBufferPointer<Double>, targets: Targets,

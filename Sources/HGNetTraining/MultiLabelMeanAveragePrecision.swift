@@ -32,7 +32,7 @@ public struct MultiLabelMeanAveragePrecision: Sendable {
   /// Adds a batch.
   ///
   /// - Parameters:
-  ///   - scores: logits or probabilities `[N, K]`; anything that keeps the order.
+  ///   - new: logits or probabilities `[N, K]`; anything that keeps the order.
   ///   - targets: 1 where a class is present, else 0, `[N, K]`.
   /// - Throws: `HGNetError.Code.shapeMismatch`.
   public mutating func add(scores new: Tensor, targets: Tensor) throws(HGNetError) {

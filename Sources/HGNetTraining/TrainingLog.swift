@@ -9,7 +9,10 @@ public enum TrainingLog {
 
   /// A whole line of the file: time, logger, level, message.
   ///
-  /// - Parameter time: seconds since 1970, shown in local time.
+  /// - Parameters:
+  ///   - message: the text.
+  ///   - level: how much it matters.
+  ///   - time: seconds since 1970, shown in local time.
   public static func line(_ message: String, level: Level = .info, time: Double) -> String {
     "[\(TextFormat.timestamp(time))] ppcls \(level.rawValue): \(message)"
   }
@@ -72,8 +75,10 @@ public enum TrainingLog {
   /// The line of a training iteration.
   ///
   /// - Parameters:
+  ///   - position: where in the run.
   ///   - learningRates: name and rate of each schedule after it has advanced, hence the rate of the next step.
   ///   - averages: metrics, then losses: the means of the epoch so far.
+  ///   - times: how long batches took since the last line.
   ///   - batchSize: pictures of this iteration.
   public static func iteration(
     _ position: Position, learningRates: [(name: String, value: Double)], averages: [(name: String, value: Double)],
@@ -95,8 +100,12 @@ public enum TrainingLog {
   ///
   /// - Parameters:
   ///   - epoch: the epoch, 0 outside training.
+  ///   - iteration: the batch, from 0.
+  ///   - iterations: the batches of the evaluation.
   ///   - losses: the losses of this batch.
   ///   - metrics: the running metrics, as `metrics(_:)` or `metric(_:)` spell them.
+  ///   - times: how long batches took since the last line.
+  ///   - batchSize: pictures of this batch.
   public static func evaluation(
     epoch: Int, iteration: Int, iterations: Int, losses: [(name: String, value: Double)], metrics: String,
     times: Times, batchSize: Int
@@ -120,7 +129,10 @@ public enum TrainingLog {
 
   /// The line that names the best metric so far.
   ///
-  /// - Parameter isAveraged: whether the averaged weights were evaluated (`EMA`).
+  /// - Parameters:
+  ///   - epoch: the epoch.
+  ///   - metric: the best value so far.
+  ///   - isAveraged: whether the averaged weights were evaluated (`EMA`).
   public static func best(epoch: Int, metric: Double, isAveraged: Bool = false) -> String {
     "[Eval][Epoch \(epoch)][best metric\(isAveraged ? " ema" : ""): \(TextFormat.shortest(metric))]"
   }

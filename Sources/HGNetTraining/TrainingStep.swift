@@ -64,7 +64,12 @@ public struct TrainingStep: ~Copyable {
   ///
   /// - Parameters:
   ///   - networks: the networks, and what they minimise.
-  ///   - optimizer: as for one network, and so are the others.
+  ///   - optimizer: the formula of the update.
+  ///   - schedule: the learning rate, at its beginning or restored.
+  ///   - averageDecay: nil for no average of the parameters.
+  ///   - accumulatedSteps: at least 1.
+  ///   - seed: of the dropout masks.
+  ///   - pool: the threads.
   /// - Throws: as for one network.
   public init(
     _ networks: consuming StepNetworks, optimizer: Optimizer.Settings, schedule: Schedule, averageDecay: Double? = nil,

@@ -1,15 +1,15 @@
 import HGNetConfiguration
 import HGNetCore
 import HGNetModels
-import HGNetTraining
 import HGNetVision
 
 /// The configuration of a run on a folder of one's own pictures, with sound defaults.
 ///
-/// It is written as a file and then read like any other, so that what was run can be looked at, changed, and run again.
-struct FolderConfiguration {
+/// `written()` makes the lists of pictures and the configuration, which is then read like any other, so that what was run
+/// can be looked at, changed, and run again.
+public struct FolderConfiguration: Sendable {
   /// What happens to a picture before it is trained on.
-  enum Augmentation {
+  public enum Augmentation: Sendable {
     /// Crops, flips, changes of colour and form, erased parts: for few pictures and many epochs.
     case full
     /// Crops and flips: for a run that is too short for more.
@@ -17,33 +17,47 @@ struct FolderConfiguration {
   }
 
   /// The folder: one folder per class, or `train` and `val` (or `test`) with one folder per class each.
-  var folder: String
+  public var folder: String
   /// Where lists, checkpoints and the report go.
-  var output: String
+  public var output: String
   /// The network.
-  var model: Model
+  public var model: Model
   /// The file of weights to begin with; nil for the published ones, or none of `isFromScratch`.
-  var weights: String?
+  public var weights: String?
   /// Whether training starts from random weights.
-  var isFromScratch = false
+  public var isFromScratch = false
   /// Height and width of what the network sees.
-  var size = Size(224)
+  public var size = Size(224)
   /// Epochs of training; nil for the standard.
-  var epochs: Int?
+  public var epochs: Int?
   /// Pictures of a batch.
-  var batchSize = 32
+  public var batchSize = 32
   /// The highest learning rate; nil for the standard.
-  var learningRate: Double?
+  public var learningRate: Double?
   /// What happens to a picture before it is trained on.
-  var augmentation = Augmentation.full
+  public var augmentation = Augmentation.full
   /// Decides the split, the order and all chance.
-  var seed = 0
+  public var seed = 0
+
+  /// Names the folder and the network; everything else has its standard.
+  ///
+  /// - Parameters:
+  ///   - folder: one folder per class, or `train` and `val` (or `test`) with one folder per class each.
+  ///   - output: where lists, checkpoints and the report go.
+  ///   - model: the network.
+  ///   - weights: the file of weights to begin with; nil for the published ones.
+  public init(folder: String, output: String, model: Model, weights: String?) {
+    self.folder = folder
+    self.output = output
+    self.model = model
+    self.weights = weights
+  }
 
   /// Reads the folder, and writes `train_list.txt`, `val_list.txt` and `labels.txt` into the output folder.
   ///
   /// - Returns: the configuration, and how many pictures and classes were found.
   /// - Throws: what is wrong with the folder or its pictures, `HGNetError.Code.unwritableFile`.
-  func written() throws(HGNetError) -> (value: ConfigurationValue, training: Dataset, evaluation: Dataset) {
+  public func written() throws(HGNetError) -> (value: ConfigurationValue, training: Dataset, evaluation: Dataset) {
     let (first, second) = try parts()
     // Makes the output folder.
     _ = try CheckpointFolder(path: output)
@@ -72,7 +86,7 @@ struct FolderConfiguration {
   }
 
   /// The side that the shorter side of a picture is resized to before the crop: 232 for 224.
-  static func shortSide(for size: Size) -> Int { (max(size.height, size.width) * 232 + 112) / 224 }
+  public static func shortSide(for size: Size) -> Int { (max(size.height, size.width) * 232 + 112) / 224 }
 
   private func text(
     _ files: (training: String, evaluation: String, labels: String), classes: Int, pictures: Int

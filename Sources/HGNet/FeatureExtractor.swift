@@ -1,0 +1,104 @@
+import HGNetCore
+import HGNetEngine
+import HGNetVision
+import Synchronization
+
+/// What a network sees in a picture before it names a class: for search by similarity, clustering, or a detector.
+///
+/// ```swift
+/// let extractor = try FeatureExtractor(weights: "PPHGNetV2_B4_ssld_pretrained.pdparams")
+/// let vector = try extractor.features(contentsOf: "photo.jpg").embedding
+/// ```
+///
+/// Threads: safe to share; calls from several tasks decode side by side and take turns at the network.
+public final class FeatureExtractor: Sendable {
+  /// The features of one picture.
+  public struct Features: Sendable {
+    /// What the classifier's last layer reads: 2048 values in the published models.
+    public let embedding: [Float]
+    /// The maps of the four stages as `[H, W, C]` in C order, with strides of 4, 8, 16 and 32 pixels; empty unless asked
+    /// for.
+    public let stages: [Tensor]
+
+    /// The cosine of the angle between two embeddings, -1 … 1: 1 for the same direction, 0 if one of them is zero or of
+    /// another length.
+    public func similarity(to other: Features) -> Double {
+      guard embedding.count == other.embedding.count else { return 0 }
+      var (product, left, right) = (0.0, 0.0, 0.0)
+      for (a, b) in zip(embedding, other.embedding) {
+        product += Double(a) * Double(b)
+        left += Double(a) * Double(a)
+        right += Double(b) * Double(b)
+      }
+      return left > 0 && right > 0 ? product / (left * right).squareRoot() : 0
+    }
+  }
+
+  /// How pictures become input.
+  public let recipe: Recipe
+  private let model: InferenceModel
+  private let pool: ThreadPool
+  private let sessions = Mutex(KeptSession())
+
+  /// Opens weights of any format with the recipe that belongs to them.
+  ///
+  /// - Parameters:
+  ///   - path: the file or folder; see `WeightsFile`.
+  ///   - keepsStages: whether the maps of the stages are copied out, too.
+  ///   - recipe: nil for the model's evaluation recipe.
+  ///   - threads: nil for `ProcessorCount.current()`.
+  /// - Throws: as the other form, and as `WeightsFile.init(contentsOf:model:options:allowsNewHead:)`.
+  public convenience init(
+    weights path: String, keepsStages: Bool = false, recipe: Recipe? = nil, threads: Int? = nil
+  ) throws(HGNetError) {
+    try self.init(
+      try WeightsFile(contentsOf: path), keepsStages: keepsStages, recipe: recipe, pool: ThreadPool(threads: threads))
+  }
+
+  /// Compiles the part of a network that the features need.
+  ///
+  /// - Throws: `HGNetError.Code.invalidArgument` for a network that does not end in a linear layer, as one with an
+  ///   ML-Decoder; `parameterMismatch` or `unsupported` naming a layer.
+  public init(
+    _ weights: WeightsFile, keepsStages: Bool = false, recipe: Recipe? = nil, pool: ThreadPool = ThreadPool()
+  ) throws(HGNetError) {
+    self.recipe = recipe ?? weights.standardRecipe
+    self.pool = pool
+    let stages = keepsStages ? (0..<4).map { "stages.\($0)" } : []
+    model = try InferenceModel(
+      graph: weights.graph.selecting(outputs: ["embedding"] + stages), parameters: weights.parameters, pool: pool)
+  }
+
+  /// The features of a picture file.
+  ///
+  /// - Throws: `HGNetError` naming the file when it is no readable picture.
+  public func features(contentsOf path: String) throws(HGNetError) -> Features {
+    try features(of: recipe.tensor(contentsOf: path))
+  }
+
+  /// The features of a picture in memory: the bytes of a JPEG, PNG, WebP or BMP file.
+  ///
+  /// - Throws: as the other form.
+  public func features(decoding blob: Blob) throws(HGNetError) -> Features {
+    try features(of: recipe.tensor(decoding: blob))
+  }
+
+  /// The features of a tensor `[H, W, 3]`, as the recipe makes it.
+  ///
+  /// - Throws: `HGNetError.Code.shapeMismatch` for an unfit size, `limitExceeded`.
+  public func features(of picture: Tensor) throws(HGNetError) -> Features {
+    guard picture.shape.rank == 3, picture.shape[2] == 3 else {
+      throw HGNetError(.shapeMismatch, "expected a picture [H, W, 3], found \(picture.shape)")
+    }
+    let size = Size(height: picture.shape[0], width: picture.shape[1])
+    let outputs = try sessions.withLock { (kept) throws(HGNetError) in
+      try kept.run([picture], size: size, model: model, pool: pool)
+    }
+    let stages = outputs.dropFirst().map { map in
+      Tensor(shape: [map.shape[1], map.shape[2], map.shape[3]]) { target in
+        map.withUnsafeBufferPointer { _ = target.update(fromContentsOf: $0) }
+      }
+    }
+    return Features(embedding: outputs.first?.withUnsafeBufferPointer { Array($0) } ?? [], stages: stages)
+  }
+}

@@ -1,0 +1,30 @@
+import HGNetCore
+import HGNetEngine
+
+/// The session of the last call, kept for the next one with the same batch and size.
+struct KeptSession: ~Copyable {
+  private var session: Session?
+
+  init() { session = nil }
+
+  /// Runs the network on pictures `[H, W, 3]` of one size; the outputs are `[N, K]` or `[N, H, W, C]`.
+  mutating func run(
+    _ pictures: [Tensor], size: Size, model: InferenceModel, pool: ThreadPool
+  ) throws(HGNetError) -> [Tensor] {
+    if session?.plan.batch != pictures.count || session?.plan.inputSize != size {
+      // The old activations go before the new ones come.
+      session = nil
+      session = try model.session(batch: pictures.count, inputSize: size, pool: pool)
+    }
+    let input = Tensor(shape: [pictures.count, size.height, size.width, 3]) { target in
+      for (index, picture) in pictures.enumerated() {
+        picture.withUnsafeBufferPointer { source in
+          let place = UnsafeMutableBufferPointer(
+            rebasing: target[(index * source.count)..<((index + 1) * source.count)])
+          _ = place.update(fromContentsOf: source)
+        }
+      }
+    }
+    return try session?.run(input) ?? []
+  }
+}

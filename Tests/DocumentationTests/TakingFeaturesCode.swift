@@ -1,0 +1,41 @@
+import HGNet
+import HGNetCore
+import Testing
+
+func nearest(to picture: String, among paths: [String], extractor: FeatureExtractor) throws -> [String] {
+  let wanted = try extractor.features(contentsOf: picture)
+  let scored = try paths.map { path in
+    (path: path, similarity: try extractor.features(contentsOf: path).similarity(to: wanted))
+  }
+  return scored.sorted { $0.similarity > $1.similarity }.map(\.path)
+}
+
+@Suite("Article: taking features")
+struct TakingFeaturesCode {
+  @Test("Embeddings")
+  func embeddings() throws {
+    let material = try Material()
+    let (picture, other) = (try material.picture("a.png", seed: 1), try material.picture("b.png", seed: 7))
+    let weights = try material.weights(classCount: 2)
+    let extractor = try FeatureExtractor(weights: weights)
+    let left = try extractor.features(contentsOf: picture)
+    let right = try extractor.features(contentsOf: other)
+    print(left.embedding.count, left.similarity(to: right))
+    #expect(left.embedding.count == 2048)
+    #expect(left.stages.isEmpty)
+    #expect(abs(left.similarity(to: left) - 1) < 1e-12)
+    #expect(try nearest(to: picture, among: [other, picture], extractor: extractor) == [picture, other])
+  }
+
+  @Test("Maps of the stages")
+  func stages() throws {
+    let material = try Material()
+    let (weights, picture) = (try material.weights(classCount: 2), try material.picture("a.png", seed: 1))
+    let extractor = try FeatureExtractor(weights: weights, keepsStages: true)
+    for (index, map) in try extractor.features(contentsOf: picture).stages.enumerated() {
+      print("stage \(index + 1): \(map.shape)")
+    }
+    let shapes = try extractor.features(contentsOf: picture).stages.map(\.shape)
+    #expect(shapes == [[56, 56, 64], [28, 28, 256], [14, 14, 512], [7, 7, 1024]])
+  }
+}
