@@ -134,6 +134,9 @@ let package = Package(
         "HGNetCore",
       ]),
     .testTarget(
+      name: "HGNetServingTests",
+      dependencies: ["HGNetServing", "HGNet", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNetCore"]),
+    .testTarget(
       name: "ToolTests",
       dependencies: [
         "HGNetCore", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration", "HGNetTraining",

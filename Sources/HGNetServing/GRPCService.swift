@@ -3,13 +3,18 @@
   import GRPCCore
   import GRPCNIOTransportHTTP2
   import HGNetCore
+  import NIOCore
+  import NIOHTTP2
   import ServiceLifecycle
+  import Synchronization
 
   /// Listens for gRPC, from the start of the server until it has drained.
   struct GRPCService: Service {
     let state: ServingState
     let configuration: ServingConfiguration
     let port: Int
+    let listener: Listener
+    let connections: GRPCConnections
 
     func run() async throws {
       var security = HTTP2ServerTransport.Posix.TransportSecurity.plaintext
@@ -18,13 +23,25 @@
           certificateChain: [.file(path: certificate.chainPath, format: .pem)],
           privateKey: .file(path: certificate.keyPath, format: .pem))
       }
+      // This transport wants the address itself.
+      let host = configuration.host == "localhost" ? "127.0.0.1" : configuration.host
+      let address: GRPCNIOTransportHTTP2.SocketAddress =
+        host.contains(":") ? .ipv6(host: host, port: port) : .ipv4(host: host, port: port)
       let transport = HTTP2ServerTransport.Posix(
-        address: .ipv4(host: configuration.host, port: port), transportSecurity: security,
+        address: address, transportSecurity: security,
         config: .defaults { settings in
           settings.rpc.maxRequestPayloadSize = configuration.bodyLimit
           settings.connection.maxIdleTime = nil
           settings.connection.keepalive.clientBehavior.allowWithoutCalls = true
           settings.http2.maxConcurrentStreams = 256
+          settings.channelDebuggingCallbacks.onBindTCPListener = { [listener] channel in
+            listener.set(channel)
+            return channel.eventLoop.makeSucceededVoidFuture()
+          }
+          settings.channelDebuggingCallbacks.onAcceptTCPConnection = { [connections] channel in
+            connections.add(channel)
+            return channel.eventLoop.makeSucceededVoidFuture()
+          }
           // A picture should not wait for its window.
           settings.http2.targetWindowSize = 1 << 20
         })
@@ -47,6 +64,33 @@
         }
       } onGracefulShutdown: {
         server.beginGracefulShutdown()
+      }
+    }
+  }
+
+  /// The open connections over gRPC.
+  ///
+  /// The packages underneath answer a request that crosses their farewell with a fault that ends the whole connection and
+  /// all requests in it. So clients are told a little earlier to begin nothing new on theirs. Threads: safe to share.
+  final class GRPCConnections: Sendable {
+    private let open = Mutex<[ObjectIdentifier: any Channel]>([:])
+
+    func add(_ channel: any Channel) {
+      let key = ObjectIdentifier(channel)
+      open.withLock { $0[key] = channel }
+      channel.closeFuture.whenComplete { _ in self.open.withLock { $0[key] = nil } }
+    }
+
+    /// Sends each client the frame GOAWAY with the highest stream, which leaves all that has begun as it is.
+    func announceEnd() {
+      for channel in open.withLock({ Array($0.values) }) {
+        channel.eventLoop.execute {
+          guard let context = try? channel.pipeline.syncOperations.context(handlerType: NIOHTTP2Handler.self) else {
+            return
+          }
+          let frame: [UInt8] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7F, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0]
+          context.writeAndFlush(NIOAny(ByteBuffer(bytes: frame)), promise: nil)
+        }
       }
     }
   }

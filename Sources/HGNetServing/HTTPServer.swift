@@ -156,9 +156,15 @@
     /// The service that listens.
     ///
     /// - Throws: `HGNetError.Code.unreadableFile` for a certificate or key that cannot be used.
-    func service(_ onRunning: @escaping @Sendable (Int) -> Void) throws(HGNetError) -> some Service {
+    func service(
+      listener: Listener, _ onRunning: @escaping @Sendable (Int) -> Void
+    ) throws(HGNetError) -> some Service {
+      let bodyLimit = configuration.bodyLimit
       let http = HTTPServerBuilder.http1(
         configuration: HTTP1Channel.Configuration(
+          additionalChannelHandlers: [
+            FarewellHandler(delay: .milliseconds(500)), ContinueHandler(bodyLimit: bodyLimit),
+          ],
           idleTimeout: .seconds(Int64(configuration.idleSeconds)),
           httpDecoderConfiguration: .init(
             maxHeaderFieldSize: configuration.headerLimit, maxHeaderListSize: configuration.headerLimit)))
@@ -183,7 +189,10 @@
         configuration: ApplicationConfiguration(
           address: .hostname(configuration.host, port: configuration.port), serverName: "hgnet",
           availableConnectionsDelegate: MaximumAvailableConnections(configuration.connectionLimit)),
-        onServerRunning: { channel in onRunning(channel.localAddress?.port ?? 0) },
+        onServerRunning: { channel in
+          listener.set(channel)
+          onRunning(channel.localAddress?.port ?? 0)
+        },
         logger: Logger(label: "http") { _ in ServingLogHandler(log: routes.state.log) })
     }
   }

@@ -44,6 +44,8 @@ package final class ModelRepository: Sendable {
     /// Models that a client has unloaded; nothing but a client loads them again.
     var unloaded: Set<String> = []
     var hasLoaded = false
+    /// Fingerprints of files that somebody may still be writing.
+    var seen: [Key: String] = [:]
   }
 
   private let source: Source
@@ -141,13 +143,15 @@ package final class ModelRepository: Sendable {
 
   /// Loads what is new or changed and lets go of what is gone.
   ///
+  /// - Parameter isSettling: whether files count only once they are as they were the last time, because somebody may
+  ///   still be writing them.
   /// - Returns: what could not be loaded.
   @discardableResult
-  package func refresh() async -> [HGNetError] {
+  package func refresh(isSettling: Bool = false) async -> [HGNetError] {
     var failures: [HGNetError] = []
     for name in await wantedNames() {
       guard !state.withLock({ $0.unloaded.contains(name) }) else { continue }
-      failures += await update(name)
+      failures += await update(name, isSettling: isSettling)
     }
     state.withLock { $0.hasLoaded = true }
     return failures
@@ -162,7 +166,7 @@ package final class ModelRepository: Sendable {
       throw ServingError(.notFound, "unknown model \"\(name)\": it is not among the models of this server")
     }
     state.withLock { _ = $0.unloaded.remove(name) }
-    if let failure = await update(name).first {
+    if let failure = await update(name, isSettling: false).first {
       throw ServingError(.invalidRequest, "model \"\(name)\" cannot be loaded: \(failure)")
     }
   }
@@ -204,7 +208,7 @@ package final class ModelRepository: Sendable {
   }
 
   /// Brings the versions of one model up to date.
-  private func update(_ name: String) async -> [HGNetError] {
+  private func update(_ name: String, isSettling: Bool) async -> [HGNetError] {
     var versions: [(Int, Result<ModelLocation, HGNetError>)]
     switch source {
     case .models(let models):
@@ -223,12 +227,14 @@ package final class ModelRepository: Sendable {
     }
     var failures: [HGNetError] = []
     for (version, source) in versions {
-      if let failure = await update(Key(name: name, version: version), source) { failures.append(failure) }
+      if let failure = await update(Key(name: name, version: version), source, isSettling: isSettling) { failures.append(failure) }
     }
     return failures
   }
 
-  private func update(_ key: Key, _ source: Result<ModelLocation, HGNetError>) async -> HGNetError? {
+  private func update(
+    _ key: Key, _ source: Result<ModelLocation, HGNetError>, isSettling: Bool
+  ) async -> HGNetError? {
     let fingerprint: String
     switch source {
     case .success(let source): fingerprint = await onLoadingQueue { source.fingerprint }
@@ -236,6 +242,12 @@ package final class ModelRepository: Sendable {
     }
     let (known, hasLoaded) = state.withLock { ($0.slots[key], $0.hasLoaded) }
     guard known == nil || known?.fingerprint != fingerprint else { return nil }
+    let isSettled = state.withLock { state in
+      let isSettled = !isSettling || state.seen[key] == fingerprint
+      state.seen[key] = isSettled ? nil : fingerprint
+      return isSettled
+    }
+    guard isSettled else { return nil }
     let started = ContinuousClock.now
     do {
       let source = try source.get()
@@ -256,6 +268,8 @@ package final class ModelRepository: Sendable {
       }
       let model = try loaded.get()
       do { try await model.warmUp() } catch {
+        // The server ends.
+        guard error.kind != .cancelled else { return nil }
         throw HGNetError(.malformedData, error.message, path: source.path)
       }
       let isWanted = state.withLock { state in

@@ -24,7 +24,11 @@
     package func run(mustLoadAll: Bool, stops: AsyncStream<Void>) async throws(HGNetError) {
       let log = state.log
       let (state, configuration) = (state, configuration)
-      let http = try HTTPServer(routes: HTTPRoutes(state: state), configuration: configuration).service { port in
+      let listeners = (http: Listener(), grpc: Listener())
+      let connections = GRPCConnections()
+      let http = try HTTPServer(routes: HTTPRoutes(state: state), configuration: configuration).service(
+        listener: listeners.http
+      ) { port in
         log.write(
           .info, "listening",
           [
@@ -35,7 +39,11 @@
       // When one ends by itself, it has failed.
       var services = [ServiceGroupConfiguration.ServiceConfiguration(service: http)]
       if let port = configuration.grpcPort {
-        services.append(.init(service: GRPCService(state: state, configuration: configuration, port: port)))
+        services.append(
+          .init(
+            service: GRPCService(
+              state: state, configuration: configuration, port: port, listener: listeners.grpc,
+              connections: connections)))
       }
       var settings = ServiceGroupConfiguration(
         services: services, logger: Logger(label: "services") { _ in ServingLogHandler(log: log) })
@@ -51,7 +59,7 @@
         guard let seconds = configuration.pollSeconds else { return nil }
         while !Task.isCancelled {
           do { try await Task.sleep(for: .seconds(seconds)) } catch { break }
-          await state.repository.refresh()
+          await state.repository.refresh(isSettling: true)
         }
         return nil
       }
@@ -60,6 +68,12 @@
           log.write(.info, "draining")
           state.drain()
           try? await Task.sleep(for: .seconds(configuration.drainDelaySeconds))
+          await listeners.http.refuse()
+          await listeners.grpc.refuse()
+          // What has begun is taken meanwhile.
+          try? await Task.sleep(for: .milliseconds(100))
+          connections.announceEnd()
+          try? await Task.sleep(for: .milliseconds(300))
           await group.triggerGracefulShutdown()
           return
         }
@@ -73,7 +87,8 @@
       }
       stopping.cancel()
       work.cancel()
-      if let loading = await work.value { failure = loading }
+      let loading = await work.value
+      failure = failure ?? loading
       if let failure { throw failure }
       log.write(.info, "ended")
     }

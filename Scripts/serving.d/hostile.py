@@ -1,0 +1,254 @@
+"""Hostile requests beside good ones: the server answers every good one, does not end, and does not grow.
+
+usage: hostile.py TOOL WEIGHTS PICTURE SECONDS
+"""
+
+import http.client
+import json
+import os
+import random
+import socket
+import struct
+import sys
+import threading
+import time
+import zlib
+
+from server import Server
+
+tool, weights, picture, seconds = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
+body = open(picture, "rb").read()
+chance = random.Random(1)
+
+
+def bomb():
+    """A PNG of 30000 × 30000 pixels in a few hundred kilobytes, cut short: the size alone must be refused."""
+    header = struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(30_000_000)))
+
+
+BOMB = bomb()
+
+
+def connection(server, port=None):
+    return socket.create_connection(("127.0.0.1", port or server.port), timeout=10)
+
+
+def half_body(server):
+    with connection(server) as peer:
+        peer.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + body[:500])
+
+
+def aborted(server):
+    with connection(server) as peer:
+        peer.sendall(f"POST /v1/classify HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        # No farewell: the reset reaches the server while the picture waits.
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def slow(server):
+    with connection(server) as peer:
+        for byte in b"POST /v1/classify HTTP/1.1\r\nHost: a\r\nX: ":
+            peer.sendall(bytes([byte]))
+            time.sleep(0.02)
+
+
+def slow_body(server):
+    with connection(server) as peer:
+        peer.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(20):
+            peer.sendall(b"x")
+            time.sleep(0.05)
+
+
+def giant_header(server):
+    with connection(server) as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nX-Large: " + b"x" * 1_000_000 + b"\r\n\r\n")
+        peer.recv(1024)
+
+
+def many_headers(server):
+    with connection(server) as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: 1\r\n" % i for i in range(20000)) + b"\r\n")
+        peer.recv(1024)
+
+
+def noise(server):
+    with connection(server) as peer:
+        peer.sendall(chance.randbytes(2000))
+        peer.recv(1024)
+
+
+def request(server, path, data, headers={}, method="POST"):
+    peer = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    try:
+        peer.request(method, path, data, headers)
+        answer = peer.getresponse()
+        return answer.status, answer.read()
+    finally:
+        peer.close()
+
+
+def refused(server, path, data, headers={}, statuses=range(400, 500)):
+    status, text = request(server, path, data, headers)
+    assert status in statuses, f"{path}: expected a refusal, found {status}: {text[:200]}"
+
+
+def wrong_json(server):
+    path = "/v2/models/shapes/infer"
+    deep = b"[" * 100_000
+    for data in (
+        b"", b"{", b"[]", b"{}", deep, b'{"inputs": 1}', b'{"inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 3, 9999999999, 9999999999], "data": [1]}]}',
+        b'{"inputs": [{"name": "input", "datatype": "FP32", "shape": [-1, 3, 64, 64], "data": []}]}',
+        b'{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["!!"]}]}',
+        b'{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 99999999999}}]}',
+    ):
+        refused(server, path, data)
+    refused(server, path, b"{}", {"Inference-Header-Content-Length": "-5"})
+    refused(server, path, b"{}", {"Inference-Header-Content-Length": "5000"})
+    good = json.dumps({"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1],
+                                   "parameters": {"binary_data_size": len(body) + 4}}]}).encode()
+    damaged = bytearray(good + struct.pack("<I", len(body)) + body)
+    for _ in range(20):
+        damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+    status, _ = request(server, path, bytes(damaged), {"Inference-Header-Content-Length": str(len(good))})
+    assert status in (200, 400, 404, 413), status
+
+
+def bombs(server):
+    refused(server, "/v1/classify", BOMB)
+    refused(server, "/v1/classify", zlib.compress(bytes(10_000_000)), {"Content-Encoding": "deflate"})
+    refused(server, "/v1/classify", body[: chance.randrange(1, 200)])
+    damaged = bytearray(body)
+    for _ in range(30):
+        damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+    status, _ = request(server, "/v1/classify", bytes(damaged))
+    assert status in (200, 400, 413), status
+
+
+def too_large(server):
+    with connection(server) as peer:
+        peer.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n")
+        assert b" 413 " in peer.recv(1024)
+    with connection(server) as peer:
+        peer.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        block = b"100000\r\n" + bytes(0x100000) + b"\r\n"
+        try:
+            for _ in range(64):
+                peer.sendall(block)
+        except OSError:
+            pass
+
+
+def forms(server):
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    for data in (b"", b"--x", b"--x--", b"--x\r\n\r\n", b"--x\r\nA: b\r\n\r\n" + body, b"--x\r\n\r\n--x\r\n" * 3000):
+        refused(server, "/v1/classify", data, kind)
+    refused(server, "/v1/classify", body, {"Content-Type": "multipart/form-data"})
+
+
+def paddle(server):
+    for data in (b"", b"{}", b'{"key": ["image"], "value": []}', b'{"key": ["image"], "value": ["!"]}'):
+        status, text = request(server, "/shapes/prediction", data)
+        assert status == 200 and json.loads(text)["err_no"] == 5000, text
+    assert json.loads(request(server, "/nope/prediction", b"{}")[1])["err_no"] == 3002
+
+
+def paths(server):
+    for path in ("/%zz", "/../../etc/passwd", "/v2/models/%00/infer", "/" + "a/" * 3000, "/v2/models//x"):
+        status, _ = request(server, path, None, method="GET")
+        assert 400 <= status < 500, (path, status)
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+def frame(kind, flags, stream, payload):
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def protobuf(server):
+    with connection(server, server.grpc_port) as peer:
+        literal = lambda name, value: b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
+        head = b"".join(
+            literal(*pair)
+            for pair in ((b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"a"), (b"te", b"trailers"),
+                         (b":path", b"/inference.GRPCInferenceService/ModelInfer"), (b"content-type", b"application/grpc"))
+        )
+        message = chance.randbytes(chance.randrange(1, 3000))
+        peer.sendall(
+            PREFACE + frame(4, 0, 0, b"") + frame(1, 4, 1, head)
+            + frame(0, 1, 1, b"\x00" + struct.pack(">I", len(message)) + message))
+        peer.recv(4096)
+
+
+def grpc_noise(server):
+    with connection(server, server.grpc_port) as peer:
+        peer.sendall((PREFACE if chance.random() < 0.5 else b"") + chance.randbytes(3000))
+        peer.recv(4096)
+
+
+HOSTILE = [half_body, aborted, slow, slow_body, giant_header, many_headers, noise, wrong_json, bombs, too_large, forms,
+           paddle, paths, protobuf, grpc_noise]
+failures = []
+counts = {"good": 0, "hostile": 0}
+
+
+def attack(server, end):
+    while time.time() < end and not failures:
+        for act in chance.sample(HOSTILE, len(HOSTILE)):
+            try:
+                act(server)
+            except (OSError, http.client.HTTPException):
+                # The server may end such a connection as it likes.
+                pass
+            except Exception as error:
+                failures.append(f"{act.__name__}: {error!r}")
+                return
+            counts["hostile"] += 1
+
+
+def good(server, end):
+    expected = None
+    peer = None
+    while time.time() < end and not failures:
+        try:
+            peer = peer or http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+            peer.request("POST", "/v1/classify", body)
+            answer = peer.getresponse()
+            text = json.loads(answer.read())
+            classes = text["predictions"][0]["classes"]
+            expected = expected or classes
+            if answer.status != 200 or classes != expected:
+                failures.append(f"a good request: {answer.status} {text}")
+            counts["good"] += 1
+        except Exception as error:
+            failures.append(f"a good request: {error!r}")
+
+
+with Server(tool, "--weights", weights, "--name", "shapes", "--idle-timeout", "3") as server:
+    server.ready()
+
+    def run(seconds):
+        end = time.time() + seconds
+        threads = [threading.Thread(target=attack, args=(server, end)) for _ in range(4)]
+        threads += [threading.Thread(target=good, args=(server, end)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    # Buffers find their size first.
+    run(seconds / 2)
+    first = server.resident_bytes
+    run(seconds / 2)
+    last = server.resident_bytes
+    if server.process.poll() is not None:
+        failures.append("the server has ended")
+    if last > first * 1.3 + (16 << 20):
+        failures.append(f"memory grows: {first >> 20} MiB, then {last >> 20} MiB")
+    if failures:
+        raise SystemExit("hostile: " + "; ".join(failures[:5]) + "\n" + "\n".join(server.lines[-5:]))
+print(f"hostile: {counts['good']} good requests answered beside {counts['hostile']} hostile ones; "
+      f"{first >> 20} MiB, then {last >> 20} MiB")

@@ -1,0 +1,87 @@
+import HGNet
+import HGNetCore
+import HGNetServing
+import Testing
+
+@Suite("Models that come, change and go")
+struct RepositoryTests {
+  let fixture = ServingFixture()
+
+  @Test("Versions, a replacement, a broken one, unloading")
+  func changes() async throws {
+    try fixture.place("shapes", version: 1, seed: 5)
+    let models = fixture.repository()
+    #expect(!models.isReady)
+    #expect(await models.refresh().isEmpty)
+    #expect(models.isReady)
+    let first = try models.model(named: "shapes")
+    let blank = [PictureInput.encoded(BlobSlice(Blob(try fixture.picture())))]
+    let before = try await first.run(blank, deadline: nil).logits[0].get()
+
+    try fixture.place("shapes", version: 1, seed: 6)
+    try fixture.place("shapes", version: 12, seed: 7)
+    await models.refresh()
+    #expect(try models.model(named: "shapes").version == "12")
+    let second = try models.model(named: "shapes", version: "1")
+    #expect(try await second.run(blank, deadline: nil).logits[0].get() != before)
+    // Whoever holds the old one still gets its answers.
+    #expect(try await first.run(blank, deadline: nil).logits[0].get() == before)
+
+    try fixture.folder.write([1, 2, 3], to: "shapes/1/weights.safetensors")
+    #expect(await models.refresh().count == 1)
+    #expect(try models.model(named: "shapes", version: "1") === second)
+    #expect(models.index.first { $0.version == "1" }?.reason.contains("safetensors") == true)
+
+    try models.unload("shapes")
+    await models.refresh()
+    #expect(throws: ServingError.self) { try models.model(named: "shapes") }
+    try fixture.place("shapes", version: 1, seed: 5)
+    try await models.load("shapes")
+    #expect(try await models.model(named: "shapes", version: "1").run(blank, deadline: nil).logits[0].get() == before)
+    await #expect(throws: ServingError.self) { try await models.load("other") }
+  }
+
+  @Test("Requests side by side get what they get alone; a full queue and a passed deadline are told at once")
+  func batches() async throws {
+    try fixture.place("shapes", version: 1, seed: 5)
+    var limits = Batcher.Limits()
+    limits.queueCapacity = 6
+    let models = fixture.repository(limits: limits)
+    await models.refresh()
+    let model = try models.model(named: "shapes")
+    let pictures = try (1...4).map { PictureInput.encoded(BlobSlice(Blob(try fixture.picture(seed: $0)))) }
+    var alone: [[Float]] = []
+    for picture in pictures { alone.append(try await model.run([picture], deadline: nil).logits[0].get()) }
+    let together = try await model.run(pictures, deadline: nil)
+    #expect(try together.logits.map { try $0.get() } == alone)
+
+    let outcomes = await withTaskGroup(of: ServingError.Kind?.self) { group in
+      for index in 0..<60 {
+        group.addTask {
+          do {
+            let result = try await model.run([pictures[index % 4]], deadline: nil)
+            let logits = try result.logits[0].get()
+            return logits == alone[index % 4] ? nil : .internalFailure
+          } catch { return (error as? ServingError)?.kind ?? .internalFailure }
+        }
+      }
+      return await group.reduce(into: [ServingError.Kind?]()) { $0.append($1) }
+    }
+    #expect(outcomes.allSatisfy { $0 == nil || $0 == .overloaded })
+    #expect(outcomes.contains { $0 == nil })
+    #expect(outcomes.contains { $0 == .overloaded })
+
+    do {
+      _ = try await model.run(pictures, deadline: .now - .seconds(1))
+      Issue.record("expected a refusal")
+    } catch { #expect(error.kind == .deadlineExceeded) }
+    do {
+      _ = try await model.run(pictures + pictures, deadline: nil)
+      Issue.record("expected a refusal")
+    } catch { #expect(error.kind == .tooLarge) }
+
+    let cancelled = Task { try await model.run(pictures, deadline: nil) }
+    cancelled.cancel()
+    await #expect(throws: ServingError.self) { try await cancelled.value }
+  }
+}

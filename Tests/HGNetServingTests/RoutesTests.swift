@@ -1,0 +1,168 @@
+import Foundation
+import HGNet
+import HGNetCore
+import HGNetServing
+import Testing
+
+@Suite("Calls over HTTP, without a network")
+struct RoutesTests {
+  let fixture = ServingFixture()
+
+  private func routes(token: String? = nil) async throws -> HTTPRoutes {
+    try fixture.place("shapes", version: 1, seed: 5)
+    return HTTPRoutes(state: await fixture.state(token: token))
+  }
+
+  private func object(_ answer: HTTPAnswer) throws -> [String: Any] {
+    try #require(try JSONSerialization.jsonObject(with: Data(answer.body)) as? [String: Any])
+  }
+
+  /// The classes that the library gives for a picture.
+  private func expected(_ picture: [UInt8]) throws -> [ScoredClass] {
+    try Classifier(weights: "\(fixture.folder.path)/shapes/1/weights.safetensors").classify(decoding: Blob(picture))
+  }
+
+  @Test("A picture gets the library's classes")
+  func classify() async throws {
+    let routes = try await routes()
+    let picture = try fixture.picture()
+    let answer = await routes.answer(
+      HTTPCall(method: "POST", path: "/v1/classify", query: "top_k=3", body: Blob(picture)))
+    #expect(answer.status == 200)
+    let predictions = try #require(try object(answer)["predictions"] as? [[String: Any]])
+    let classes = try #require(predictions[0]["classes"] as? [[String: Any]])
+    let library = try expected(picture)
+    #expect(classes.map { $0["index"] as? Int } == library.prefix(3).map(\.index))
+    #expect(classes.map { $0["score"] as? Double } == library.prefix(3).map(\.score))
+  }
+
+  @Test("A form of several files: a bad one harms no other")
+  func form() async throws {
+    let routes = try await routes()
+    var body: [UInt8] = []
+    for (name, bytes) in [
+      ("one.png", try fixture.picture()), ("bad.png", [1, 2, 3]), ("two.png", try fixture.picture(seed: 2)),
+    ] {
+      body +=
+        "--edge\r\nContent-Disposition: form-data; name=\"f\"; filename=\"\(name)\"\r\n\r\n".utf8 + bytes + "\r\n".utf8
+    }
+    let call = HTTPCall(
+      method: "POST", path: "/v1/classify", fields: ["content-type": "multipart/form-data; boundary=edge"],
+      body: Blob(body + Array("--edge--\r\n".utf8)))
+    let answer = await routes.answer(call)
+    #expect(answer.status == 200)
+    let predictions = try #require(try object(answer)["predictions"] as? [[String: Any]])
+    #expect(predictions.map { $0["file"] as? String } == ["one.png", "bad.png", "two.png"])
+    #expect(predictions.map { $0["error"] == nil } == [true, false, true])
+    // Cut anywhere, the form is refused or misses its last files; it never traps.
+    for count in stride(from: 0, to: body.count, by: 37) {
+      var cut = call
+      cut.body = Blob(body[..<count])
+      #expect(await routes.answer(cut).status == 400)
+    }
+  }
+
+  @Test("Paddle Serving's request and answer")
+  func paddle() async throws {
+    let routes = try await routes()
+    let picture = try fixture.picture()
+    let text = Data(picture).base64EncodedString()
+    let best = try #require(try expected(picture).first)
+    for name in ["shapes", "imagenet"] {
+      let body = "{\"key\": [\"image\"], \"value\": [\"\(text)\"]}"
+      let answer = try object(
+        await routes.answer(HTTPCall(method: "POST", path: "/\(name)/prediction", body: Blob(Array(body.utf8)))))
+      #expect(answer["err_no"] as? Int == 0)
+      #expect(answer["key"] as? [String] == ["label", "prob"])
+      let label = ["['a']", "['b c']", "[\"it's\"]", "['d']", "['e']"][best.index]
+      #expect(answer["value"] as? [String] == [label, "[\(Double(Float(best.score)))]"])
+    }
+    for (path, body, number) in [
+      ("/shapes/prediction", "{}", 5000), ("/shapes/prediction", "no", 5000), ("/nope/prediction", "{}", 3002),
+    ] {
+      let answer = try object(await routes.answer(HTTPCall(method: "POST", path: path, body: Blob(Array(body.utf8)))))
+      #expect(answer["err_no"] as? Int == number)
+    }
+  }
+
+  @Test("Binary and JSON inference agree, and damaged requests are refused")
+  func infer() async throws {
+    let routes = try await routes()
+    let picture = try fixture.picture()
+    var element = withUnsafeBytes(of: UInt32(picture.count).littleEndian) { Array($0) }
+    element += picture
+    let head = Array(
+      """
+      {"id": "7", "parameters": {"who": "me"}, "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1],
+      "parameters": {"binary_data_size": \(element.count)}}], "outputs": [{"name": "logits"}]}
+      """.utf8)
+    var call = HTTPCall(
+      method: "POST", path: "/v2/models/shapes/versions/1/infer",
+      fields: ["inference-header-content-length": "\(head.count)"], body: Blob(head + element))
+    let binary = try object(await routes.answer(call))
+    #expect(binary["id"] as? String == "7")
+    #expect(binary["parameters"] as? [String: String] == ["who": "me"])
+    let json = """
+      {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["\(Data(picture).base64EncodedString())"]}],
+      "outputs": [{"name": "logits"}]}
+      """
+    let text = try object(
+      await routes.answer(
+        HTTPCall(method: "POST", path: "/v2/models/shapes/infer", body: Blob(Array(json.utf8)))))
+    let values = [binary, text].map { (($0["outputs"] as? [[String: Any]])?[0]["data"] as? [Double]) ?? [] }
+    #expect(values[0].count == 5)
+    #expect(values[0] == values[1])
+    // Bounded fuzz: whatever is damaged, there is an answer.
+    var random = SplitMix64(seed: 3)
+    for _ in 0..<150 {
+      var damaged = head + element.prefix(200)
+      for _ in 0..<3 { damaged[Int(random.next() % UInt64(damaged.count))] = UInt8(truncatingIfNeeded: random.next()) }
+      call.body = Blob(damaged)
+      #expect((400..<500).contains(await routes.answer(call).status))
+    }
+  }
+
+  @Test("A token is asked for everywhere but where nothing is told")
+  func token() async throws {
+    let routes = try await routes(token: " secret\n")
+    for path in ["/v2", "/metrics", "/v2/models/shapes"] {
+      #expect(await routes.answer(HTTPCall(method: "GET", path: path)).status == 401)
+      for wrong in ["Bearer secre", "Bearer secrets", "Bearer ", "secret"] {
+        #expect(
+          await routes.answer(HTTPCall(method: "GET", path: path, fields: ["authorization": wrong])).status == 401)
+      }
+      #expect(
+        await routes.answer(HTTPCall(method: "GET", path: path, fields: ["authorization": "Bearer secret"])).status
+          == 200)
+    }
+    #expect(await routes.answer(HTTPCall(method: "GET", path: "/v2/health/live")).status == 200)
+  }
+
+  @Test("Paths, methods and readiness")
+  func paths() async throws {
+    let routes = try await routes()
+    #expect(await routes.answer(HTTPCall(method: "GET", path: "/v2/health/ready")).status == 200)
+    #expect(await routes.answer(HTTPCall(method: "GET", path: "/nothing")).status == 404)
+    #expect(await routes.answer(HTTPCall(method: "GET", path: "/v1/classify")).status == 405)
+    #expect(await routes.answer(HTTPCall(method: "GET", path: "/v2/models/%zz")).status == 400)
+    #expect(await routes.answer(HTTPCall(method: "GET", path: "/v2/models/other")).status == 404)
+    routes.state.drain()
+    #expect(await routes.answer(HTTPCall(method: "GET", path: "/v2/health/ready")).status == 503)
+    #expect(await routes.answer(HTTPCall(method: "GET", path: "/v2/health/live")).status == 200)
+  }
+}
+
+/// Chance that is the same each time.
+struct SplitMix64: RandomNumberGenerator {
+  private var state: UInt64
+
+  init(seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var value = state
+    value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
+    return value ^ (value >> 31)
+  }
+}
