@@ -28,8 +28,10 @@ let package = Package(
     .library(name: "hgnet-c", type: .static, targets: ["HGNetC"]),
   ],
   traits: [
+    .trait(
+      name: "MPI", description: "Training, evaluation and prediction by several processes: mpirun -n 2 hgnet train …"),
     // `hgnet serve`. Off, so that whoever depends on the library neither fetches nor builds SwiftNIO.
-    .trait(name: "Serving", description: "hgnet serve: HTTP and gRPC.")
+    .trait(name: "Serving", description: "hgnet serve: HTTP and gRPC."),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -51,6 +53,7 @@ let package = Package(
       name: "CHGNetSystem", exclude: ["README.md"],
       linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png"), .linkedLibrary("webp"), .linkedLibrary("z")]),
     .target(name: "CHGNet", exclude: ["README.md"]),
+    .systemLibrary(name: "CHGNetMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
     // Floor 1.
     .target(name: "HGNetCore", dependencies: ["CHGNetSystem"], exclude: ["README.md"]),
     // Floor 2.
@@ -82,7 +85,7 @@ let package = Package(
       name: "HGNetTraining",
       dependencies: [
         "CHGNetKernels", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet",
-        "HGNetConfiguration",
+        "HGNetConfiguration", .target(name: "CHGNetMPI", condition: .when(traits: ["MPI"])),
       ],
       exclude: ["README.md"]),
     .target(

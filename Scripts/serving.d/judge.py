@@ -4,11 +4,13 @@ usage: judge.py TOOL WEIGHTS PICTURE…
 """
 
 import asyncio
+import base64
 import json
 import subprocess
 import sys
 import threading
 
+import grpc
 import numpy
 import tritonclient.grpc
 import tritonclient.grpc.aio
@@ -17,6 +19,7 @@ import tritonclient.http.aio
 from PIL import Image
 from server import Server
 
+sys.path.append("Sources/HGNetServing/Protocols")
 tool, weights, *pictures = sys.argv[1:]
 expected = json.loads(
     subprocess.run(
@@ -169,10 +172,24 @@ async def judge_asyncio(server):
             judge_pictures(result, "grpc, asyncio")
 
 
+def judge_pipeline(url):
+    """Paddle Serving's client over gRPC, with messages made of the .proto file."""
+    messages, services = grpc.protos_and_services("paddle_serving.proto")
+    stub = services.PipelineServiceStub(grpc.insecure_channel(url))
+    pictures = [base64.b64encode(file).decode() for file in files]
+    answer = stub.inference(messages.Request(key=[f"image{place}" for place in range(len(files))], value=pictures))
+    labels = ", ".join(repr(told["label_names"][0]) for told in expected)
+    check((answer.err_no, list(answer.key)) == (0, ["label", "prob"]), f"pipeline: {answer}")
+    check(answer.value[0] == f"[{labels}]", f"pipeline: {answer}")
+    check(stub.inference(messages.Request(key=["image"], value=["!"])).err_no == 5000, "pipeline: a bad picture")
+    check(stub.inference(messages.Request(name="nope")).err_no == 3002, "pipeline: an unknown name")
+
+
 with Server(tool, "--weights", weights, "--name", "shapes") as server:
     server.ready()
     judge_http(f"127.0.0.1:{server.port}")
     judge_grpc(f"127.0.0.1:{server.grpc_port}")
     asyncio.run(judge_asyncio(server))
+    judge_pipeline(f"127.0.0.1:{server.grpc_port}")
 check(server.process.returncode == 0, f"the server ended with {server.process.returncode}")
 print("judge: tritonclient agrees over http and grpc")

@@ -140,6 +140,7 @@ static void HG_NAME(hg_unit_statistics)(const void *descriptor, int32_t task, fl
   const hg_unit *d = descriptor;
   const int padded = HG_PADDED(d->channels);
   const int64_t chunks = (d->rows + d->rows_per_chunk - 1) / d->rows_per_chunk;
+  const double rows = d->total ? d->total[2 * padded] : (double)d->rows;
   for (int c = 0; c < d->channels; c++) {
     if (!d->is_normalized) {
       d->k[c] = 1;
@@ -149,11 +150,12 @@ static void HG_NAME(hg_unit_statistics)(const void *descriptor, int32_t task, fl
       continue;
     }
     double sum = 0, squares = 0;
-    for (int64_t chunk = 0; chunk < chunks && !d->is_fixed; chunk++) {
+    for (int64_t chunk = 0; chunk < chunks && !d->is_fixed && !d->total; chunk++) {
       sum += d->sums[chunk * 4 * padded + c];
       squares += d->sums[chunk * 4 * padded + padded + c];
     }
-    double mean = sum / (double)d->rows, variance = squares / (double)d->rows - mean * mean;
+    if (d->total) sum = d->total[c], squares = d->total[padded + c];
+    double mean = sum / rows, variance = squares / rows - mean * mean;
     if (d->is_fixed) mean = d->running_mean[c], variance = d->running_variance[c];
     if (variance < 0) variance = 0;
     const double deviation = 1 / sqrt(variance + (double)d->epsilon);
@@ -247,6 +249,7 @@ static void HG_NAME(hg_unit_gradient_finish)(const void *descriptor, int32_t tas
   const hg_unit *d = descriptor;
   const int padded = HG_PADDED(d->channels);
   const int64_t chunks = (d->rows + d->rows_per_chunk - 1) / d->rows_per_chunk;
+  const double rows = d->total ? d->total[2 * padded] : (double)d->rows;
   double scale = 0, shift = 0;
   for (int c = 0; c < d->channels; c++) {
     double plain = 0, centred = 0;
@@ -262,7 +265,9 @@ static void HG_NAME(hg_unit_gradient_finish)(const void *descriptor, int32_t tas
     if (d->gamma_gradient) d->gamma_gradient[c] += (float)(centred * deviation);
     if (d->is_normalized && !d->is_fixed) {
       // dz = k (dy - mean(dy) - x̂ mean(dy x̂)), written as k dy + alpha z + beta.
-      const double k = d->k[c], c1 = plain / (double)d->rows, c2 = centred * deviation * deviation / (double)d->rows;
+      // The gradients of parameters are those of the own rows, since they are added over processes later.
+      if (d->total) plain = d->total[c], centred = d->total[padded + c];
+      const double k = d->k[c], c1 = plain / rows, c2 = centred * deviation * deviation / rows;
       d->alpha[c] = (float)(-k * c2);
       d->beta[c] = (float)(k * (c2 * d->mean[c] - c1));
     } else {

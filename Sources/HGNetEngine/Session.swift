@@ -147,6 +147,8 @@ struct SessionRun: ~Copyable {
   /// Nanoseconds at the start of the run and at the end of each step; nil unless wanted.
   let times: UnsafeMutablePointer<UInt64>?
   let queue = StepQueue()
+  /// Called after each step by the thread that ended it; set only while no thread is at work.
+  var stepEnded: (@Sendable (Int) -> Void)?
 
   init(
     steps: UnsafeMutablePointer<ResolvedStep>, count: Int, scratch: UnsafeMutablePointer<Float>, scratchDistance: Int,
@@ -168,6 +170,7 @@ struct SessionRun: ~Copyable {
         let step = steps[index]
         for task in 0..<step.taskCount { step.task(step.descriptor, Int32(truncatingIfNeeded: task), own) }
         if let times { times[index + 1] = StepReport.nanoseconds() }
+        stepEnded?(index)
       }
       return
     }
@@ -176,6 +179,7 @@ struct SessionRun: ~Copyable {
       perform: { steps[$0].task(steps[$0].descriptor, Int32(truncatingIfNeeded: $1), own) },
       stepEnded: { index in
         if let times { times[index + 1] = StepReport.nanoseconds() }
+        stepEnded?(index)
       })
   }
 }

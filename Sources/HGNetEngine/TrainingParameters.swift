@@ -98,6 +98,15 @@ public final class TrainingParameters: Sendable {
     body(UnsafeMutableBufferPointer(start: gradients + offsets[index], count: declarations[index].shape.count))
   }
 
+  /// Calls `body` with the gradients of a run of parameters and the zeros between them; the pointer must not escape.
+  public func withGradients<Result>(
+    of range: ClosedRange<Int>, _ body: (UnsafeMutableBufferPointer<Float>) -> Result
+  ) -> Result {
+    let start = offsets[range.lowerBound]
+    let end = offsets[range.upperBound] + declarations[range.upperBound].shape.count
+    return body(UnsafeMutableBufferPointer(start: gradients + start, count: end - start))
+  }
+
   /// Sets all gradients to zero, on the threads of a pool where there is one; a step of accumulation does without.
   public func zeroGradients(pool: ThreadPool? = nil) {
     let part = 1 << 18

@@ -37,6 +37,9 @@ extension TrainingPlan {
         try addGateGradient(node, gradient: own)
       default: throw HGNetError(.internalInconsistency, "no gradient of this operator", layer: node.name)
       }
+      for name in node.learnedParameters {
+        if let parameter = parameters.index(of: name) { gradientEnds[steps.count - 1, default: []].append(parameter) }
+      }
     }
   }
 
@@ -80,13 +83,14 @@ extension TrainingPlan {
     }
     let rowTask = rowsPerTask(unit.rows, channels: channels)
     let descriptor = try unitDescriptor(unit, result: own, residual: nil, rowsPerTask: rowTask)
-    let uses = [unit.z.buffer, unit.sums, unit.coefficients, own.buffer]
+    let uses = [unit.z.buffer, unit.sums, unit.coefficients, own.buffer] + (unit.total.map { [$0] } ?? [])
     let training = training
     let chunks = (unit.rows + unit.rowsPerChunk - 1) / unit.rowsPerChunk
     add(node.name + " gradient sums", tasks: chunks, uses: uses) { addresses, memory in
       descriptor(addresses, memory)
       return training.gradient_sums
     }
+    addReduction(unit, node.name + " gradient sums")
     add(node.name + " gradient finish", tasks: 1, uses: uses) { addresses, memory in
       descriptor(addresses, memory)
       return training.gradient_finish

@@ -48,8 +48,10 @@ extension TrainingPlan {
     var unit = Unit(
       node: index, convolution: convolution, isLinear: isLinear, normalization: normalization, affine: nil, mask: nil,
       z: z, sums: newBuffer((rows + rowsPerChunk - 1) / rowsPerChunk * 4 * padded * 2),
-      coefficients: newBuffer(6 * padded),
-      rows: rows, rowsPerChunk: rowsPerChunk)
+      coefficients: newBuffer(6 * padded), total: nil, rows: rows, rowsPerChunk: rowsPerChunk)
+    if reduction != nil, normalization != nil, !isFixed(normalization) {
+      unit.total = newBuffer((2 * padded + 1) * 2)
+    }
     for step in node.affine {
       switch step {
       case .affine(let scale, let bias):
@@ -69,7 +71,8 @@ extension TrainingPlan {
       convolution, isLinear: isLinear, isGradient: false, input: input, output: z, residual: nil, layer: node.name)
 
     let residual = try node.residual.map { (residual) throws(HGNetError) in try location(residual) }
-    let uses = [z.buffer, unit.sums, unit.coefficients, output.buffer] + (residual.map { [$0.buffer] } ?? [])
+    let uses =
+      [z.buffer, unit.sums, unit.coefficients, output.buffer] + [residual?.buffer, unit.total].compactMap { $0 }
     let rowTask = rowsPerTask(rows, channels: channels)
     let descriptor = try unitDescriptor(unit, result: output, residual: residual, rowsPerTask: rowTask)
     let training = training
@@ -78,6 +81,7 @@ extension TrainingPlan {
         descriptor(addresses, memory)
         return training.sums
       }
+      addReduction(unit, node.name + " statistics")
     }
     add(node.name + " statistics", tasks: 1, uses: uses) { addresses, memory in
       descriptor(addresses, memory)
@@ -136,7 +140,10 @@ extension TrainingPlan {
         to: hg_unit(
           z: addresses.pointer(unit.z), rows: Int64(unit.rows), channels: Int32(unit.convolution.outputChannels),
           is_normalized: normalization == nil ? 0 : 1, is_fixed: isFixed ? 1 : 0, is_rectified: isRectified ? 1 : 0,
-          rows_per_chunk: Int32(unit.rowsPerChunk), sums: sums, k: coefficients, o: coefficients + padded,
+          rows_per_chunk: Int32(unit.rowsPerChunk), sums: sums,
+          total: unit.total.map {
+            UnsafePointer(UnsafeMutableRawPointer(addresses.pointer($0)).assumingMemoryBound(to: Double.self))
+          }, k: coefficients, o: coefficients + padded,
           mean: coefficients + 2 * padded, deviation: coefficients + 3 * padded, alpha: coefficients + 4 * padded,
           beta: coefficients + 5 * padded, epsilon: normalization?.epsilon ?? 0,
           momentum: normalization?.momentum ?? 0, gamma: UnsafePointer(gamma), bias: UnsafePointer(bias),

@@ -43,6 +43,8 @@ struct TrainingAddresses {
 struct TrainingPlan {
   let graph: Graph
   let parameters: TrainingParameters
+  /// What adds the sums of batch normalisation over processes; nil where each normalises with its own.
+  let reduction: StatisticsStep.Reducer?
   let batch: Int
   let instructionSet: InstructionSet
   let cutter: TaskCutter
@@ -56,6 +58,8 @@ struct TrainingPlan {
   var forwardCount = 0
   /// Units in the order of the forward way, for the backward way.
   var units: [Unit] = []
+  /// The parameters whose gradients are complete after a step, by the number of the step.
+  var gradientEnds: [Int: [Int]] = [:]
   /// Dropout masks: buffer, number of values, probability, and the factor of what is kept.
   var masks: [(buffer: Int, count: Int, probability: Float, kept: Float)] = []
   /// What the operators of a decoder keep for the way back, by node.
@@ -76,15 +80,19 @@ struct TrainingPlan {
     var z: Location
     var sums: Int
     var coefficients: Int
+    /// The sums over all processes; nil where batch statistics are those of this one.
+    var total: Int?
     var rows: Int
     var rowsPerChunk: Int
   }
 
   init(
-    graph: Graph, parameters: TrainingParameters, batch: Int, threads: Int, instructionSet: InstructionSet
+    graph: Graph, parameters: TrainingParameters, batch: Int, threads: Int, instructionSet: InstructionSet,
+    reduction: StatisticsStep.Reducer? = nil
   ) throws(HGNetError) {
     self.graph = graph
     self.parameters = parameters
+    self.reduction = reduction
     self.batch = batch
     self.instructionSet = instructionSet
     cutter = TaskCutter(batch: batch, threads: threads, kernels: instructionSet.kernels.pointee)

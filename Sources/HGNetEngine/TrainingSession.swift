@@ -39,6 +39,11 @@ public struct TrainingSession: ~Copyable {
   private let outputGradient: Location
   private let lines: [StepReport.Line]
   private let masks: [(offset: Int, count: Int, probability: Float, kept: Float)]
+  /// The parameters whose gradients are complete after each step of the backward way, and those that have none.
+  private let gradientEnds: [[Int]]
+  private let gradientsWithoutStep: [Int]
+  /// Lives as long as the steps that point to it.
+  private let reducer: StatisticsStep.Reducer?
 
   /// Plans and allocates training steps.
   ///
@@ -48,19 +53,23 @@ public struct TrainingSession: ~Copyable {
   ///   - batch: the number of pictures of a step.
   ///   - inputSize: nil for that of the graph.
   ///   - pool: the threads.
+  ///   - reduction: adds the sums of batch normalisation over the processes that train together, so that they normalise
+  ///     as one process with all their pictures would; nil where each normalises with its own.
   ///   - instructionSet: the kernels.
   /// - Throws: `HGNetError.Code.unsupported` naming a layer that cannot be trained, `shapeMismatch`, `limitExceeded`.
   public init(
     graph: Graph, parameters: TrainingParameters, batch: Int, inputSize: Size? = nil, pool: ThreadPool,
-    instructionSet: InstructionSet = .best
+    reduction: (any StatisticsReduction)? = nil, instructionSet: InstructionSet = .best
   ) throws(HGNetError) {
     guard batch >= 1, batch <= 1 << 16 else {
       throw HGNetError(.invalidArgument, "expected a batch of 1 to 65536, found \(batch)")
     }
     var graph = try graph.selecting(outputs: graph.outputs.prefix(1).map(\.name))
     if let inputSize { graph = try graph.resized(to: inputSize) }
+    let reducer = reduction.map { StatisticsStep.Reducer($0) }
     let plan = try TrainingPlan(
-      graph: graph, parameters: parameters, batch: batch, threads: pool.count, instructionSet: instructionSet)
+      graph: graph, parameters: parameters, batch: batch, threads: pool.count, instructionSet: instructionSet,
+      reduction: reducer)
     let (inputPlace, outputPlace) = (try plan.location(plan.inputNode), try plan.location(plan.outputNode))
     let gradientPlace = try plan.gradient(plan.outputNode)
     let memoryPlan = MemoryPlan(plan.buffers)
@@ -101,6 +110,10 @@ public struct TrainingSession: ~Copyable {
     output = addresses.placed(outputPlace)
     outputGradient = addresses.placed(gradientPlace)
     masks = plan.masks.map { (memoryPlan.offsets[$0.buffer], $0.count, $0.probability, $0.kept) }
+    self.reducer = reducer
+    gradientEnds = (plan.forwardCount..<plan.steps.count).map { plan.gradientEnds[$0] ?? [] }
+    let ended = Set(gradientEnds.joined())
+    gradientsWithoutStep = graph.parameters.compactMap { parameters.index(of: $0.name) }.filter { !ended.contains($0) }
     self.parameters = parameters
     self.batch = batch
     self.inputSize = graph.inputSize
@@ -155,9 +168,14 @@ public struct TrainingSession: ~Copyable {
   ///
   /// Call it once after each `forward`.
   ///
-  /// - Parameter gradient: of the loss with respect to the logits, `[N, K]`.
+  /// - Parameters:
+  ///   - gradient: of the loss with respect to the logits, `[N, K]`.
+  ///   - ended: called with the index of each parameter of the network as soon as its gradient is complete, while the
+  ///     others are still computed, on one of the threads of the pool.
   /// - Throws: `HGNetError.Code.shapeMismatch` for another shape.
-  public mutating func backward(_ gradient: Tensor) throws(HGNetError) {
+  public mutating func backward(
+    _ gradient: Tensor, ended: (@Sendable (_ parameter: Int) -> Void)? = nil
+  ) throws(HGNetError) {
     let channels = output.shape.channels
     guard gradient.shape == [batch, channels] else {
       throw HGNetError(.shapeMismatch, "expected a gradient of shape [\(batch), \(channels)], found \(gradient.shape)")
@@ -169,7 +187,13 @@ public struct TrainingSession: ~Copyable {
           from: base + row * channels, count: channels)
       }
     }
+    if let ended {
+      for parameter in gradientsWithoutStep { ended(parameter) }
+      let ends = gradientEnds
+      backwardRun.pointee.stepEnded = { step in for parameter in ends[step] { ended(parameter) } }
+    }
     execute(backwardRun, lines.suffix(backwardRun.pointee.count))
+    backwardRun.pointee.stepEnded = nil
   }
 
   private func execute(_ run: UnsafeMutablePointer<SessionRun>, _ lines: ArraySlice<StepReport.Line>) {

@@ -58,6 +58,15 @@ package enum JSON: Sendable, Equatable {
     return text
   }
 
+  /// The value, if this is a number.
+  package var double: Double? {
+    switch self {
+    case .integer(let value): Double(value)
+    case .number(let value): value
+    default: nil
+    }
+  }
+
   /// The value, if this is an integer.
   package var integer: Int? {
     guard case .integer(let value) = self else { return nil }

@@ -7,6 +7,8 @@ package indirect enum JSONText: Sendable {
   case text(String)
   case list([JSONText])
   case object([(String, JSONText)])
+  /// What `nested` gave, elsewhere.
+  case written(String)
 
   /// The text, on one line with a space after commas and colons, as Python's `json.dump` lays it out.
   package var line: String {
@@ -22,10 +24,22 @@ package indirect enum JSONText: Sendable {
     return text
   }
 
+  /// The text as an entry of an outer list for people.
+  package var nested: String {
+    var text = ""
+    write(into: &text, indent: 2, depth: 1)
+    return text
+  }
+
   private var isFlat: Bool {
     switch self {
     case .list(let list):
-      list.allSatisfy { if case .list = $0 { false } else if case .object = $0 { false } else { true } }
+      list.allSatisfy {
+        switch $0 {
+        case .list, .object, .written: false
+        default: true
+        }
+      }
     case .object(let entries): entries.isEmpty
     default: true
     }
@@ -37,6 +51,7 @@ package indirect enum JSONText: Sendable {
     case .boolean(let value): text += value ? "true" : "false"
     case .integer(let value): text += "\(value)"
     case .number(let value): text += value.isFinite ? "\(value)" : "null"
+    case .written(let value): text += value
     case .text(let value): text += JSON.quoted(value)
     case .list(let list):
       // Lists of plain values stay on one line.

@@ -122,8 +122,11 @@
         }
         return try result.get().message
       } catch {
-        refusal = error.kind
-        throw error
+        // The transport gives up a request whose time is over.
+        let isLate = error.kind == .cancelled && (GRPCGuard.deadline.map { $0 < .now + .milliseconds(50) } ?? false)
+        let told = isLate ? ServingError(.deadlineExceeded, "the time of the request is over") : error
+        refusal = told.kind
+        throw told
       }
     }
 

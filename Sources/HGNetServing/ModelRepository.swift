@@ -227,7 +227,9 @@ package final class ModelRepository: Sendable {
     }
     var failures: [HGNetError] = []
     for (version, source) in versions {
-      if let failure = await update(Key(name: name, version: version), source, isSettling: isSettling) { failures.append(failure) }
+      if let failure = await update(Key(name: name, version: version), source, isSettling: isSettling) {
+        failures.append(failure)
+      }
     }
     return failures
   }

@@ -13,9 +13,36 @@ enum CheckpointHash {
   private static let prime5: UInt64 = 0x27D4_EB2F_1656_67C5
 
   /// The hash as 16 hexadecimal digits.
-  static func text(of blob: Blob) -> String {
-    let digits = String(blob.withUnsafeBytes { value(of: $0) }, radix: 16)
+  static func text(of blob: Blob) -> String { text(blob.withUnsafeBytes { value(of: $0) }) }
+
+  private static func text(_ value: UInt64) -> String {
+    let digits = String(value, radix: 16)
     return String(repeating: "0", count: 16 - digits.count) + digits
+  }
+
+  /// One hash of several things in a row.
+  struct Chain {
+    private var value: UInt64 = 0
+
+    mutating func add(_ bytes: UnsafeRawBufferPointer) {
+      var pair = (value, CheckpointHash.value(of: bytes))
+      value = withUnsafeBytes(of: &pair) { CheckpointHash.value(of: $0) }
+    }
+
+    mutating func add(_ text: String) {
+      let bytes = Array(text.utf8)
+      bytes.withUnsafeBytes { add($0) }
+    }
+
+    mutating func add(_ store: ParameterStore) {
+      for name in store.names {
+        add(name)
+        store[name]?.withUnsafeBytes { add($0) }
+      }
+    }
+
+    /// The hash as 16 hexadecimal digits.
+    var text: String { CheckpointHash.text(value) }
   }
 
   static func value(of bytes: UnsafeRawBufferPointer) -> UInt64 {

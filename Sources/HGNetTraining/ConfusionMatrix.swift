@@ -25,6 +25,9 @@ public struct ConfusionMatrix: Sendable, Hashable {
     return counts[label * classes + prediction]
   }
 
+  /// Replaces a count; both classes `0 ..< classes`.
+  mutating func set(label: Int, prediction: Int, to count: Int) { counts[label * classes + prediction] = count }
+
   /// Adds one picture.
   ///
   /// - Throws: `HGNetError.Code.invalidArgument` for a class outside `0 ..< classes`.

@@ -75,8 +75,11 @@ public struct DistillationLoss: Sendable {
   /// - Parameters:
   ///   - logits: `[N, K]` of each network.
   ///   - targets: what the N pictures show; looked at by `labels` only.
+  ///   - allRows: the rows of the whole batch where these are a part of it; the results are then what this part adds.
   /// - Throws: `HGNetError.Code.shapeMismatch` for logits that do not fit each other, and what the losses throw.
-  public func evaluate(logits: [String: Tensor], targets: Targets) throws(HGNetError) -> Evaluation {
+  public func evaluate(
+    logits: [String: Tensor], targets: Targets, of allRows: Int? = nil
+  ) throws(HGNetError) -> Evaluation {
     func named(_ name: String) throws(HGNetError) -> Tensor {
       guard let tensor = logits[name] else {
         throw HGNetError(.internalInconsistency, "there are no logits of \(name)")
@@ -100,15 +103,16 @@ public struct DistillationLoss: Sendable {
         switch rule {
         case .imitation(let student, let teacher):
           let loss = CrossEntropyLoss()
-          let (cost, gradient) = try loss.evaluate(logits: named(student), targets: .vectors(named(teacher)))
+          let (cost, gradient) = try loss.evaluate(
+            logits: named(student), targets: .vectors(named(teacher)), of: allRows)
           add(gradient, of: student, weight: weight)
           (name, value) = ("CELoss_\(student)_\(teacher)", Double(cost))
         case .labels(let model, let loss):
-          let (cost, gradient) = try loss.evaluate(logits: named(model), targets: targets)
+          let (cost, gradient) = try loss.evaluate(logits: named(model), targets: targets, of: allRows)
           add(gradient, of: model, weight: weight)
           (name, value) = ("CELoss_\(model)", Double(cost))
         case .mutual(let first, let second, let loss):
-          let (cost, gradient, otherGradient) = try loss.evaluate(named(first), named(second))
+          let (cost, gradient, otherGradient) = try loss.evaluate(named(first), named(second), of: allRows)
           add(gradient, of: first, weight: weight)
           add(otherGradient, of: second, weight: weight)
           (name, value) = ("DMLLoss_\(first)_\(second)_\(index)", cost)

@@ -2,14 +2,6 @@ import HGNetCore
 import HGNetEngine
 import HGNetVision
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
 /// Measures a network on the pictures of a part of the data, with the inference engine.
 ///
 /// Evaluation during training and afterwards are the same code. Threads: one task.
@@ -57,17 +49,30 @@ public struct Evaluator: Sendable {
   /// The number of batches between two log lines.
   public let printInterval: Int
   private let pool: ThreadPool
+  private let communicator: any Communicator
 
   /// Puts the parts together.
+  ///
+  /// Several ranks take turns with the batches and come to the same result, bit for bit, as one does alone; they call
+  /// `evaluate` together with the same parameters.
   public init(
     data: TrainingData, loss: CombinedLoss?, metrics: [TrainingConfiguration.Metric], printInterval: Int = 10,
-    pool: ThreadPool
+    pool: ThreadPool, communicator: any Communicator = SingleProcess()
   ) {
     self.data = data
     self.loss = loss
     self.metrics = metrics
     self.printInterval = max(printInterval, 1)
     self.pool = pool
+    self.communicator = communicator
+  }
+
+  /// Checks that all ranks measure the same parameters on the same pictures.
+  ///
+  /// - Throws: `HGNetError.Code.invalidConfiguration` in all ranks.
+  public func agree(on parameters: ParameterStore) throws(HGNetError) {
+    guard communicator.rankCount > 1 else { return }
+    try communicator.agree(on: [("lists of pictures", data.hash), ("weights", parameters.hash)])
   }
 
   /// Runs all pictures through the network once.
@@ -85,95 +90,64 @@ public struct Evaluator: Sendable {
     shouldContinue: (_ done: Int, _ count: Int) -> Bool = { _, _ in true }
   ) throws(HGNetError) -> Result? {
     let model = try InferenceModel(graph: graph, parameters: parameters, pool: pool)
-    let loader = try data.loader(epoch: 0)
-    var losses = RunningAverages()
+    let ranks = communicator.rankCount
+    let loader = try data.loader(epoch: 0, part: (communicator.rank, of: ranks))
+    let batchCount = try data.sampler().batchCount
+    var tally = try EvaluationTally(self)
     var accuracy: TopKAccuracy?
-    var precision: MultiLabelMeanAveragePrecision?
-    for metric in metrics {
-      switch metric {
-      case .topK(let ks): accuracy = try TopKAccuracy(ks)
-      case .meanAveragePrecision(let kind): precision = MultiLabelMeanAveragePrecision(kind)
-      }
-    }
-    var confusion: ConfusionMatrix?
-    if case .classes = data.dataset.targets { confusion = try ConfusionMatrix(classes: data.dataset.classCount) }
-    var broken: [Loader.BrokenPicture] = []
-    var mistakes: [Mistake] = []
-    var pictures = 0
+    for case .topK(let ks) in metrics { accuracy = try TopKAccuracy(ks) }
     var times = TrainingLog.Times()
     var (batchSize, size) = (0, Size(0))
     var session: Session?
     let clock = ContinuousClock()
     let begin = clock.now
     var last = begin
-    while let batch = try loader.next() {
-      broken += batch.broken
-      guard batch.count > 0 else { continue }
-      let inputs = batch.inputs
-      if session == nil || batchSize != batch.count || size != Size(height: inputs.shape[1], width: inputs.shape[2]) {
-        (batchSize, size) = (batch.count, Size(height: inputs.shape[1], width: inputs.shape[2]))
-        session = try model.session(batch: batchSize, inputSize: size, pool: pool)
-      }
-      guard var active = session.take() else { continue }
-      let logits = try active.run(inputs)[0]
-      session = consume active
-      let targets = batch.targets.targets(classCount: data.dataset.classCount)
-      var newest: [(name: String, value: Double)] = []
-      if let loss {
-        for (name, value) in try loss.evaluate(logits: logits, targets: targets).logged {
-          losses.add(name, Double(value), samples: batch.count)
-          newest.append((name, Double(value)))
+    // Ranks stay in step, so that all of them end at the same batch.
+    for round in 0..<(batchCount + ranks - 1) / ranks {
+      let number = round * ranks + communicator.rank
+      if let batch = try loader.next() {
+        tally.broken += batch.broken
+        if batch.count > 0 {
+          let inputs = batch.inputs
+          if session == nil || batchSize != batch.count || size != Size(height: inputs.shape[1], width: inputs.shape[2])
+          {
+            (batchSize, size) = (batch.count, Size(height: inputs.shape[1], width: inputs.shape[2]))
+            session = try model.session(batch: batchSize, inputSize: size, pool: pool)
+          }
+          guard var active = session.take() else { continue }
+          let logits = try active.run(inputs)[0]
+          session = consume active
+          let targets = batch.targets.targets(classCount: data.dataset.classCount)
+          let newest = try loss?.evaluate(logits: logits, targets: targets).logged.map { ($0.name, Double($0.value)) }
+          var accuracies: [Double] = []
+          if case .classes(let labels) = targets {
+            accuracies = try accuracy?.add(logits: logits, labels: labels).map(\.value) ?? []
+          }
+          try tally.add(
+            number: number, logits: logits, targets: targets, indices: batch.indices,
+            losses: newest?.map(\.1) ?? [], accuracies: accuracies)
+          let now = clock.now
+          times.add(batch: seconds(now - last), reader: seconds(batch.waited), iteration: number)
+          last = now
+          if number % printInterval == 0 {
+            log(
+              TrainingLog.evaluation(
+                epoch: epoch, iteration: number, iterations: batchCount, losses: newest ?? [],
+                metrics: TrainingLog.metrics(accuracy?.averages.means ?? []), times: times, batchSize: batch.count))
+            times.reset()
+          }
         }
       }
-      if case .classes(let labels) = targets {
-        _ = try accuracy?.add(logits: logits, labels: labels)
-        try confusion?.add(logits: logits, labels: labels)
-        note(&mistakes, logits: logits, labels: labels, indices: batch.indices)
-      } else if case .vectors(let vectors) = targets {
-        try precision?.add(scores: logits, targets: vectors)
-      }
-      let now = clock.now
-      times.add(batch: seconds(now - last), reader: seconds(batch.waited), iteration: batch.number)
-      last = now
-      if batch.number % printInterval == 0 {
-        log(
-          TrainingLog.evaluation(
-            epoch: epoch, iteration: batch.number, iterations: loader.batchCount, losses: newest,
-            metrics: TrainingLog.metrics(accuracy?.averages.means ?? []), times: times, batchSize: batch.count))
-        times.reset()
-      }
-      pictures += batch.count
-      guard shouldContinue(batch.number + 1, loader.batchCount) else { return nil }
+      let goesOn = shouldContinue(min((round + 1) * ranks, batchCount), batchCount)
+      guard try communicator.sums(of: [goesOn ? 0 : 1])[0] == 0 else { return nil }
     }
-    var text = TrainingLog.metrics(accuracy?.averages.means ?? [])
-    var values = accuracy?.averages.means ?? []
-    if let precision {
-      text = TrainingLog.metric(precision)
-      values = [(precision.name, precision.value)]
-    }
-    log(TrainingLog.evaluation(epoch: epoch, losses: losses.means, metrics: text))
+    try tally.unite(over: communicator, dataset: data.dataset)
+    let (values, text) = try tally.metrics()
+    log(TrainingLog.evaluation(epoch: epoch, losses: tally.losses, metrics: text))
     return Result(
-      losses: losses.means, metrics: values, metricText: text, confusion: confusion, mistakes: mistakes,
-      broken: broken, pictures: pictures, rate: Double(pictures) / max(seconds(clock.now - begin), 1e-9))
-  }
-
-  /// Adds the mistakes of a batch, and keeps the worst.
-  private func note(_ mistakes: inout [Mistake], logits: Tensor, labels: [Int], indices: [Int]) {
-    let classes = logits.shape[1]
-    logits.withUnsafeBufferPointer { values in
-      for (row, label) in labels.enumerated() {
-        let scores = values[row * classes..<(row + 1) * classes]
-        // The lower index counts first among equals.
-        guard let top = scores.max(), let best = scores.firstIndex(of: top) else { continue }
-        let prediction = best - row * classes
-        guard prediction != label else { continue }
-        let sum = scores.reduce(0.0) { $0 + exp(Double($1 - top)) }
-        mistakes.append(
-          Mistake(path: data.dataset.paths[indices[row]], label: label, prediction: prediction, score: 1 / sum))
-      }
-    }
-    mistakes.sort { $0.score > $1.score }
-    mistakes.removeLast(max(mistakes.count - mistakeLimit, 0))
+      losses: tally.losses, metrics: values, metricText: text, confusion: tally.confusion,
+      mistakes: tally.mistakes(in: data.dataset), broken: tally.broken, pictures: tally.pictures,
+      rate: Double(tally.pictures) / max(seconds(clock.now - begin), 1e-9))
   }
 }
 

@@ -55,14 +55,20 @@ public struct FolderConfiguration: Sendable {
 
   /// Reads the folder, and writes `train_list.txt`, `val_list.txt` and `labels.txt` into the output folder.
   ///
+  /// - Parameter isWritten: whether the files are there already, because another rank has written them.
   /// - Returns: the configuration, and how many pictures and classes were found.
   /// - Throws: what is wrong with the folder or its pictures, `HGNetError.Code.unwritableFile`.
-  public func written() throws(HGNetError) -> (value: ConfigurationValue, training: Dataset, evaluation: Dataset) {
+  public func written(
+    isWritten: Bool = false
+  ) throws(HGNetError) -> (value: ConfigurationValue, training: Dataset, evaluation: Dataset) {
     let (first, second) = try parts()
-    // Makes the output folder.
-    _ = try CheckpointFolder(path: output)
-    let files = try Dataset.writeLists(
-      training: first, evaluation: second, names: first.classNames ?? [], to: output, relativeTo: folder)
+    let files = Dataset.listFiles(in: output)
+    if !isWritten {
+      // Makes the output folder.
+      _ = try CheckpointFolder(path: output)
+      _ = try Dataset.writeLists(
+        training: first, evaluation: second, names: first.classNames ?? [], to: output, relativeTo: folder)
+    }
     return (try ConfigurationValue(yaml: text(files, classes: first.classCount, pictures: first.count)), first, second)
   }
 

@@ -46,11 +46,8 @@ public final class LogitsCache {
           + "transforms of DataLoader.Train out, or this key", key: "Arch.teacher_logits_cache")
     }
     try CheckpointFolder.makeFolder(folder)
-    var sum = Sum()
-    for name in parameters.names {
-      sum.add(name)
-      parameters[name]?.withUnsafeBytes { sum.add($0) }
-    }
+    var sum = CheckpointHash.Chain()
+    sum.add(parameters)
     for path in data.dataset.paths { sum.add(path) }
     sum.add("\(data.transforms.decodingStyle) \(data.transforms.steps)")
     self.classes = classes
@@ -106,26 +103,6 @@ public final class LogitsCache {
           .unwritableFile, "cannot keep the logits of the teacher; is the disk full?", path: path,
           cause: String(cString: strerror(errno)))
       }
-    }
-  }
-
-  /// A sum over several pieces.
-  private struct Sum {
-    private var value: UInt64 = 0
-
-    mutating func add(_ bytes: UnsafeRawBufferPointer) {
-      var pair = (value, CheckpointHash.value(of: bytes))
-      value = withUnsafeBytes(of: &pair) { CheckpointHash.value(of: $0) }
-    }
-
-    mutating func add(_ text: String) {
-      let bytes = Array(text.utf8)
-      bytes.withUnsafeBytes { add($0) }
-    }
-
-    var text: String {
-      let digits = String(value, radix: 16)
-      return String(repeating: "0", count: 16 - digits.count) + digits
     }
   }
 }

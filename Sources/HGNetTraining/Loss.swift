@@ -51,10 +51,11 @@ extension Loss {
   /// - Parameters:
   ///   - logits: `[N, K]`, at least one row and one class.
   ///   - targets: `N` rows.
+  ///   - allRows: the rows of the whole batch where these are a part of it; the results are then what this part adds.
   /// - Returns: the value, and its derivative with respect to every logit, `[N, K]`.
   /// - Throws: `HGNetError.Code.shapeMismatch` when shapes do not fit, `invalidArgument` for a label outside `0 ..< K`.
   public func evaluate(
-    logits: Tensor, targets: Targets
+    logits: Tensor, targets: Targets, of allRows: Int? = nil
   ) throws(HGNetError) -> (value: Float, gradient: Tensor) {
     let shape = logits.shape
     guard shape.rank == 2, shape.count > 0 else {
@@ -75,7 +76,7 @@ extension Loss {
           for row in 0..<rows {
             for index in 0..<classes { wide[index] = Double(source[row * classes + index]) }
             value += evaluate(
-              row: row, of: rows, logits: UnsafeBufferPointer(wide), targets: targets, gradient: slope)
+              row: row, of: allRows ?? rows, logits: UnsafeBufferPointer(wide), targets: targets, gradient: slope)
             for index in 0..<classes { result[row * classes + index] = Float(slope[index]) }
           }
         }
@@ -158,16 +159,18 @@ public struct CombinedLoss: Sendable {
   /// Makes a sum of one.
   public init(_ loss: any Loss) { terms = [Term(loss)] }
 
-  /// Value, terms and gradient for a batch of logits `[N, K]`.
+  /// Value, terms and gradient for a batch of logits `[N, K]`, or for a part of one of `allRows` rows.
   ///
-  /// - Throws: as `Loss.evaluate(logits:targets:)`.
-  public func evaluate(logits: Tensor, targets: Targets) throws(HGNetError) -> Evaluation {
+  /// - Throws: as `Loss.evaluate(logits:targets:of:)`.
+  public func evaluate(
+    logits: Tensor, targets: Targets, of allRows: Int? = nil
+  ) throws(HGNetError) -> Evaluation {
     var sum = 0.0
     var values: [(name: String, value: Float)] = []
     var gradient: Tensor?
     for term in terms {
       let weight = terms.count == 1 ? 1 : term.weight
-      let (value, slope) = try term.loss.evaluate(logits: logits, targets: targets)
+      let (value, slope) = try term.loss.evaluate(logits: logits, targets: targets, of: allRows)
       sum += Double(value) * weight
       values.append((term.loss.name, Float(Double(value) * weight)))
       guard terms.count > 1 else {

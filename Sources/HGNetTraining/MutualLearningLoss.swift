@@ -39,16 +39,17 @@ public struct MutualLearningLoss: Sendable, Hashable {
   /// - Parameters:
   ///   - first: logits `[N, K]`.
   ///   - second: logits of the same shape.
+  ///   - allRows: the rows of the whole batch where these are a part of it; the results are then what this part adds.
   /// - Throws: `HGNetError.Code.shapeMismatch` for different shapes.
   public func evaluate(
-    _ first: Tensor, _ second: Tensor
+    _ first: Tensor, _ second: Tensor, of allRows: Int? = nil
   ) throws(HGNetError) -> (value: Double, firstGradient: Tensor, secondGradient: Tensor) {
     guard first.shape == second.shape, first.shape.rank == 2, first.shape.count > 0 else {
       throw HGNetError(
         .shapeMismatch, "expected logits [N, K] of the same shape, found \(first.shape) and \(second.shape)")
     }
     let (rows, classes) = (first.shape[0], first.shape[1])
-    let factor = (multipliesByClasses ? Double(classes) : 1) / Double(2 * rows)
+    let factor = (multipliesByClasses ? Double(classes) : 1) / Double(2 * (allRows ?? rows))
     var value = 0.0
     var (slopes, otherSlopes) = ([Float](), [Float]())
     for row in 0..<rows {

@@ -22,6 +22,10 @@ final class StepNetwork {
   private let graph: Graph
   private let role: Role
   private let pool: ThreadPool
+  /// What adds batch statistics over ranks; nil where each rank normalises with its own.
+  ///
+  /// It is set before the first step.
+  var reduction: (any StatisticsReduction)?
   private var training: TrainingSession?
   private var inference: Session?
 
@@ -59,9 +63,11 @@ final class StepNetwork {
   }
 
   /// Adds the gradients of the last `forward` to those of the parameters; nothing for a network that is not trained.
-  func backward(_ gradient: Tensor) throws(HGNetError) {
+  ///
+  /// - Parameter ended: called with each parameter whose gradient is complete, on any thread of the pool.
+  func backward(_ gradient: Tensor, ended: (@Sendable (Int) -> Void)? = nil) throws(HGNetError) {
     guard case .trained = role, var session = training.take() else { return }
-    try session.backward(gradient)
+    try session.backward(gradient, ended: ended)
     training = consume session
   }
 
@@ -70,7 +76,8 @@ final class StepNetwork {
     if let kept = training.take() {
       if kept.batch == shape[0], kept.inputSize == size { return kept }
     }
-    return try TrainingSession(graph: graph, parameters: parameters, batch: shape[0], inputSize: size, pool: pool)
+    return try TrainingSession(
+      graph: graph, parameters: parameters, batch: shape[0], inputSize: size, pool: pool, reduction: reduction)
   }
 
   private func takeInference(_ shape: Shape, _ model: InferenceModel) throws(HGNetError) -> Session {

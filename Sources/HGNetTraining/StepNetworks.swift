@@ -128,9 +128,14 @@ public struct StepNetworks: ~Copyable {
     var gradients: [String: Tensor]
   }
 
-  /// Runs a batch through all networks and judges it.
+  /// Lets all networks normalise with the statistics of all ranks; to be called before the first step.
+  func synchronizeNormalization(over reduction: any StatisticsReduction) {
+    for network in networks { network.reduction = reduction }
+  }
+
+  /// Runs a batch, or a part of one of `allRows` pictures, through all networks and judges it.
   func forward(
-    _ pictures: Tensor, targets: Targets, samples: [Int], random: inout RandomGenerator
+    _ pictures: Tensor, targets: Targets, samples: [Int], random: inout RandomGenerator, of allRows: Int? = nil
   ) throws(HGNetError) -> Forward {
     var logits: [String: Tensor] = [:]
     for network in networks {
@@ -139,10 +144,10 @@ public struct StepNetworks: ~Copyable {
     let own = logits[inferred] ?? Tensor(shape: [0, 0])
     switch loss {
     case .single(let loss):
-      let evaluation = try loss.evaluate(logits: own, targets: targets)
+      let evaluation = try loss.evaluate(logits: own, targets: targets, of: allRows)
       return Forward(logits: own, loss: evaluation, gradients: [inferred: evaluation.gradient])
     case .several(let loss):
-      let evaluation = try loss.evaluate(logits: logits, targets: targets)
+      let evaluation = try loss.evaluate(logits: logits, targets: targets, of: allRows)
       let gradient = evaluation.gradients[inferred] ?? Tensor(shape: own.shape)
       return Forward(
         logits: own,
@@ -152,9 +157,13 @@ public struct StepNetworks: ~Copyable {
   }
 
   /// Adds the gradients of the last `forward` to those of the parameters.
-  func backward(_ gradients: [String: Tensor]) throws(HGNetError) {
+  ///
+  /// - Parameter ended: called with each parameter whose gradient is complete, on any thread of the pool.
+  func backward(
+    _ gradients: [String: Tensor], ended: (@Sendable (Int) -> Void)? = nil
+  ) throws(HGNetError) {
     for network in networks {
-      if let gradient = gradients[network.name] { try network.backward(gradient) }
+      if let gradient = gradients[network.name] { try network.backward(gradient, ended: ended) }
     }
   }
 

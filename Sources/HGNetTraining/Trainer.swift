@@ -9,6 +9,10 @@ import Synchronization
 /// Output is left to the caller: lines in PaddleClas' form go to `log`, everything else to `Event`. A run that was
 /// stopped, in mid-epoch too, goes on from its checkpoint with the same bits as if it had not been.
 ///
+/// Several ranks may run it together, each on its share of every batch; all then call `run` with the same. Losses,
+/// metrics and evaluations are those of all ranks. `log` and `report` are called in all of them; only rank 0 should be
+/// given a folder.
+///
 /// Threads: `run` belongs to one task; `stop` may be called from any.
 public final class Trainer: Sendable {
   /// What happened, for progress bars and reports.
@@ -72,6 +76,7 @@ public final class Trainer: Sendable {
   private let evaluator: Evaluator?
   private let folder: CheckpointFolder?
   private let pool: ThreadPool
+  private let communicator: any Communicator
   private let isStopping = Atomic<Bool>(false)
 
   /// Puts a run together.
@@ -82,28 +87,41 @@ public final class Trainer: Sendable {
   ///   - evaluation: the pictures to evaluate on, if any.
   ///   - folder: where checkpoints go; nil keeps none.
   ///   - pool: the threads.
+  ///   - communicator: the ranks that train together.
   /// - Throws: `HGNetError.Code.invalidArgument` for options that the model does not take.
   public init(
     configuration: TrainingConfiguration, training: TrainingData, evaluation: TrainingData?, folder: CheckpointFolder?,
-    pool: ThreadPool
+    pool: ThreadPool, communicator: any Communicator = SingleProcess()
   ) throws(HGNetError) {
     self.configuration = configuration
+    var training = training
+    (training.rank, training.rankCount) = (communicator.rank, communicator.rankCount)
     self.training = training
+    self.communicator = communicator
     self.folder = folder
     self.pool = pool
     graph = try configuration.model.graph(options: configuration.options)
     evaluator = evaluation.map {
       Evaluator(
         data: $0, loss: configuration.evaluationLoss, metrics: configuration.evaluationMetrics,
-        printInterval: configuration.printInterval, pool: pool)
+        printInterval: configuration.printInterval, pool: pool, communicator: communicator)
     }
   }
 
   /// Asks the run to save and end after the batch that it is at, of training or of evaluation.
+  ///
+  /// Of several ranks one is enough; all end after the same batch.
   public func stop() { isStopping.store(true, ordering: .relaxed) }
 
   /// The key in a checkpoint that says that its last epoch has not been evaluated yet.
   private static let pendingEvaluation = "pending evaluation"
+  /// The key in a checkpoint of several ranks that holds their number.
+  private static let rankCount = "ranks"
+
+  /// Whether any rank was asked to stop.
+  private func isToStop() throws(HGNetError) -> Bool {
+    try communicator.sums(of: [isStopping.load(ordering: .relaxed) ? 1 : 0])[0] > 0
+  }
 
   /// Trains from some parameters, or goes on from a checkpoint.
   ///
@@ -124,6 +142,7 @@ public final class Trainer: Sendable {
         .parameterMismatch, "expected a checkpoint of \(modelName), found one of \(name)",
         key: "Global.checkpoints")
     }
+    try agree(checkpoint?.parameters ?? initial)
     let seed = checkpoint?.progress.seed ?? UInt64(truncatingIfNeeded: configuration.seed ?? 0)
     let sampler = try training.sampler()
     let iterations = min(configuration.iterationsPerEpoch ?? sampler.batchCount, sampler.batchCount)
@@ -133,18 +152,22 @@ public final class Trainer: Sendable {
     }
     var step = try TrainingStep(
       networks(checkpoint?.parameters ?? initial), optimizer: configuration.optimizer,
-      schedule: configuration.schedule(iterationsPerEpoch: iterations), averageDecay: configuration.averageDecay,
-      accumulatedSteps: configuration.updateFrequency, seed: seed, pool: pool)
+      schedule: configuration.schedule(iterationsPerEpoch: iterations, rankCount: communicator.rankCount),
+      averageDecay: configuration.averageDecay, accumulatedSteps: configuration.updateFrequency, seed: seed, pool: pool,
+      communicator: communicator, synchronizesNormalization: configuration.synchronizesNormalization)
     var progress = checkpoint?.progress ?? TrainingProgress()
     progress.seed = seed
     progress.model = modelName
     if let checkpoint { try step.restore(checkpoint) }
+    try adapt(&step, &progress, iterations: iterations)
     var evaluation: Evaluator.Result?
     var isPending = progress.values.removeValue(forKey: Trainer.pendingEvaluation) == 1
 
     while isPending || progress.epoch < configuration.epochs {
       if !isPending {
-        guard try runEpoch(&step, &progress, iterations: iterations, seed: seed, log: log, report: report) else {
+        let isComplete = try runEpoch(&step, &progress, iterations: iterations, seed: seed, log: log, report: report)
+        try step.align()
+        guard isComplete else {
           try folder?.save(step.contents(progress))
           return Outcome(
             parameters: step.store(), progress: progress, wasStopped: true, evaluation: evaluation)
@@ -167,12 +190,47 @@ public final class Trainer: Sendable {
       if let written = try folder?.save(step.contents(progress)) {
         for prefix in written { log(TrainingLog.saved(prefix)) }
       }
-      if isStopping.load(ordering: .relaxed), progress.epoch < configuration.epochs {
+      if try isToStop(), progress.epoch < configuration.epochs {
         return Outcome(
           parameters: step.store(), progress: progress, wasStopped: true, evaluation: evaluation)
       }
     }
     return Outcome(parameters: step.store(), progress: progress, wasStopped: false, evaluation: evaluation)
+  }
+
+  /// Checks that all ranks begin with the same.
+  private func agree(_ parameters: ParameterStore) throws(HGNetError) {
+    guard communicator.rankCount > 1 else { return }
+    try communicator.agree(on: [
+      ("lists of pictures to train on", training.hash),
+      ("lists of pictures to evaluate on", evaluator?.data.hash ?? ""),
+      ("weights", parameters.hash),
+    ])
+    guard training.dataset.count >= communicator.rankCount else {
+      throw HGNetError(
+        .noInput,
+        "expected at least one picture to train on for each of the \(communicator.rankCount) ranks, found "
+          + "\(training.dataset.count); start fewer ranks", path: training.dataset.source)
+    }
+  }
+
+  /// Makes a checkpoint of another number of ranks, whose batches were longer or shorter, one of this number.
+  private func adapt(
+    _ step: inout TrainingStep, _ progress: inout TrainingProgress, iterations: Int
+  ) throws(HGNetError) {
+    let before = Int(progress.values[Trainer.rankCount] ?? 1)
+    let now = communicator.rankCount
+    progress.values[Trainer.rankCount] = now > 1 ? Double(now) : nil
+    guard before != now, progress.epoch > 0 || progress.stepInEpoch > 0 else { return }
+    // As many pictures of the epoch as have been seen, rounded down to whole updates.
+    let frequency = configuration.updateFrequency
+    let seen = min(progress.stepInEpoch * before / now, iterations)
+    progress.stepInEpoch = seen == iterations ? iterations : seen / frequency * frequency
+    let updates = progress.epoch * max(iterations / frequency, 1) + progress.stepInEpoch / frequency
+    progress.globalStep = updates
+    try step.move(
+      toUpdate: updates,
+      of: configuration.schedule(iterationsPerEpoch: iterations, rankCount: communicator.rankCount))
   }
 
   /// The networks with their parameters.
@@ -204,16 +262,20 @@ public final class Trainer: Sendable {
     var last = begin
     while let batch = try loader.next() {
       if !batch.broken.isEmpty { report(.broken(batch.broken)) }
-      guard batch.count > 0 else { continue }
+      // A batch of which a rank could read nothing is left out by all.
+      let counts = try communicator.sums(of: [Double(batch.count), batch.count > 0 ? 0 : 1])
+      guard counts[1] == 0 else { continue }
+      let allCount = Int(counts[0])
       var (inputs, targets) = (batch.inputs, batch.targets.targets(classCount: training.dataset.classCount))
       if !training.transforms.mixing.isEmpty {
         // A stream of its own for each batch, so that a run that goes on needs no state of it.
-        var random = RandomGenerator(seed: seed, stream: "mixing \(progress.epoch) \(batch.number)")
+        let rank = communicator.rank > 0 ? " rank \(communicator.rank)" : ""
+        var random = RandomGenerator(seed: seed, stream: "mixing \(progress.epoch) \(batch.number)\(rank)")
         try training.mix(&inputs, &targets, using: &random)
       }
       let outcome: TrainingStep.Outcome
       do throws(HGNetError) {
-        outcome = try step.run(inputs, targets: targets, samples: batch.indices)
+        outcome = try step.run(inputs, targets: targets, samples: batch.indices, of: allCount)
       } catch {
         guard error.code == .malformedData else { throw error }
         var named = error
@@ -223,14 +285,16 @@ public final class Trainer: Sendable {
       }
       progress.stepInEpoch = batch.number + 1
       if outcome.learningRate != nil { progress.globalStep += 1 }
+      var (measured, measuredCount): ([(name: String, value: Double)], Int) = ([], 0)
       if case .classes(let labels) = targets, labels.allSatisfy({ $0 >= 0 }) {
         for index in accuracies.indices {
-          for (name, value) in try accuracies[index].add(logits: outcome.logits, labels: labels) {
-            averages.add(name, value, samples: batch.count)
-          }
+          measured += try accuracies[index].add(logits: outcome.logits, labels: labels)
         }
+        measuredCount = batch.count
       }
-      for (name, value) in outcome.loss.logged { averages.add(name, Double(value), samples: batch.count) }
+      try average(&measured, of: &measuredCount, names: accuracies.flatMap { $0.ks.map { "top\($0)" } })
+      for (name, value) in measured { averages.add(name, value, samples: measuredCount) }
+      for (name, value) in outcome.loss.logged { averages.add(name, Double(value), samples: allCount) }
       let now = clock.now
       let took = seconds(now - last)
       times.add(batch: took, reader: seconds(batch.waited), iteration: batch.number)
@@ -241,7 +305,7 @@ public final class Trainer: Sendable {
         log(
           TrainingLog.iteration(
             position, learningRates: [(step.schedule.name, step.schedule.learningRate)], averages: averages.means,
-            times: times, batchSize: batch.count))
+            times: times, batchSize: allCount))
         times.reset()
       }
       report(
@@ -249,14 +313,26 @@ public final class Trainer: Sendable {
           Step(
             position: position, globalStep: progress.globalStep, averages: averages.means,
             loss: Double(outcome.loss.value), learningRate: (step.schedule.name, step.schedule.learningRate),
-            pictures: batch.count, took: took, waited: seconds(batch.waited))))
-      if isStopping.load(ordering: .relaxed), progress.stepInEpoch < iterations { return false }
+            pictures: allCount, took: took, waited: seconds(batch.waited))))
+      if try isToStop(), progress.stepInEpoch < iterations { return false }
     }
     log(TrainingLog.epoch(epoch, of: configuration.epochs, averages: averages.means))
     report(
       .epochEnded(
         epoch: epoch, averages: averages.means, waited: seconds(loader.waited), took: seconds(clock.now - begin)))
     return true
+  }
+
+  /// Makes the metrics of this rank's pictures those of all ranks'.
+  private func average(
+    _ values: inout [(name: String, value: Double)], of count: inout Int, names: [String]
+  ) throws(HGNetError) {
+    guard communicator.rankCount > 1, !names.isEmpty else { return }
+    // A rank without labels has nothing to add, but takes part.
+    let own = count > 0 ? values.map { $0.value * Double(count) } : names.map { _ in 0 }
+    let sums = try communicator.sums(of: own + [Double(count)])
+    count = Int(sums[names.count])
+    values = count > 0 ? zip(names, sums).map { ($0, $1 / Double(count)) } : []
   }
 
   /// Evaluates the parameters, and their average where one is kept; the better of both counts.

@@ -53,6 +53,10 @@ public struct TrainingConfiguration: Sendable {
   public var seed: Int?
   /// Iterations whose gradients are added before a step, at least 1 (`Global.update_freq`).
   public var updateFrequency = 1
+  /// Whether ranks normalise with the statistics of all their pictures (`Global.use_sync_bn`, `Arch.use_sync_bn`).
+  public var synchronizesNormalization = false
+  /// Whether the learning rate is multiplied by the number of ranks (`Global.scale_learning_rate`).
+  public var scalesLearningRate = false
   /// The most iterations of an epoch, nil for all (`Global.iter_per_epoch`).
   public var iterationsPerEpoch: Int?
   /// The networks of a distillation with what they minimise, nil for one network.
@@ -95,6 +99,21 @@ public struct TrainingConfiguration: Sendable {
       self.warmupEpochs = warmupEpochs
       self.warmupStart = warmupStart
       self.isByEpoch = isByEpoch
+    }
+
+    /// The same course with all rates multiplied.
+    func multiplied(by factor: Double) -> Rate {
+      var result = self
+      result.learningRate *= factor
+      result.warmupStart *= factor
+      switch rule {
+      case .constant, .step, .multiStep: break
+      case .cosine(let minimum): result.rule = .cosine(minimum: minimum * factor)
+      case .polynomial(let end, let power, let cycle):
+        result.rule = .polynomial(end: end * factor, power: power, cycle: cycle)
+      case .piecewise(let epochs, let rates): result.rule = .piecewise(epochs: epochs, rates: rates.map { $0 * factor })
+      }
+      return result
     }
   }
 
@@ -145,6 +164,9 @@ public struct TrainingConfiguration: Sendable {
     if let uses = try configuration.boolean("Global.use_multilabel") { usesMultipleLabels = uses }
     seed = try configuration.integer("Global.seed")
     if let frequency = try configuration.integer("Global.update_freq", in: counts) { updateFrequency = frequency }
+    let synchronizes = try configuration.boolean("Arch.use_sync_bn") ?? false
+    synchronizesNormalization = try configuration.boolean("Global.use_sync_bn") ?? synchronizes
+    scalesLearningRate = try configuration.boolean("Global.scale_learning_rate") ?? false
     iterationsPerEpoch = try configuration.integer("Global.iter_per_epoch", in: counts)
     if configuration["EMA"] != nil {
       let decay = try configuration.number("EMA.decay") ?? 0.9999
@@ -163,11 +185,14 @@ public struct TrainingConfiguration: Sendable {
 
   /// The schedule of the run.
   ///
-  /// - Parameter iterationsPerEpoch: iterations of an epoch; with gradients added over several iterations the schedule
-  ///   takes fewer steps.
+  /// - Parameters:
+  ///   - iterationsPerEpoch: iterations of an epoch; with gradients added over several iterations the schedule takes
+  ///     fewer steps.
+  ///   - rankCount: the processes that train together, by whose number the rates are multiplied on request.
   /// - Throws: `HGNetError.Code.invalidConfiguration`.
-  public func schedule(iterationsPerEpoch: Int) throws(HGNetError) -> Schedule {
-    try Schedule(
+  public func schedule(iterationsPerEpoch: Int, rankCount: Int = 1) throws(HGNetError) -> Schedule {
+    let rate = scalesLearningRate ? rate.multiplied(by: Double(rankCount)) : rate
+    return try Schedule(
       rate.rule, learningRate: rate.learningRate, epochs: epochs,
       stepsPerEpoch: max(iterationsPerEpoch / max(updateFrequency, 1), 1), warmupEpochs: rate.warmupEpochs,
       warmupStart: rate.warmupStart, isByEpoch: rate.isByEpoch)

@@ -18,6 +18,8 @@ public struct TrainingData: Sendable {
   public var transforms: TrainingTransforms
   /// How pictures are read ahead.
   public var loading = Loader.Options()
+  /// This process and the number of those that train together, each on its share of every batch.
+  var (rank, rankCount) = (0, 1)
 
   /// Makes a part from its pieces.
   public init(
@@ -89,7 +91,8 @@ public struct TrainingData: Sendable {
   /// - Throws: as `DistributedBatchSampler.init`.
   public func sampler() throws(HGNetError) -> DistributedBatchSampler {
     try DistributedBatchSampler(
-      sampleCount: dataset.count, batchSize: batchSize, shuffles: shuffles, dropsLast: dropsLast)
+      sampleCount: dataset.count, batchSize: batchSize, shuffles: shuffles, dropsLast: dropsLast, rank: rank,
+      rankCount: rankCount)
   }
 
   /// Starts to read the batches of an epoch.
@@ -99,14 +102,16 @@ public struct TrainingData: Sendable {
   ///   - start: the first batch to deliver.
   ///   - count: the number of batches of the epoch, nil for all.
   ///   - seed: of all random transforms.
+  ///   - part: the number of a part and the number of parts: part k of n has the batches k, k + n, k + 2 n …
   /// - Throws: as `Loader.init`.
   public func loader(
-    epoch: Int, startingAt start: Int = 0, count: Int? = nil, seed: UInt64 = 0
+    epoch: Int, startingAt start: Int = 0, count: Int? = nil, seed: UInt64 = 0, part: (Int, of: Int) = (0, of: 1)
   ) throws(HGNetError) -> Loader {
     var options = loading
     options.seed = seed
     var batches = try sampler().batches(epoch: epoch)
     if let count { batches = Array(batches.prefix(count)) }
+    if part.of > 1 { batches = stride(from: part.0, to: batches.count, by: part.of).map { batches[$0] } }
     let transforms = transforms
     return try Loader(
       dataset: dataset, batches: batches, epoch: epoch, startingAt: min(start, batches.count), options: options
@@ -140,6 +145,19 @@ extension TrainingData {
       try mix.apply(toPictures: &pictures, labels: &labels)
       targets = .vectors(labels)
     }
+  }
+}
+
+extension TrainingData {
+  /// A hash of what is read and how it is labelled, by which ranks see that they have the same.
+  var hash: String {
+    var chain = CheckpointHash.Chain()
+    for path in dataset.paths { chain.add(path) }
+    switch dataset.targets {
+    case .classes(let classes): classes.withUnsafeBytes { chain.add($0) }
+    case .multipleClasses(let values): values.withUnsafeBytes { chain.add($0) }
+    }
+    return chain.text
   }
 }
 

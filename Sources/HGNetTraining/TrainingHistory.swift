@@ -25,6 +25,19 @@ public struct TrainingHistory: Sendable {
   /// Makes an empty history.
   public init() {}
 
+  /// Takes what was kept of the run before.
+  mutating func restore(
+    training: [(epoch: Int, values: [(name: String, value: Double)])],
+    evaluation: [(epoch: Int, values: [(name: String, value: Double)])],
+    learningRates: [(epoch: Double, value: Double)], losses: [(epoch: Double, value: Double)], trainingTime: Double,
+    waitingTime: Double, pictureCount: Int, best: (epoch: Int, result: Evaluator.Result)?
+  ) {
+    (self.training, self.evaluation) = (training, evaluation)
+    (self.learningRates, self.losses) = (learningRates, losses)
+    (self.trainingTime, self.waitingTime, self.pictureCount) = (trainingTime, waitingTime, pictureCount)
+    self.best = best
+  }
+
   /// Takes note of an event.
   public mutating func note(_ event: Trainer.Event) {
     switch event {

@@ -50,4 +50,12 @@ extension TrainingStep {
     if let generator = checkpoint.progress.generators["dropout"] { random = generator }
     if let count = checkpoint.progress.values["batches"] { batchCount = Int(count) }
   }
+
+  /// Goes on at another update of a schedule, whose steps have another length than those of the checkpoint.
+  mutating func move(toUpdate update: Int, of beginning: Schedule) throws(HGNetError) {
+    batchCount -= batchCount % accumulatedSteps
+    guard !schedule.isByEpoch else { return }
+    schedule = beginning
+    for _ in 0..<update { schedule.advance() }
+  }
 }

@@ -6,6 +6,9 @@ import HGNetEngine
 /// Gradients of `accumulatedSteps` batches are averaged before each update, as `Global.update_freq` asks for. The
 /// schedule advances after each update, or with the epochs if it goes by epoch.
 ///
+/// Several ranks may run a step together, each on its part of the pictures: losses and gradients are then those of all
+/// pictures, gradients are added while the others are still computed, and all ranks end with the same parameters.
+///
 /// Threads: one task.
 public struct TrainingStep: ~Copyable {
   /// What a batch gave.
@@ -36,6 +39,9 @@ public struct TrainingStep: ~Copyable {
   public var graph: Graph { networks.graph }
 
   private let pool: ThreadPool
+  private let seed: UInt64
+  /// The ranks that run the step, nil for one.
+  private let ranks: StepRanks?
   var random: RandomGenerator
 
   /// Puts the parts together for one network.
@@ -50,14 +56,19 @@ public struct TrainingStep: ~Copyable {
   ///   - accumulatedSteps: at least 1.
   ///   - seed: of the dropout masks.
   ///   - pool: the threads.
+  ///   - communicator: the ranks that run the step together.
+  ///   - synchronizesNormalization: whether ranks normalise with the statistics of all their pictures, so that they
+  ///     compute what one rank with all of them would; else the running statistics are averaged over ranks.
   /// - Throws: `HGNetError.Code.invalidConfiguration` for numbers outside their range.
   public init(
     graph: Graph, parameters: TrainingParameters, loss: CombinedLoss, optimizer: Optimizer.Settings,
-    schedule: Schedule, averageDecay: Double? = nil, accumulatedSteps: Int = 1, seed: UInt64 = 0, pool: ThreadPool
+    schedule: Schedule, averageDecay: Double? = nil, accumulatedSteps: Int = 1, seed: UInt64 = 0, pool: ThreadPool,
+    communicator: any Communicator = SingleProcess(), synchronizesNormalization: Bool = false
   ) throws(HGNetError) {
     try self.init(
       StepNetworks(graph, parameters: parameters, loss: loss, pool: pool), optimizer: optimizer, schedule: schedule,
-      averageDecay: averageDecay, accumulatedSteps: accumulatedSteps, seed: seed, pool: pool)
+      averageDecay: averageDecay, accumulatedSteps: accumulatedSteps, seed: seed, pool: pool,
+      communicator: communicator, synchronizesNormalization: synchronizesNormalization)
   }
 
   /// Puts the parts together for any networks.
@@ -73,7 +84,8 @@ public struct TrainingStep: ~Copyable {
   /// - Throws: as for one network.
   public init(
     _ networks: consuming StepNetworks, optimizer: Optimizer.Settings, schedule: Schedule, averageDecay: Double? = nil,
-    accumulatedSteps: Int = 1, seed: UInt64 = 0, pool: ThreadPool
+    accumulatedSteps: Int = 1, seed: UInt64 = 0, pool: ThreadPool, communicator: any Communicator = SingleProcess(),
+    synchronizesNormalization: Bool = false
   ) throws(HGNetError) {
     guard accumulatedSteps >= 1 else {
       throw HGNetError(
@@ -82,6 +94,13 @@ public struct TrainingStep: ~Copyable {
     }
     let parameters = networks.parameters
     let rule = try Optimizer(optimizer, for: parameters)
+    var ranks: StepRanks?
+    if communicator.rankCount > 1 {
+      let made = try StepRanks(
+        communicator, parameters: parameters, synchronizesNormalization: synchronizesNormalization)
+      if let statistics = made.statistics { networks.synchronizeNormalization(over: statistics) }
+      ranks = made
+    }
     let average = try averageDecay.map { (decay) throws(HGNetError) in
       try ExponentialMovingAverage(of: parameters, decay: decay)
     }
@@ -92,6 +111,8 @@ public struct TrainingStep: ~Copyable {
     self.schedule = schedule
     self.average = average
     self.pool = pool
+    self.seed = seed
+    self.ranks = ranks
     random = RandomGenerator(seed: seed, stream: "dropout")
   }
 
@@ -101,17 +122,27 @@ public struct TrainingStep: ~Copyable {
   ///   - pictures: `[N, H, W, 3]`, N of at least 1, as the transforms make them.
   ///   - targets: what the N pictures show.
   ///   - samples: which pictures of the data set they are; only for logits that a teacher's cache keeps.
+  ///   - allRows: the pictures of all ranks; nil asks them.
+  /// - Returns: the loss of all ranks' pictures, the logits of this rank's.
   /// - Throws: `HGNetError.Code.shapeMismatch` for shapes that do not fit, `invalidArgument` for a label outside the
   ///   classes, and `malformedData` at the first loss that is no number: the parameters are then as before the batch,
   ///   but for the running statistics.
   public mutating func run(
-    _ pictures: Tensor, targets: Targets, samples: [Int] = []
+    _ pictures: Tensor, targets: Targets, samples: [Int] = [], of allRows: Int? = nil
   ) throws(HGNetError) -> Outcome {
     guard pictures.shape.rank == 4, pictures.shape[0] >= 1 else {
       throw HGNetError(.shapeMismatch, "expected pictures [N, H, W, 3], found \(pictures.shape)")
     }
-    let forward = try networks.forward(pictures, targets: targets, samples: samples, random: &random)
-    let (logits, evaluation) = (forward.logits, forward.loss)
+    var rows = allRows
+    if rows == nil, let ranks { rows = try ranks.rowCount(pictures.shape[0]) }
+    if let rank = ranks?.communicator.rank, rank > 0 {
+      // Only the generator of rank 0 is kept in checkpoints; those of others begin anew with each batch.
+      random = RandomGenerator(seed: seed, stream: "dropout rank \(rank) batch \(batchCount)")
+    }
+    let forward = try networks.forward(pictures, targets: targets, samples: samples, random: &random, of: rows)
+    let logits = forward.logits
+    var evaluation = forward.loss
+    try ranks?.add(&evaluation)
     guard evaluation.value.isFinite else {
       throw HGNetError(
         .malformedData,
@@ -119,9 +150,11 @@ public struct TrainingStep: ~Copyable {
           + "use a smaller learning rate or a longer warm-up, and look at the pictures of this batch")
     }
     if batchCount % accumulatedSteps == 0 { parameters.zeroGradients(pool: pool) }
-    try networks.backward(forward.gradients)
     batchCount += 1
-    guard batchCount % accumulatedSteps == 0 else {
+    let isUpdate = batchCount % accumulatedSteps == 0
+    try networks.backward(forward.gradients, ended: isUpdate ? ranks?.gradients.begin() : nil)
+    try ranks?.finish(isUpdate: isUpdate)
+    guard isUpdate else {
       return Outcome(loss: evaluation, logits: logits, learningRate: nil)
     }
     let rate = schedule.learningRate
@@ -130,6 +163,14 @@ public struct TrainingStep: ~Copyable {
     average?.update(parameters, pool: pool)
     if !schedule.isByEpoch { schedule.advance() }
     return Outcome(loss: evaluation, logits: logits, learningRate: rate)
+  }
+
+  /// Makes running statistics the same in all ranks, where steps since the last update have moved them apart; to be
+  /// called by all ranks before the parameters are looked at.
+  ///
+  /// - Throws: `HGNetError.Code.networkFailure`.
+  func align() throws(HGNetError) {
+    if batchCount % accumulatedSteps != 0 { try ranks?.align() }
   }
 
   /// Tells a schedule that goes by epoch that one has ended.

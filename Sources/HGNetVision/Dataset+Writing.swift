@@ -49,6 +49,12 @@ extension Dataset {
     try output.commit()
   }
 
+  /// The files that `writeLists` writes into a folder.
+  public static func listFiles(in target: String) -> (training: String, evaluation: String, labels: String) {
+    let base = target.hasSuffix("/") ? target : target + "/"
+    return (base + "train_list.txt", base + "val_list.txt", base + "labels.txt")
+  }
+
   /// Writes what training reads of a folder: `train_list.txt`, `val_list.txt`, and `labels.txt` with `index name` a line.
   ///
   /// - Parameters:
@@ -62,8 +68,7 @@ extension Dataset {
   public static func writeLists(
     training: Dataset, evaluation: Dataset, names: [String], to target: String, relativeTo folder: String
   ) throws(HGNetError) -> (training: String, evaluation: String, labels: String) {
-    let base = target.hasSuffix("/") ? target : target + "/"
-    let files = (training: base + "train_list.txt", evaluation: base + "val_list.txt", labels: base + "labels.txt")
+    let files = listFiles(in: target)
     try training.writeList(to: files.training, relativeTo: folder)
     try evaluation.writeList(to: files.evaluation, relativeTo: folder)
     var labels = try FileOutput(path: files.labels)

@@ -46,6 +46,13 @@ public final class Loader: Sendable {
     public let path: String
     /// Why it could not be read.
     public let error: HGNetError
+
+    /// Makes an entry.
+    public init(index: Int, path: String, error: HGNetError) {
+      self.index = index
+      self.path = path
+      self.error = error
+    }
   }
 
   /// Pictures and what they show.

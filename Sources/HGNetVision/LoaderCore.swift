@@ -43,7 +43,7 @@ final class LoaderCore: Sendable {
     var brokenCount = 0
     var firstBroken: HGNetError?
     /// Taken once by whoever joins the threads.
-    var threads: [pthread_t] = []
+    var threads: [SystemThread] = []
   }
 
   private let dataset: Dataset
@@ -75,35 +75,10 @@ final class LoaderCore: Sendable {
   /// Starts up to `count` threads; a system that refuses some still gets its batches, from fewer of them.
   func start(threads count: Int) {
     for _ in 0..<count {
-      let reference = Unmanaged.passRetained(self)
-      #if canImport(Darwin)
-        var created: pthread_t?
-        let result = pthread_create(&created, nil, threadMain, reference.toOpaque())
-      #else
-        var created: pthread_t? = pthread_t()
-        var thread = pthread_t()
-        let result = pthread_create(&thread, nil, threadMain, reference.toOpaque())
-        created = thread
-      #endif
-      guard result == 0, let created else {
-        reference.release()
-        return
-      }
-      state.withLock { $0.threads.append(created) }
+      guard let thread = SystemThread({ self.work() }) else { return }
+      state.withLock { $0.threads.append(thread) }
     }
   }
-
-  #if canImport(Darwin)
-    private let threadMain: @convention(c) (UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? = {
-      Unmanaged<LoaderCore>.fromOpaque($0).takeRetainedValue().work()
-      return nil
-    }
-  #else
-    private let threadMain: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = {
-      if let core = $0 { Unmanaged<LoaderCore>.fromOpaque(core).takeRetainedValue().work() }
-      return nil
-    }
-  #endif
 
   /// Ends the threads and waits for them.
   func stop() {
@@ -114,7 +89,7 @@ final class LoaderCore: Sendable {
       return state.threads
     }
     state.announce()
-    for thread in threads { pthread_join(thread, nil) }
+    for thread in threads { thread.join() }
   }
 
   private func work() {

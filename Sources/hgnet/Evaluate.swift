@@ -52,23 +52,27 @@ struct Evaluate: AsyncParsableCommand {
     var configuration: String
   }
 
-  func run() async throws {
+  func run() async throws { try await RankedCommand.run(run) }
+
+  private func run(_ communicator: any Communicator) async throws {
     let subject: Subject
     if let data = folder.data {
       subject = try await labelled(data)
     } else {
-      subject = try await configured()
+      subject = try await configured(communicator)
     }
+    let isFirst = communicator.isFirst
     let pool = compute.pool()
     let evaluator = Evaluator(
       data: subject.data, loss: subject.loss, metrics: subject.metrics, printInterval: subject.printInterval,
-      pool: pool)
-    var bar = TrainingProgressBar(isShown: isatty(2) == 1)
+      pool: pool, communicator: communicator)
+    try evaluator.agree(on: subject.weights.parameters)
+    var bar = TrainingProgressBar(isShown: isatty(2) == 1 && isFirst)
     let result = try evaluator.evaluate(
       graph: subject.weights.graph, parameters: subject.weights.parameters, epoch: 0
     ) { line in
       bar.clear()
-      if json { return }
+      if json || !isFirst { return }
       if let log = subject.log { log.write(line) } else { try? StandardOutput.write(line) }
     } shouldContinue: { done, count in
       bar.show(.evaluating(epoch: 0, done: done, of: count))
@@ -76,6 +80,10 @@ struct Evaluate: AsyncParsableCommand {
     }
     bar.clear()
     guard let result else { return }
+    guard isFirst else {
+      if !result.broken.isEmpty { throw ExitStatus.dataError }
+      return
+    }
     for picture in result.broken {
       StandardError.write("hgnet: warning: \(picture.error.at(path: picture.path)); the picture is left out")
     }
@@ -94,8 +102,9 @@ struct Evaluate: AsyncParsableCommand {
   }
 
   /// With `-c`: the model, weights, data and metrics of a configuration.
-  private func configured() async throws -> Subject {
+  private func configured(_ communicator: any Communicator) async throws -> Subject {
     let configuration = try options.require()
+    try communicator.agree(on: [("configurations", SingleProcess.hash(of: configuration.root.yaml))])
     let settings = try TrainingConfiguration(configuration)
     guard let data = try TrainingData(configuration, part: "Eval", classCount: settings.options.classCount) else {
       throw HGNetError(
@@ -105,8 +114,11 @@ struct Evaluate: AsyncParsableCommand {
     let file = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
     let weights = try WeightsFile(
       contentsOf: file, model: settings.model, options: settings.options, part: configuration.inferredModelName())
-    let folder = try CheckpointFolder(path: settings.outputFolder)
-    let log = try TrainingLogFile(path: "\(folder.path)/eval.log", hidesIterations: isatty(1) == 1 && isatty(2) == 1)
+    let log =
+      communicator.isFirst
+      ? try TrainingLogFile(
+        path: "\(CheckpointFolder(path: settings.outputFolder).path)/eval.log",
+        hidesIterations: isatty(1) == 1 && isatty(2) == 1) : TrainingLogFile()
     if !json { for line in configuration.root.lines() { log.write(line) } }
     return Subject(
       weights: weights, data: data, loss: settings.evaluationLoss, metrics: settings.evaluationMetrics,

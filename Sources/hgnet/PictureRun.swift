@@ -1,17 +1,43 @@
 import HGNet
 import HGNetCore
 import HGNetFormats
+import HGNetTraining
 
 /// Classifies many pictures in batches; the unreadable ones are named and counted, the others are classified.
+///
+/// Several ranks share the batches.
 struct PictureRun {
   let classifier: Classifier
   let batchSize: Int
+  private let communicator: any Communicator
   /// The number of pictures that could not be read.
   private(set) var failures = 0
 
-  init(classifier: Classifier, batchSize: Int) {
+  init(classifier: Classifier, batchSize: Int, communicator: any Communicator = SingleProcess()) {
     self.classifier = classifier
     self.batchSize = batchSize
+    self.communicator = communicator
+  }
+
+  /// Calls `text` with each result, and `write` with the texts in the order of the pictures, at rank 0.
+  mutating func classify(
+    _ paths: [String], text: (_ path: String, Result<[ScoredClass], HGNetError>) throws -> String?,
+    write: (String) throws -> Void
+  ) throws {
+    try communicator.agree(on: [("pictures", SingleProcess.hash(of: paths.joined(separator: "\0")))])
+    var shared = SharedPictures(communicator, batchSize: batchSize)
+    var run = self
+    try shared.run(paths) { batch in
+      run.failures = 0
+      var texts: [String] = []
+      try run.classify(batch) { results in
+        for (path, result) in results { texts.append(try text(path, result) ?? "") }
+      }
+      return (texts, run.failures)
+    } write: { line in
+      try write(line)
+    }
+    failures += shared.failures
   }
 
   /// Calls `body` with the results of each batch as soon as they are there.
@@ -35,7 +61,7 @@ struct PictureRun {
   /// Ends the command with the status for bad data when pictures were skipped.
   func finish(total: Int) throws {
     guard failures > 0 else { return }
-    StandardError.write("hgnet: \(failures) of \(total) pictures could not be read")
+    if communicator.isFirst { StandardError.write("hgnet: \(failures) of \(total) pictures could not be read") }
     throw ExitStatus.dataError
   }
 }

@@ -4,6 +4,7 @@ import HGNetConfiguration
 import HGNetCore
 import HGNetFormats
 import HGNetModels
+import HGNetTraining
 import HGNetVision
 
 #if canImport(Glibc)
@@ -24,6 +25,8 @@ struct Predict: AsyncParsableCommand {
         hgnet predict photos/ --model PPHGNetV2_B4 --top-k 3 --json
       With a deployment configuration, as deploy/python/predict_cls.py:
         hgnet predict -c Configs/inference_cls.yaml -o Global.infer_imgs=photos
+      A large folder on several machines or processors (a build with MPI, Documentation/Clusters.md):
+        mpirun -n 4 hgnet predict photos/ --json
       """)
 
   @Argument(help: ArgumentHelp("Pictures and folders.", valueName: "path"))
@@ -78,7 +81,9 @@ struct Predict: AsyncParsableCommand {
     }
   }
 
-  func run() async throws {
+  func run() async throws { try await RankedCommand.run(run) }
+
+  private func run(_ communicator: any Communicator) async throws {
     let configuration = try options.load()
     let input = try configuration?.input()
     let model = try self.model.map { name throws(HGNetError) in try Model.named(name) }
@@ -93,25 +98,23 @@ struct Predict: AsyncParsableCommand {
     let classifier = try Classifier(opened, recipe: recipe, pool: pool)
 
     var printed: [JSONText] = []
-    var run = PictureRun(classifier: classifier, batchSize: batch ?? input?.batchSize ?? 1)
+    var run = PictureRun(
+      classifier: classifier, batchSize: batch ?? input?.batchSize ?? 1, communicator: communicator)
     let hasLabels = recipe.labels != nil
-    try run.classify(pictures) { results in
-      for (path, result) in results {
-        switch result {
-        case .success(let classes):
-          if json {
-            printed.append(.prediction(classes, fileName: path, hasLabels: hasLabels))
-          } else if configuration != nil {
-            try StandardOutput.write(
-              PaddleClasText.deploymentLine(classes, fileName: path, hasLabels: hasLabels))
-          } else {
-            try StandardOutput.write(PredictionText.lines(classes, path: path))
-          }
-        case .failure(let error): if json { printed.append(.failure(error, fileName: path)) }
+    try run.classify(pictures) { path, result in
+      switch result {
+      case .success(let classes):
+        if json { return JSONText.prediction(classes, fileName: path, hasLabels: hasLabels).nested }
+        if configuration != nil {
+          return PaddleClasText.deploymentLine(classes, fileName: path, hasLabels: hasLabels)
         }
+        return PredictionText.lines(classes, path: path)
+      case .failure(let error): return json ? JSONText.failure(error, fileName: path).nested : nil
       }
+    } write: { text in
+      if json { printed.append(.written(text)) } else { try StandardOutput.write(text) }
     }
-    if json { try StandardOutput.write(JSONText.list(printed).indented) }
+    if json, communicator.isFirst { try StandardOutput.write(JSONText.list(printed).indented) }
     try run.finish(total: pictures.count)
   }
 

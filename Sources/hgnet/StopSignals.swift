@@ -2,8 +2,13 @@ import Dispatch
 import Foundation
 import Synchronization
 
-/// Turns SIGTERM and SIGINT into a request to stop; a second one ends the process at once.
+/// Turns SIGTERM, SIGINT and SIGUSR1 into a request to stop; a second one ends the process at once.
+///
+/// SIGUSR1 is what `mpirun` hands on to its processes without ending them itself, and what batch systems are asked for.
 final class StopSignals {
+  /// The signals that are listened to.
+  static let numbers = [SIGTERM, SIGINT, SIGUSR1]
+
   /// The first signal that came.
   private final class Received: Sendable {
     let number = Mutex<Int32?>(nil)
@@ -27,14 +32,13 @@ final class StopSignals {
   init(_ stop: @escaping @Sendable () -> Void) {
     let queue = DispatchQueue(label: "signals")
     var sources: [any DispatchSourceSignal] = []
-    let numbers = [SIGTERM, SIGINT]
-    for number in numbers {
+    for number in StopSignals.numbers {
       signal(number, SIG_IGN)
       sources.append(DispatchSource.makeSignalSource(signal: number, queue: queue))
     }
     self.sources = sources
     let received = received
-    for (number, source) in zip(numbers, sources) {
+    for (number, source) in zip(StopSignals.numbers, sources) {
       source.setEventHandler {
         guard received.isFirst(number) else { _exit(128 + number) }
         stop()
@@ -49,6 +53,6 @@ final class StopSignals {
   /// Lets signals end the process again.
   func end() {
     for source in sources { source.cancel() }
-    for number in [SIGTERM, SIGINT] { signal(number, SIG_DFL) }
+    for number in StopSignals.numbers { signal(number, SIG_DFL) }
   }
 }

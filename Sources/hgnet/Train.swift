@@ -4,6 +4,15 @@ import HGNetConfiguration
 import HGNetCore
 import HGNetModels
 import HGNetTraining
+import HGNetVision
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
 
 /// Trains and fine-tunes: the work of `tools/train.py`, and the short form for a folder of pictures.
 struct Train: AsyncParsableCommand {
@@ -17,8 +26,11 @@ struct Train: AsyncParsableCommand {
       Going on after a stop:
         hgnet train -c output/config.yaml -o Global.checkpoints=output/latest
 
+      On several machines or processors (a build with MPI, Documentation/Clusters.md):
+        mpirun -n 4 hgnet train -c Configs/PPHGNetV2_B4.yaml
+
       Writes best_model, latest and epoch_N (.pdparams, .pdopt, .pdstates), train.log, config.yaml and report.html into \
-      the output folder. SIGTERM and Ctrl-C save the run and end it (status 143 and 130); it goes on from there with the \
+      the output folder. SIGTERM, Ctrl-C and SIGUSR1 save the run and end it (status 143, 130, 138); it goes on from there with the \
       same bits as if it had not been stopped.
       """)
 
@@ -65,10 +77,15 @@ struct Train: AsyncParsableCommand {
     }
   }
 
-  func run() async throws {
-    let configuration = try folder.data.map { data in try self.configuration(of: data) } ?? options.require()
-    let run = try TrainingRun(configuration, pool: compute.pool(), isOffline: offline)
+  func run() async throws { try await RankedCommand.run(run) }
+
+  private func run(_ communicator: any Communicator) async throws {
+    let configuration =
+      try folder.data.map { data in try self.configuration(of: data, communicator) } ?? options.require()
+    let run = try TrainingRun(
+      configuration, pool: compute.pool(), isOffline: offline, communicator: communicator)
     let outcome = try await run.run()
+    guard communicator.isFirst else { return try end(outcome) }
     if let best = outcome.history.best {
       let metrics = best.result.metrics.map { name, value in
         "\(name) \(FixedPoint.text(value * 100, digits: 2)) %"
@@ -76,12 +93,17 @@ struct Train: AsyncParsableCommand {
       StandardError.write("hgnet: best epoch \(best.epoch): \(metrics.joined(separator: ", "))")
     }
     StandardError.write("hgnet: report: \(outcome.report)")
+    try end(outcome)
+  }
+
+  /// The status of a run that a signal has stopped.
+  private func end(_ outcome: TrainingRun.Outcome) throws {
     guard let signal = outcome.signal, outcome.training.wasStopped else { return }
     throw ExitCode(128 + signal)
   }
 
   /// The configuration of the short form, after saying what was found.
-  private func configuration(of data: String) throws -> Configuration {
+  private func configuration(of data: String, _ communicator: any Communicator) throws -> Configuration {
     let model = try Model.named(folder.model ?? "PPHGNetV2_B0")
     var standard = FolderConfiguration(folder: data, output: output ?? "output", model: model, weights: folder.weights)
     standard.isFromScratch = isFromScratch
@@ -90,7 +112,15 @@ struct Train: AsyncParsableCommand {
     if let inputSize = folder.inputSize { standard.size = inputSize.size }
     if let batch = folder.batch { standard.batchSize = batch }
     if let seed { standard.seed = seed }
-    let (value, training, evaluation) = try standard.written()
+    // Two machines may give their processes the same number, by which files in the making are told apart.
+    if !communicator.isFirst { try communicator.barrier() }
+    let lists = Dataset.listFiles(in: standard.output)
+    let isWritten = !communicator.isFirst && access(lists.labels, R_OK) == 0
+    let (value, training, evaluation) = try standard.written(isWritten: isWritten)
+    guard communicator.isFirst else {
+      return try Configuration(value, path: "\(standard.output)/config.yaml", overrides: options.overrides)
+    }
+    try communicator.barrier()
     StandardError.write(
       "hgnet: \(data): \(training.classCount) classes, \(training.count) pictures to train on, \(evaluation.count) to "
         + "evaluate on")

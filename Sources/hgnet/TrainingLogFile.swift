@@ -12,7 +12,7 @@ final class TrainingLogFile {
   let hidesIterations: Bool
   /// Whether lines go to standard output at all; warnings and errors always do.
   let isEchoed: Bool
-  private let handle: FileHandle
+  private let handle: FileHandle?
   private var hasFailed = false
 
   /// Opens the file to append to it.
@@ -31,8 +31,17 @@ final class TrainingLogFile {
     handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
   }
 
+  /// A log that keeps nothing, for all ranks but the first.
+  init() {
+    path = ""
+    hidesIterations = true
+    isEchoed = false
+    handle = nil
+  }
+
   /// Writes a line of PaddleClas.
   func write(_ message: String, level: TrainingLog.Level = .info) {
+    guard let handle else { return }
     let line = TrainingLog.line(message, level: level, time: Date().timeIntervalSince1970)
     do {
       try handle.write(contentsOf: Data((line + "\n").utf8))

@@ -20,6 +20,7 @@ struct TrainingRun {
   private let evaluation: TrainingData?
   private let labels: [String]
   let isOffline: Bool
+  private let communicator: any Communicator
   /// Whether lines of the log go to standard output, too; the file has them always.
   private let isTerminal = isatty(1) == 1 && isatty(2) == 1
 
@@ -31,13 +32,18 @@ struct TrainingRun {
     let training: Trainer.Outcome
     /// The report.
     let report: String
-    /// The signal that stopped the run, if one did.
+    /// The signal that stopped the run, if one did, in whichever rank.
     let signal: Int32?
   }
 
   /// Reads the data and finds what is wrong with it and with the configuration, before anything is written.
-  init(_ configuration: Configuration, pool: ThreadPool, isOffline: Bool = false) throws(HGNetError) {
+  init(
+    _ configuration: Configuration, pool: ThreadPool, isOffline: Bool = false,
+    communicator: any Communicator = SingleProcess()
+  ) throws(HGNetError) {
+    try communicator.agree(on: [("configurations", TrainingRun.hash(of: configuration.root.yaml))])
     self.configuration = configuration
+    self.communicator = communicator
     self.pool = pool
     self.isOffline = isOffline
     settings = try TrainingConfiguration(configuration)
@@ -69,22 +75,31 @@ struct TrainingRun {
     return (0..<data.dataset.classCount).map { labels[$0] }
   }
 
-  /// Trains, evaluates, saves and reports.
+  /// Trains, evaluates, saves and reports; of several ranks the first alone writes.
   ///
   /// - Parameters:
   ///   - echoesLog: whether the lines of the log are also written to standard output.
   ///   - observe: receives every event; standard output and standard error are free for its lines.
   func run(echoesLog: Bool = true, observe: (Trainer.Event) -> Void = { _ in }) async throws -> Outcome {
-    let folder = try CheckpointFolder(
-      path: settings.outputFolder, saveInterval: settings.saveInterval, writesSafetensors: settings.savesSafetensors)
-    let path = folder.path
-    let log = try TrainingLogFile(path: "\(path)/train.log", hidesIterations: isTerminal, isEchoed: echoesLog)
+    let isFirst = communicator.isFirst
+    let folder =
+      isFirst
+      ? try CheckpointFolder(
+        path: settings.outputFolder, saveInterval: settings.saveInterval, writesSafetensors: settings.savesSafetensors)
+      : nil
+    let path = folder?.path ?? settings.outputFolder
+    let log =
+      isFirst
+      ? try TrainingLogFile(path: "\(path)/train.log", hidesIterations: isTerminal, isEchoed: echoesLog)
+      : TrainingLogFile()
     for line in configuration.root.lines() { log.write(line) }
-    log.write("train with hgnet \(Tool.configuration.version) and device cpu, threads: \(pool.count)")
-    try write(configuration.root.yaml, to: "\(path)/config.yaml")
+    let ranks = communicator.rankCount > 1 ? ", ranks: \(communicator.rankCount)" : ""
+    log.write("train with hgnet \(Tool.configuration.version) and device cpu, threads: \(pool.count)\(ranks)")
+    if isFirst { try write(configuration.root.yaml, to: "\(path)/config.yaml") }
 
     let trainer = try Trainer(
-      configuration: settings, training: training, evaluation: evaluation, folder: folder, pool: pool)
+      configuration: settings, training: training, evaluation: evaluation, folder: folder, pool: pool,
+      communicator: communicator)
     let checkpoint = try settings.checkpoint.map { (prefix) throws(HGNetError) in try Checkpoint.read(prefix) }
     let initial: ParameterStore
     if let checkpoint, let prefix = settings.checkpoint {
@@ -95,9 +110,18 @@ struct TrainingRun {
     }
 
     var history = TrainingHistory()
-    var bar = TrainingProgressBar(isShown: isatty(2) == 1)
+    let historyPath = "\(path)/history.json"
+    if let checkpoint, let prefix = settings.checkpoint {
+      let progress = checkpoint.progress
+      history = TrainingHistory(
+        contentsOf: TrainingRun.historyPath(besides: Checkpoint.prefix(of: prefix)), epoch: progress.epoch,
+        place: try Double(progress.epoch) + Double(progress.stepInEpoch) / Double(max(training.sampler().batchCount, 1))
+      )
+    }
+    var bar = TrainingProgressBar(isShown: isatty(2) == 1 && isFirst)
     let curves =
-      settings.writesTensorBoard ? try TrainingCurves(folder: path, printInterval: settings.printInterval) : nil
+      settings.writesTensorBoard && isFirst
+      ? try TrainingCurves(folder: path, printInterval: settings.printInterval) : nil
     var brokenCount = 0
     let signals = StopSignals { trainer.stop() }
     defer { signals.end() }
@@ -114,12 +138,14 @@ struct TrainingRun {
           for picture in pictures {
             let text = "\(picture.error.at(path: picture.path)); the picture is left out (number \(brokenCount))"
             log.write(text, level: .warning)
+            if !isFirst { StandardError.write("hgnet: warning: rank \(communicator.rank): \(text)") }
           }
         }
         switch event {
         case .evaluated, .epochEnded, .averageEvaluated: bar.clear()
         default: break
         }
+        if case .evaluated = event, isFirst { try? history.write(to: historyPath) }
         observe(event)
         bar.show(event)
         curves?.add(event)
@@ -131,22 +157,36 @@ struct TrainingRun {
     }
     bar.clear()
     if let failure = curves?.failure { log.write("\(failure); the curves end there", level: .warning) }
+    // A signal may have reached one rank only.
+    let received = try communicator.sums(of: StopSignals.numbers.map { signals.signalNumber == $0 ? 1 : 0 })
+    let signal = zip(StopSignals.numbers, received).first { $0.1 > 0 }?.0
     let report = "\(path)/report.html"
     let root = try configuration.text("DataLoader.Train.dataset.image_root")
-    try history.report(
+    let page = history.report(
       title: "\(settings.model.name) on \(root ?? training.dataset.source)",
       subtitle:
         "\(training.dataset.count) pictures to train on, \(evaluation?.dataset.count ?? 0) to evaluate on, "
         + "\(settings.options.classCount) classes; \(outcome.progress.epoch) of \(settings.epochs) epochs",
-      labels: labels, configuration: configuration.root.yaml
-    ).write(to: report)
-    if outcome.wasStopped {
+      labels: labels, configuration: configuration.root.yaml)
+    if isFirst {
+      try history.write(to: historyPath)
+      try page.write(to: report)
+    }
+    if outcome.wasStopped, let folder {
       log.write(
         "Stopped after epoch \(outcome.progress.epoch), iteration \(outcome.progress.stepInEpoch) of the next; "
           + "saved. Go on with -o Global.checkpoints=\(folder.latest)")
     }
-    return Outcome(history: history, training: outcome, report: report, signal: signals.signalNumber)
+    return Outcome(history: history, training: outcome, report: report, signal: signal)
   }
+
+  /// Where the history of a checkpoint's run is.
+  private static func historyPath(besides prefix: String) -> String {
+    let folder = prefix.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+    return folder.isEmpty && !prefix.hasPrefix("/") ? "history.json" : "\(folder)/history.json"
+  }
+
+  private static func hash(of text: String) -> String { SingleProcess.hash(of: text) }
 
   /// The weights to begin with: a file, the published ones, or random ones; what happened to each goes to the log.
   private func weights(for trainer: Trainer, log: TrainingLogFile) async throws -> ParameterStore {
@@ -163,8 +203,10 @@ struct TrainingRun {
   }
 
   /// An error of the run with where the last complete checkpoint is.
-  private func advised(_ error: HGNetError, folder: CheckpointFolder) -> HGNetError {
-    guard let prefix = [folder.latest, folder.best].first(where: { Checkpoint.exists(at: $0) }) else { return error }
+  private func advised(_ error: HGNetError, folder: CheckpointFolder?) -> HGNetError {
+    guard let folder, let prefix = [folder.latest, folder.best].first(where: { Checkpoint.exists(at: $0) }) else {
+      return error
+    }
     var advised = error
     advised.message += "; the checkpoint \(prefix) is complete"
     return advised

@@ -50,8 +50,9 @@ struct RepositoryTests {
     await models.refresh()
     let model = try models.model(named: "shapes")
     let pictures = try (1...4).map { PictureInput.encoded(BlobSlice(Blob(try fixture.picture(seed: $0)))) }
-    var alone: [[Float]] = []
-    for picture in pictures { alone.append(try await model.run([picture], deadline: nil).logits[0].get()) }
+    var single: [[Float]] = []
+    for picture in pictures { single.append(try await model.run([picture], deadline: nil).logits[0].get()) }
+    let alone = single
     let together = try await model.run(pictures, deadline: nil)
     #expect(try together.logits.map { try $0.get() } == alone)
 

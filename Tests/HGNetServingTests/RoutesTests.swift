@@ -33,7 +33,10 @@ struct RoutesTests {
     let classes = try #require(predictions[0]["classes"] as? [[String: Any]])
     let library = try expected(picture)
     #expect(classes.map { $0["index"] as? Int } == library.prefix(3).map(\.index))
-    #expect(classes.map { $0["score"] as? Double } == library.prefix(3).map(\.score))
+    for (told, known) in zip(classes, library) {
+      // Foundation's reader rounds the last bit of a number otherwise.
+      #expect(abs((told["score"] as? Double ?? -1) - known.score) < 1e-15)
+    }
   }
 
   @Test("A form of several files: a bad one harms no other")

@@ -152,7 +152,7 @@ import Testing
   /// A workspace whose configuration distils B1 into B0, with changes to it.
   struct Run {
     let workspace: TrainerTests.Workspace
-    let configuration: TrainingConfiguration
+    var configuration: TrainingConfiguration
     let names: [String]
 
     init(_ workspace: TrainerTests.Workspace, arch: String = "", losses: String? = nil, frozen: Bool = true) throws {
@@ -184,7 +184,9 @@ import Testing
       names = configuration.distillation?.networks.map(\.name) ?? []
     }
 
-    func trainer(saving folder: String?, flips: Bool = false) throws -> Trainer {
+    func trainer(
+      saving folder: String?, flips: Bool = false, batchSize: Int = 7, communicator: any Communicator = SingleProcess()
+    ) throws -> Trainer {
       let dataset = try Dataset(folder: "\(workspace.path)/data")
       let normalization = TrainingTransforms.Step.fixed(
         .normalize(scale: 1 / 255, mean: [0.45, 0.45, 0.45], standardDeviation: [0.25, 0.25, 0.25]))
@@ -193,10 +195,11 @@ import Testing
       return try Trainer(
         configuration: configuration,
         training: TrainingData(
-          dataset: dataset, batchSize: 7, shuffles: true, transforms: TrainingTransforms(steps: flip + [normalization])),
+          dataset: dataset, batchSize: batchSize, shuffles: true,
+          transforms: TrainingTransforms(steps: flip + [normalization])),
         evaluation: TrainingData(dataset: dataset, batchSize: 8, shuffles: false, transforms: fixed),
         folder: folder.map { (name) throws(HGNetError) in try CheckpointFolder(path: "\(workspace.path)/\(name)") },
-        pool: ThreadPool(threads: 2))
+        pool: ThreadPool(threads: 2), communicator: communicator)
     }
 
     func initial() throws -> ParameterStore {

@@ -35,6 +35,26 @@ struct BadInputTests {
     for word in words { #expect(run.errors.contains(word), "\(arguments): expected \(word) in \(run.errors)") }
   }
 
+  #if !MPI
+    @Test("One of several processes that a launcher has started, in a build without MPI")
+    func launcher() throws {
+      let commands = [
+        ["train", "--data", "."], ["eval", "--data", "."], ["predict", picture, "--weights", weights],
+      ]
+      for command in commands {
+        for variable in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"] {
+          let run = try ToolRun(command, environment: [variable: "2"], folder: workspace.url.path)
+          #expect(run.status == 65 && run.output.isEmpty, "\(run.errors)")
+          #expect(run.errors.contains("swift build -c release --product hgnet --traits MPI"), "\(run.errors)")
+        }
+      }
+      let alone = try ToolRun(
+        ["predict", picture, "--weights", weights], environment: ["OMPI_COMM_WORLD_SIZE": "1"],
+        folder: workspace.url.path)
+      #expect(alone.status == 0, "\(alone.errors)")
+    }
+  #endif
+
   @Test("Weights")
   func weightsFiles() throws {
     let picture = self.picture

@@ -37,6 +37,8 @@ typedef struct {
   int32_t is_rectified;
   int32_t rows_per_chunk;  // of the sums
   double *_Nonnull sums;   // [chunks][4][channels padded to 16]
+  const double *_Nullable total;  // the first two of the sums and the number of rows over all processes:
+                                  // [2][channels padded to 16], rows; NULL where this one is alone
   float *_Nonnull k;       // [channels padded to 16], as are o, alpha, beta
   float *_Nonnull o;
   float *_Nonnull mean;

@@ -1,0 +1,58 @@
+import HGNet
+import HGNetCore
+import HGNetTraining
+
+/// Pictures that several ranks classify together: batches go round, and rank 0 writes all results in order.
+struct SharedPictures {
+  /// Batches of a rank between two times at which results are collected: ranks seldom wait for each other, and rank 0
+  /// keeps few results.
+  private static let batchesPerRound = 8
+
+  let communicator: any Communicator
+  let batchSize: Int
+  /// The number of pictures that could not be read, of all ranks.
+  private(set) var failures = 0
+
+  init(_ communicator: any Communicator, batchSize: Int) {
+    self.communicator = communicator
+    self.batchSize = batchSize
+  }
+
+  /// Classifies all pictures; every rank calls it with the same ones.
+  ///
+  /// - Parameters:
+  ///   - paths: the pictures.
+  ///   - classify: gives the results of some pictures, one text each, empty for none, and how many were unreadable.
+  ///   - write: receives all texts in the order of the pictures, at rank 0.
+  mutating func run(
+    _ paths: [String], classify: ([String]) throws -> (texts: [String], failures: Int), write: (String) throws -> Void
+  ) throws {
+    let batches = stride(from: 0, to: paths.count, by: batchSize).map {
+      Array(paths[$0..<min($0 + batchSize, paths.count)])
+    }
+    let ranks = communicator.rankCount
+    // A rank alone shows each batch as soon as it is there.
+    let perRound = ranks == 1 ? 1 : SharedPictures.batchesPerRound
+    for first in stride(from: 0, to: batches.count, by: perRound * ranks) {
+      let own = stride(from: first + communicator.rank, to: min(first + perRound * ranks, batches.count), by: ranks)
+      var texts: [[String]] = []
+      for index in own {
+        let result = try classify(batches[index])
+        texts.append(result.texts)
+        failures += result.failures
+      }
+      guard ranks > 1 else {
+        for text in texts.joined() where !text.isEmpty { try write(text) }
+        continue
+      }
+      let all = try communicator.gather(Array(texts.map { $0.joined(separator: "\u{1}") }.joined(separator: "\0").utf8))
+        .map { String(decoding: $0, as: UTF8.self).split(separator: "\0", omittingEmptySubsequences: false) }
+      for turn in 0..<perRound where communicator.isFirst {
+        for batches in all where turn < batches.count {
+          for text in batches[turn].split(separator: "\u{1}") { try write(String(text)) }
+        }
+      }
+    }
+    failures = Int(try communicator.sums(of: [Double(failures)])[0])
+  }
+}
