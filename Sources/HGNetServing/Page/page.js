@@ -140,12 +140,11 @@ function drawHeat(map) {
   const canvas = element("heat");
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);
-  if (!element("show-heat").checked) {
-    canvas.dataset.map = JSON.stringify(map);
-    return;
-  }
   canvas.dataset.map = JSON.stringify(map);
-  const most = Math.max(...map.values, 1e-12);
+  if (!element("show-heat").checked) return;
+  // From the weakest place to the strongest, as far as it speaks for the class at all.
+  const least = Math.max(0, Math.min(...map.values));
+  const range = Math.max(Math.max(...map.values) - least, 1e-12);
   const part = map.part;
   const [left, top] = [part.left * canvas.width, part.top * canvas.height];
   const [width, height] = [part.width * canvas.width, part.height * canvas.height];
@@ -154,13 +153,13 @@ function drawHeat(map) {
     for (let x = Math.ceil(left); x < Math.min(left + width, canvas.width); x++) {
       const row = ((y - top + 0.5) / height) * map.height - 0.5;
       const column = ((x - left + 0.5) / width) * map.width - 0.5;
-      const strength = Math.max(0, interpolated(map, row, column) / most);
+      const strength = Math.max(0, (interpolated(map, row, column) - least) / range);
       const place = 4 * (y * canvas.width + x);
       // From clear over yellow to red.
       image.data[place] = 255;
       image.data[place + 1] = Math.round(220 * (1 - strength));
       image.data[place + 2] = 0;
-      image.data[place + 3] = Math.round(190 * Math.min(1, 1.3 * strength));
+      image.data[place + 3] = Math.round(160 * Math.min(1, 1.2 * strength));
     }
   }
   context.putImageData(image, 0, 0);
