@@ -99,7 +99,10 @@ let package = Package(
       dependencies: [
         "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration",
       ] + servingProducts,
-      exclude: ["README.md", "Protocols/open_inference.proto", "Protocols/paddle_serving.proto"]),
+      exclude: ["README.md", "Protocols/open_inference.proto", "Protocols/paddle_serving.proto"],
+      resources: [
+        .embedInCode("Page/page.html"), .embedInCode("Page/page.css"), .embedInCode("Page/page.js"),
+      ]),
     // Floor 6: the tool.
     .executableTarget(
       name: "hgnet",

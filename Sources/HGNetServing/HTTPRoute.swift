@@ -1,6 +1,6 @@
 /// What a path stands for.
 enum HTTPRoute {
-  case page, metrics, classify, live, ready, server, models
+  case page(PageFile), metrics, classify, heatMap, live, ready, server, models
   case model(String, String?)
   case modelReady(String, String?)
   case configuration(String, String?)
@@ -13,12 +13,17 @@ enum HTTPRoute {
   /// Recognises the parts of a path; nil for none that is known.
   init?(_ parts: [String]) {
     switch (parts.first, parts.count) {
-    case (nil, _): self = .page
+    case (nil, _): self = .page(.html)
+    case (let name?, 1) where PageFile(rawValue: name) != nil: self = .page(PageFile(rawValue: name) ?? .html)
     case ("metrics", 1): self = .metrics
     case ("v1", 2) where parts[1] == "classify": self = .classify
+    case ("v1", 2) where parts[1] == "heatmap": self = .heatMap
     case ("v2", _):
       guard let route = HTTPRoute(version2: Array(parts.dropFirst())) else { return nil }
       self = route
+    case (let name?, 1) where name.hasPrefix("page."):
+      guard let file = PageFile(rawValue: name) else { return nil }
+      self = .page(file)
     case (let name?, 2) where parts[1] == "prediction": self = .prediction(name)
     default: return nil
     }
@@ -56,7 +61,7 @@ enum HTTPRoute {
   /// The methods that are allowed.
   var methods: [String] {
     switch self {
-    case .classify, .infer, .prediction, .load, .unload, .models: ["POST"]
+    case .classify, .heatMap, .infer, .prediction, .load, .unload, .models: ["POST"]
     default: ["GET", "HEAD"]
     }
   }
@@ -70,6 +75,7 @@ enum HTTPRoute {
     case .server, .model, .configuration, .statistics: "metadata"
     case .models, .load, .unload: "repository"
     case .classify, .infer, .prediction: "infer"
+    case .heatMap: "heatmap"
     }
   }
 }

@@ -21,7 +21,7 @@ package struct HTTPRoutes: Sendable {
   }
 
   /// Paths that tell nothing: what watches over the server needs no token.
-  private static let openPaths: Set = ["/", "/v2/health/live", "/v2/health/ready"]
+  private static let openPaths: Set = ["/", "/page.css", "/page.js", "/v2/health/live", "/v2/health/ready"]
 
   /// Answers a call.
   package func answer(_ call: HTTPCall) async -> HTTPAnswer {
@@ -50,7 +50,8 @@ package struct HTTPRoutes: Sendable {
     case .infer(let name, let version): return await infer(call, name: name, version: version)
     case .classify: return await classify(call)
     case .prediction(let name): return await prediction(call, name: name)
-    case .page: answer = Page.answer
+    case .heatMap: return await heatMap(call)
+    case .page(let file): answer = file.answer
     case .metrics:
       answer = HTTPAnswer(
         fields: [("content-type", "text/plain; version=0.0.4; charset=utf-8")],
@@ -156,6 +157,41 @@ package struct HTTPRoutes: Sendable {
             ])
           ),
         ]))
+    }
+  }
+
+  private func heatMap(_ call: HTTPCall) async -> HTTPAnswer {
+    await counted(call.queryValue("model"), version: call.queryValue("version")) { (model) throws(ServingError) in
+      try call.checkEncoding()
+      var classIndex: Int?
+      if let text = call.queryValue("class") {
+        guard let index = Int(text), (0..<model.network.classCount).contains(index) else {
+          throw ServingError(
+            .invalidRequest, "class: expected 0 to \(model.network.classCount - 1), found \"\(text)\"")
+        }
+        classIndex = index
+      }
+      let heat = try await model.network.heatMaps.map(
+        of: BlobSlice(call.body), classIndex: classIndex, pixelLimit: model.pixelLimit, deadline: call.deadline)
+      let (map, part) = (heat.map, heat.part)
+      var members: [(String, JSONText)] = [("class", .integer(map.classIndex))]
+      if let label = model.network.recipe.labels?[map.classIndex] { members.append(("label", .text(label))) }
+      return .json(
+        .object(
+          members + [
+            ("logit", .number(Double(map.logit))), ("constant", .number(Double(map.constant))),
+            ("height", .integer(map.size.height)), ("width", .integer(map.size.width)),
+            ("values", .list(map.values.map { .number(Double($0)) })),
+            (
+              "part",
+              .object([
+                ("left", .number(part.left)), ("top", .number(part.top)), ("width", .number(part.width)),
+                ("height", .number(part.height)),
+              ])
+            ),
+            // Whether the picture was turned by its EXIF orientation before.
+            ("turned", .boolean(model.network.recipe.decodingStyle == .openCV)),
+          ]))
     }
   }
 

@@ -10,6 +10,8 @@ package struct ServedNetwork: Sendable {
   package let model: InferenceModel
   /// How pictures become input, and which classes are told.
   package let recipe: Recipe
+  /// Shows where the evidence for a class is.
+  package let heatMaps: HeatMaps
   /// How logits become scores.
   package let activation: Activation
   /// The name of the model, such as `PPHGNetV2_B0`; empty for one that is unknown.
@@ -27,6 +29,7 @@ package struct ServedNetwork: Sendable {
     self.recipe = recipe
     self.classCount = classCount
     activation = recipe.activation ?? weights.activation ?? recipe.postProcessing.activation
+    heatMaps = HeatMaps(path: weights.path, recipe: recipe)
     modelName = weights.model?.name ?? ""
     model = try InferenceModel(
       graph: weights.graph.selecting(outputs: ["logits"]), parameters: weights.parameters, pool: pool)

@@ -39,6 +39,44 @@ struct RoutesTests {
     }
   }
 
+  @Test("A heat map's shares and its constant add up to the logit; what it cannot do is told")
+  func heatMap() async throws {
+    let routes = try await routes()
+    let picture = try fixture.picture()
+    let library = try expected(picture)
+    for query in ["", "class=3"] {
+      let answer = await routes.answer(
+        HTTPCall(method: "POST", path: "/v1/heatmap", query: query, body: Blob(picture)))
+      #expect(answer.status == 200)
+      let map = try object(answer)
+      #expect(map["class"] as? Int == (query.isEmpty ? library.first?.index : 3))
+      #expect(map["height"] as? Int == 7 && map["width"] as? Int == 7)
+      let values = try #require(map["values"] as? [Double])
+      #expect(values.count == 49)
+      let sum = values.reduce(0, +) + (map["constant"] as? Double ?? 0)
+      #expect(abs(sum - (map["logit"] as? Double ?? .nan)) < 1e-4)
+    }
+    for (query, body, status) in [("class=5", picture, 400), ("class=x", picture, 400), ("", [1, 2, 3], 400)] {
+      let answer = await routes.answer(
+        HTTPCall(method: "POST", path: "/v1/heatmap", query: query, body: Blob(body)))
+      #expect(answer.status == status)
+    }
+  }
+
+  @Test("The page is whole and may load nothing from elsewhere")
+  func page() async throws {
+    let routes = try await routes(token: "secret")
+    for (path, type) in [("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")] {
+      let answer = await routes.answer(HTTPCall(method: "GET", path: path))
+      #expect(answer.status == 200)
+      let fields = Dictionary(answer.fields.map { ($0.name, $0.value) }) { first, _ in first }
+      #expect(fields["content-type"]?.hasPrefix(type) == true)
+      #expect(fields["content-security-policy"]?.contains("default-src 'none'") == true)
+      #expect(!String(decoding: answer.body, as: UTF8.self).contains("://"))
+    }
+    #expect(await routes.answer(HTTPCall(method: "GET", path: "/page.none")).status == 401)
+  }
+
   @Test("A form of several files: a bad one harms no other")
   func form() async throws {
     let routes = try await routes()
