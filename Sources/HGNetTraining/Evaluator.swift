@@ -23,6 +23,16 @@ public struct Evaluator: Sendable {
     /// The pictures that were measured, and how many a second.
     public var pictures: Int, rate: Double
 
+    /// Puts a result together from what was measured.
+    package init(
+      losses: [(name: String, value: Double)], metrics: [(name: String, value: Double)], metricText: String,
+      confusion: ConfusionMatrix?, mistakes: [Mistake], broken: [Loader.BrokenPicture], pictures: Int, rate: Double
+    ) {
+      (self.losses, self.metrics, self.metricText) = (losses, metrics, metricText)
+      (self.confusion, self.mistakes, self.broken) = (confusion, mistakes, broken)
+      (self.pictures, self.rate) = (pictures, rate)
+    }
+
     /// The metric that decides, 0 without one.
     public var decisive: Double { metrics.first?.value ?? 0 }
   }
@@ -35,6 +45,11 @@ public struct Evaluator: Sendable {
     public var label, prediction: Int
     /// The probability of the prediction, 0 … 1.
     public var score: Double
+
+    /// Names a picture and what it was taken for.
+    package init(path: String, label: Int, prediction: Int, score: Double) {
+      (self.path, self.label, self.prediction, self.score) = (path, label, prediction, score)
+    }
   }
 
   /// The number of mistakes that are kept.

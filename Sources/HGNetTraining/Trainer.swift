@@ -49,6 +49,16 @@ public final class Trainer: Sendable {
     /// How long the batch took and how long it waited for data, in seconds.
     public var took, waited: Double
 
+    /// Tells what happened in a batch.
+    package init(
+      position: TrainingLog.Position, globalStep: Int, averages: [(name: String, value: Double)], loss: Double,
+      learningRate: (name: String, value: Double), pictures: Int, took: Double, waited: Double
+    ) {
+      (self.position, self.globalStep, self.averages) = (position, globalStep, averages)
+      (self.loss, self.learningRate, self.pictures) = (loss, learningRate, pictures)
+      (self.took, self.waited) = (took, waited)
+    }
+
     /// The part of the whole run that is done, 0 … 1.
     public var fraction: Double {
       Double((position.epoch - 1) * position.iterations + position.iteration + 1)
