@@ -122,14 +122,18 @@ let package = Package(
     .testTarget(name: "HGNetFormatsTests", dependencies: ["HGNetFormats", "HGNetCore"]),
     .testTarget(name: "HGNetVisionTests", dependencies: ["HGNetVision", "HGNetCore", "CHGNetKernels"]),
     .testTarget(
-      name: "HGNetTests", dependencies: ["HGNet", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNetCore"]),
+      name: "HGNetTests",
+      dependencies: ["HGNet", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNetCore", "TemporaryFolders"]),
     .testTarget(
       name: "HGNetConfigurationTests", dependencies: ["HGNetConfiguration", "HGNet", "HGNetVision", "HGNetCore"]),
     .testTarget(
       name: "HGNetDownloadTests", dependencies: ["HGNetDownload", "HGNet", "HGNetModels", "HGNetFormats", "HGNetCore"]),
     .testTarget(
       name: "HGNetExportTests",
-      dependencies: ["HGNetExport", "HGNet", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetCore"]),
+      dependencies: [
+        "HGNetExport", "HGNet", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetCore",
+        "TemporaryFolders",
+      ]),
     .testTarget(
       name: "HGNetTrainingTests",
       dependencies: [
@@ -138,7 +142,9 @@ let package = Package(
       ]),
     .testTarget(
       name: "HGNetServingTests",
-      dependencies: ["HGNetServing", "HGNet", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNetCore"]),
+      dependencies: [
+        "HGNetServing", "HGNet", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNetCore", "TemporaryFolders",
+      ]),
     .testTarget(
       name: "ToolTests",
       dependencies: [
@@ -148,8 +154,9 @@ let package = Package(
       name: "DocumentationTests",
       dependencies: [
         "HGNet", "HGNetCore", "HGNetModels", "HGNetVision", "HGNetFormats", "HGNetConfiguration", "HGNetTraining",
-        "HGNetExport",
+        "HGNetExport", "TemporaryFolders",
       ], exclude: ["README.md"]),
+    .target(name: "TemporaryFolders", path: "Tests/TemporaryFolders"),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
   ],
   swiftLanguageModes: [.v6],

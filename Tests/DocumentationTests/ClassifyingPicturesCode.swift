@@ -42,7 +42,7 @@ func report(on paths: [String], classifier: Classifier) throws -> [String] {
 struct ClassifyingPicturesCode {
   @Test("The first lines")
   func first() throws {
-    let material = try Material()
+    let material = Material()
     let (weights, picture) = (try material.weights(classCount: 2), try material.picture("a.png", seed: 1))
     let classifier = try Classifier(weights: weights)
     for result in try classifier.classify(contentsOf: picture) {
@@ -52,7 +52,7 @@ struct ClassifyingPicturesCode {
 
   @Test("A service")
   func service() async throws {
-    let material = try Material()
+    let material = Material()
     let service = try PictureService(weights: material.weights(classCount: 2), threads: 1)
     let good = try Blob(mapping: material.picture("a.png", seed: 1)).withUnsafeBytes { Array($0) }
     let classes = try await service.classes(of: good)
@@ -69,7 +69,7 @@ struct ClassifyingPicturesCode {
 
   @Test("A recipe of one's own")
   func recipe() throws {
-    let material = try Material()
+    let material = Material()
     let (weights, picture) = (try material.weights(classCount: 2), try material.picture("a.png", seed: 1))
     var recipe = Recipe.evaluation(shortSide: 292, crop: 288)
     recipe.labels = Labels(["cat", "dog"])

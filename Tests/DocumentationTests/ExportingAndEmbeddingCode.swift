@@ -15,7 +15,7 @@ func export(_ path: String, to folder: String) throws -> [String] {
 struct ExportingAndEmbeddingCode {
   @Test("An ONNX model, and back")
   func onnx() throws {
-    let material = try Material()
+    let material = Material()
     let (weights, picture) = (try material.weights(classCount: 2), try material.picture("a.png", seed: 1))
     let exported = try #require(try export(weights, to: "\(material.folder)/onnx").first)
     let classifier = try Classifier(weights: exported)

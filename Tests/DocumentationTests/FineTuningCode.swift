@@ -36,7 +36,7 @@ func resumed(_ trainer: Trainer, output: String) throws -> Trainer.Outcome {
 struct FineTuningCode {
   @Test("A folder of two classes")
   func folder() throws {
-    let material = try Material()
+    let material = Material()
     for index in 0..<3 {
       _ = try material.picture("photos/cat/\(index).png", seed: index)
       _ = try material.picture("photos/dog/\(index).png", seed: index + 10)

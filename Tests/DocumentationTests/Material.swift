@@ -1,20 +1,15 @@
-import Foundation
 import HGNet
 import HGNetCore
 import HGNetFormats
 import HGNetModels
 import HGNetVision
+import TemporaryFolders
 
-/// Weights and pictures for the code of the articles, in a folder that goes away with it.
-final class Material: Sendable {
-  let folder: String
+/// Weights and pictures for the code of the articles.
+struct Material {
+  private let temporary = TemporaryFolder()
 
-  init() throws {
-    folder = NSTemporaryDirectory() + "hgnet-articles-\(UUID().uuidString)"
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: folder) }
+  var folder: String { temporary.path }
 
   /// Random weights of B0.
   func weights(classCount: Int) throws -> String {
@@ -28,9 +23,8 @@ final class Material: Sendable {
   func picture(_ name: String, seed: Int) throws -> String {
     let size = Size(height: 60, width: 70)
     let pixels = (0..<(size.height * size.width * 3)).map { UInt8(truncatingIfNeeded: $0 &* (seed * 2 + 1) >> 3) }
-    let path = "\(folder)/\(name)"
-    try FileManager.default.createDirectory(
-      atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+    let path = temporary.file(name)
+    if let end = name.lastIndex(of: "/") { try temporary.makeFolder(String(name[..<end])) }
     try Image(size: size, pixels: pixels).write(to: path)
     return path
   }

@@ -14,7 +14,7 @@ func nearest(to picture: String, among paths: [String], extractor: FeatureExtrac
 struct TakingFeaturesCode {
   @Test("Embeddings")
   func embeddings() throws {
-    let material = try Material()
+    let material = Material()
     let (picture, other) = (try material.picture("a.png", seed: 1), try material.picture("b.png", seed: 7))
     let weights = try material.weights(classCount: 2)
     let extractor = try FeatureExtractor(weights: weights)
@@ -29,7 +29,7 @@ struct TakingFeaturesCode {
 
   @Test("Maps of the stages")
   func stages() throws {
-    let material = try Material()
+    let material = Material()
     let (weights, picture) = (try material.weights(classCount: 2), try material.picture("a.png", seed: 1))
     let extractor = try FeatureExtractor(weights: weights, keepsStages: true)
     for (index, map) in try extractor.features(contentsOf: picture).stages.enumerated() {

@@ -5,6 +5,7 @@ import HGNetEngine
 import HGNetExport
 import HGNetFormats
 import HGNetVision
+import TemporaryFolders
 import Testing
 
 /// The files of a small network, which the systems that they are for have read; see the note beside them.

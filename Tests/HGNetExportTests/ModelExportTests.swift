@@ -5,6 +5,7 @@ import HGNetExport
 import HGNetFormats
 import HGNetModels
 import HGNetVision
+import TemporaryFolders
 import Testing
 
 @Suite("Networks out and back")

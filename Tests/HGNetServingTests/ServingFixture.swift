@@ -4,6 +4,7 @@ import HGNetFormats
 import HGNetModels
 import HGNetServing
 import HGNetVision
+import TemporaryFolders
 
 /// Small models in a folder, and a server's state on them.
 final class ServingFixture: Sendable {
@@ -13,8 +14,7 @@ final class ServingFixture: Sendable {
   /// Writes a model of five classes with weights of chance.
   func place(_ name: String, version: Int, seed: UInt64, classCount: Int = 5) throws {
     let path = "\(folder.path)/\(name)/\(version)"
-    try makeFolder("\(folder.path)/\(name)")
-    try makeFolder(path)
+    try folder.makeFolder("\(name)/\(version)")
     let graph = try Model.b0.graph(options: ModelOptions(classCount: classCount, classExpand: 64))
     try Safetensors.write(Model.randomParameters(for: graph, seed: seed), to: "\(path)/weights.safetensors")
     try folder.write(Array("0 a\n1 b, c\n2 it's\n3 d\n4 e\n".utf8), to: "\(name)/\(version)/labels.txt")

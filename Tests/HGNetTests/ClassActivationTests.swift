@@ -4,6 +4,7 @@ import HGNetEngine
 import HGNetFormats
 import HGNetModels
 import HGNetVision
+import TemporaryFolders
 import Testing
 
 @Suite("Where the evidence for a class is")

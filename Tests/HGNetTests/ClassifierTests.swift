@@ -3,6 +3,7 @@ import HGNetCore
 import HGNetFormats
 import HGNetModels
 import HGNetVision
+import TemporaryFolders
 import Testing
 
 @Suite("Pictures to labelled scores")

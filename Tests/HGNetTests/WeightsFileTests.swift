@@ -2,6 +2,7 @@ import HGNet
 import HGNetCore
 import HGNetFormats
 import HGNetModels
+import TemporaryFolders
 import Testing
 
 @Suite("Weights of any format")
