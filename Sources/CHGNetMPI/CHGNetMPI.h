@@ -54,22 +54,24 @@ static inline void hg_mpi_wait(MPI_Request *request, int32_t looks, int32_t nano
 
 enum { HG_MPI_PART = 1 << 26 };
 
-static inline void hg_mpi_sum_floats(hg_mpi_ranks ranks, float *_Nonnull values, int64_t count) {
+static inline void hg_mpi_sum(hg_mpi_ranks ranks, void *_Nonnull values, int64_t count, MPI_Datatype type,
+                              int64_t size, int32_t looks, int32_t nanoseconds) {
   for (int64_t start = 0; start < count; start += HG_MPI_PART) {
     const int64_t length = count - start < HG_MPI_PART ? count - start : HG_MPI_PART;
     MPI_Request request;
-    MPI_Iallreduce(MPI_IN_PLACE, values + start, (int)length, MPI_FLOAT, MPI_SUM, ranks.value, &request);
-    hg_mpi_wait(&request, 20, 50000);
+    MPI_Iallreduce(MPI_IN_PLACE, (char *)values + start * size, (int)length, type, MPI_SUM, ranks.value, &request);
+    hg_mpi_wait(&request, looks, nanoseconds);
   }
 }
 
+// Gradients: many, beside arithmetic that needs the processor more.
+static inline void hg_mpi_sum_floats(hg_mpi_ranks ranks, float *_Nonnull values, int64_t count) {
+  hg_mpi_sum(ranks, values, count, MPI_FLOAT, sizeof *values, 20, 50000);
+}
+
+// Statistics, losses, wishes to stop: few, and all wait for them.
 static inline void hg_mpi_sum_doubles(hg_mpi_ranks ranks, double *_Nonnull values, int64_t count) {
-  for (int64_t start = 0; start < count; start += HG_MPI_PART) {
-    const int64_t length = count - start < HG_MPI_PART ? count - start : HG_MPI_PART;
-    MPI_Request request;
-    MPI_Iallreduce(MPI_IN_PLACE, values + start, (int)length, MPI_DOUBLE, MPI_SUM, ranks.value, &request);
-    hg_mpi_wait(&request, 1000, 20000);
-  }
+  hg_mpi_sum(ranks, values, count, MPI_DOUBLE, sizeof *values, 1000, 20000);
 }
 
 // Bytes of rank 0 to all.

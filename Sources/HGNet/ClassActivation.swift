@@ -50,12 +50,8 @@ public final class ClassActivation: Sendable {
   /// - Throws: `HGNetError.Code.shapeMismatch` for an unfit size, `invalidArgument` for an unknown class,
   ///   `limitExceeded`.
   public func map(of picture: Tensor, classIndex: Int? = nil) throws(HGNetError) -> Map {
-    guard picture.shape.rank == 3, picture.shape[2] == 3 else {
-      throw HGNetError(.shapeMismatch, "expected a picture [H, W, 3], found \(picture.shape)")
-    }
     let outputs = try sessions.withLock { (kept) throws(HGNetError) in
-      try kept.run(
-        [picture], size: Size(height: picture.shape[0], width: picture.shape[1]), model: model, pool: pool)
+      try kept.run([picture], model: model, pool: pool)
     }
     guard outputs.count == 2 else { throw HGNetError(.internalInconsistency, "expected the logits and the last map") }
     let logits = outputs[0].withUnsafeBufferPointer { Array($0) }

@@ -77,37 +77,19 @@ public final class Classifier: Sendable {
   public func classify(
     contentsOf paths: [String]
   ) throws(HGNetError) -> [Result<[ScoredClass], HGNetError>] {
-    let slots = Mutex([Result<Tensor, HGNetError>?](repeating: nil, count: paths.count))
-    pool.forEach(paths.count) { index in
-      let result = Result { () throws(HGNetError) in try recipe.tensor(contentsOf: paths[index]) }
-      slots.withLock { $0[index] = result }
+    let pictures = PreparedPictures(paths.count, pool: pool) { [recipe] (index) throws(HGNetError) in
+      try recipe.tensor(contentsOf: paths[index])
     }
-    let pictures = slots.withLock { $0 }
-    var results = [Result<[ScoredClass], HGNetError>](
-      repeating: .failure(HGNetError(.internalInconsistency, "the picture was not reached")), count: paths.count)
-    var groups: [(shape: Shape, indices: [Int], tensors: [Tensor])] = []
-    for (index, picture) in pictures.enumerated() {
-      switch picture {
-      case .success(let tensor):
-        if let group = groups.firstIndex(where: { $0.shape == tensor.shape }) {
-          groups[group].indices.append(index)
-          groups[group].tensors.append(tensor)
-        } else {
-          groups.append((tensor.shape, [index], [tensor]))
-        }
-      case .failure(let error): results[index] = .failure(error)
-      case nil: break
-      }
-    }
-    for group in groups {
-      let size = Size(height: group.shape[0], width: group.shape[1])
+    var results = pictures.results.map { $0.map { _ in [ScoredClass]() } }
+    for group in pictures.groups {
       do throws(HGNetError) {
         for (index, classes) in zip(group.indices, try classes(of: group.tensors)) {
           results[index] = .success(classes)
         }
       } catch {
         // Too small or too large for the network is a matter of these pictures alone.
-        guard error.code == .shapeMismatch else { throw error }
+        guard error.code == .shapeMismatch, let shape = group.tensors.first?.shape else { throw error }
+        let size = Size(height: shape[0], width: shape[1])
         for index in group.indices {
           var named = error.at(path: paths[index])
           named.cause = "after preprocessing the picture is \(size) pixels"
@@ -123,12 +105,9 @@ public final class Classifier: Sendable {
   /// - Parameter pictures: one or more tensors `[H, W, 3]` of the same shape, as the recipe makes them.
   /// - Throws: `HGNetError.Code.shapeMismatch` for pictures of different or unfit sizes, `limitExceeded`.
   public func classes(of pictures: [Tensor]) throws(HGNetError) -> [[ScoredClass]] {
-    guard let first = pictures.first else { return [] }
-    guard first.shape.rank == 3, first.shape[2] == 3, pictures.allSatisfy({ $0.shape == first.shape }) else {
-      throw HGNetError(.shapeMismatch, "expected pictures [H, W, 3] of one size, found \(pictures.map(\.shape))")
-    }
+    guard !pictures.isEmpty else { return [] }
     let outputs = try sessions.withLock { (kept) throws(HGNetError) in
-      try kept.run(pictures, size: Size(height: first.shape[0], width: first.shape[1]), model: model, pool: pool)
+      try kept.run(pictures, model: model, pool: pool)
     }
     guard let logits = outputs.first else {
       throw HGNetError(.internalInconsistency, "the network has no output")

@@ -87,12 +87,8 @@ public final class FeatureExtractor: Sendable {
   ///
   /// - Throws: `HGNetError.Code.shapeMismatch` for an unfit size, `limitExceeded`.
   public func features(of picture: Tensor) throws(HGNetError) -> Features {
-    guard picture.shape.rank == 3, picture.shape[2] == 3 else {
-      throw HGNetError(.shapeMismatch, "expected a picture [H, W, 3], found \(picture.shape)")
-    }
-    let size = Size(height: picture.shape[0], width: picture.shape[1])
     let outputs = try sessions.withLock { (kept) throws(HGNetError) in
-      try kept.run([picture], size: size, model: model, pool: pool)
+      try kept.run([picture], model: model, pool: pool)
     }
     let stages = outputs.dropFirst().map { map in
       Tensor(shape: [map.shape[1], map.shape[2], map.shape[3]]) { target in

@@ -7,10 +7,16 @@ struct KeptSession: ~Copyable {
 
   init() { session = nil }
 
-  /// Runs the network on pictures `[H, W, 3]` of one size; the outputs are `[N, K]` or `[N, H, W, C]`.
-  mutating func run(
-    _ pictures: [Tensor], size: Size, model: InferenceModel, pool: ThreadPool
-  ) throws(HGNetError) -> [Tensor] {
+  /// Runs the network on one or more pictures `[H, W, 3]` of one size; the outputs are `[N, K]` or `[N, H, W, C]`.
+  ///
+  /// - Throws: `HGNetError.Code.shapeMismatch` for pictures of different or unfit sizes, `limitExceeded`.
+  mutating func run(_ pictures: [Tensor], model: InferenceModel, pool: ThreadPool) throws(HGNetError) -> [Tensor] {
+    guard let first = pictures.first, first.shape.rank == 3, first.shape[2] == 3,
+      pictures.allSatisfy({ $0.shape == first.shape })
+    else {
+      throw HGNetError(.shapeMismatch, "expected pictures [H, W, 3] of one size, found \(pictures.map(\.shape))")
+    }
+    let size = Size(height: first.shape[0], width: first.shape[1])
     if session?.plan.batch != pictures.count || session?.plan.inputSize != size {
       // The old activations go before the new ones come.
       session = nil

@@ -1,8 +1,7 @@
 import Foundation
+import HGNet
 import HGNetCore
-import HGNetEngine
 import HGNetVision
-import Synchronization
 
 /// Runs the requests of many clients through one network, several at a time while it is busy.
 ///
@@ -115,7 +114,9 @@ private struct BatchRunner {
       }
       return
     }
-    let tensors = prepared(pictures)
+    let tensors = PreparedPictures(pictures.count, pool: pool) { [network, limits] (index) throws(HGNetError) in
+      try pictures[index].tensor(recipe: network.recipe, pixelLimit: limits.pixelLimit)
+    }
     let preparedAt = ContinuousClock.now
     let results = logits(of: tensors)
     let finished = ContinuousClock.now
@@ -135,43 +136,10 @@ private struct BatchRunner {
     }
   }
 
-  /// What the network sees of each picture; several are decoded side by side.
-  private func prepared(_ pictures: [PictureInput]) -> [Result<Tensor, HGNetError>] {
-    let (network, limits) = (network, limits)
-    func prepare(_ picture: PictureInput) -> Result<Tensor, HGNetError> {
-      Result { () throws(HGNetError) in
-        try picture.tensor(recipe: network.recipe, pixelLimit: limits.pixelLimit)
-      }
-    }
-    guard pictures.count > 1 else { return pictures.map(prepare) }
-    let slots = Mutex([Result<Tensor, HGNetError>?](repeating: nil, count: pictures.count))
-    pool.forEach(pictures.count) { index in
-      let result = prepare(pictures[index])
-      slots.withLock { $0[index] = result }
-    }
-    return slots.withLock { $0 }.map {
-      $0 ?? .failure(HGNetError(.internalInconsistency, "the picture was not reached"))
-    }
-  }
-
   /// The logits of each picture; those of one size run together.
-  private mutating func logits(of tensors: [Result<Tensor, HGNetError>]) -> [Result<[Float], HGNetError>] {
-    var results = [Result<[Float], HGNetError>](
-      repeating: .failure(HGNetError(.internalInconsistency, "the picture was not run")), count: tensors.count)
-    var groups: [(shape: Shape, indices: [Int], tensors: [Tensor])] = []
-    for (index, tensor) in tensors.enumerated() {
-      switch tensor {
-      case .failure(let error): results[index] = .failure(error)
-      case .success(let tensor):
-        if let group = groups.firstIndex(where: { $0.shape == tensor.shape }) {
-          groups[group].indices.append(index)
-          groups[group].tensors.append(tensor)
-        } else {
-          groups.append((tensor.shape, [index], [tensor]))
-        }
-      }
-    }
-    for group in groups {
+  private mutating func logits(of pictures: PreparedPictures) -> [Result<[Float], HGNetError>] {
+    var results = pictures.results.map { $0.map { _ in [Float]() } }
+    for group in pictures.groups {
       var start = 0
       while start < group.tensors.count {
         let count = SessionCache.piece(of: group.tensors.count - start, at: limits.batchSize)

@@ -1,4 +1,5 @@
 import HGNet
+import HGNetCore
 import HGNetFormats
 
 /// What the Open Inference Protocol tells about a server and its models.
@@ -6,7 +7,7 @@ enum Descriptions {
   /// The name of the server.
   static let serverName = "hgnet"
   /// The version of the server.
-  static let serverVersion = "0.1.0"
+  static let serverVersion = PackageVersion.text
   /// What it does beyond the protocol's core.
   static let extensions = [
     "binary_tensor_data", "classification", "model_repository", "model_configuration", "statistics",
@@ -64,8 +65,7 @@ enum Descriptions {
   private static func configured(_ tensor: ServedModel.TensorDescription, isOptional: Bool?) -> JSONText {
     var members: [(String, JSONText)] = [
       ("name", .text(tensor.name)), ("data_type", .text(dataType(tensor.datatype))),
-      // Without the axis of the batch.
-      ("dims", .list(tensor.shape.count > 1 ? tensor.shape.dropFirst().map { .integer($0) } : [.integer(1)])),
+      ("dims", .list(tensor.dimensions.map { .integer($0) })),
     ]
     if let isOptional { members.append(("optional", .boolean(isOptional))) }
     return .object(members)

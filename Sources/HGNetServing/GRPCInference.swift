@@ -142,8 +142,6 @@
         default: .typeInvalid
         }
       }
-      // Without the axis of the batch.
-      func extents(_ shape: [Int]) -> [Int64] { shape.count > 1 ? shape.dropFirst().map { Int64($0) } : [1] }
       return .with { response in
         response.config.name = model.name
         response.config.platform = Descriptions.platform
@@ -154,7 +152,7 @@
           .with {
             $0.name = tensor.name
             $0.dataType = type(tensor.datatype)
-            $0.dims = extents(tensor.shape)
+            $0.dims = tensor.dimensions.map { Int64($0) }
             $0.optional = true
           }
         }
@@ -162,7 +160,7 @@
           .with {
             $0.name = tensor.name
             $0.dataType = type(tensor.datatype)
-            $0.dims = extents(tensor.shape)
+            $0.dims = tensor.dimensions.map { Int64($0) }
           }
         }
       }

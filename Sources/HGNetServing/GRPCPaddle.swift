@@ -7,23 +7,10 @@
 
     func inference(request: PaddlePipelineRequest, context: ServerContext) async throws -> PaddlePipelineResponse {
       let started = ContinuousClock.now
-      let name = request.name.isEmpty ? PaddleServing.serviceName : request.name
-      var found: ServedModel?
-      let answer: PaddleServing.Answer
-      do throws(ServingError) {
-        let model = try state.repository.paddleModel(named: name)
-        found = model
-        answer = await PaddleServing.answer(
-          model: model, keys: request.key, values: request.value, deadline: GRPCGuard.deadline(from: started, state))
-      } catch {
-        answer = PaddleServing.Answer(error)
-      }
-      if let found {
-        found.statistics.note(
-          transport: "paddle-grpc", refusal: answer.refusal?.kind, duration: ContinuousClock.now - started)
-      } else {
-        state.otherRequests.note(transport: "paddle-grpc", operation: "infer", refusal: answer.refusal?.kind)
-      }
+      let answer = await PaddleServing.answer(
+        state, name: request.name, transport: "paddle-grpc", started: started,
+        deadline: GRPCGuard.deadline(from: started, state)
+      ) { (request.key, request.value) }
       return .with {
         $0.errNo = Int32(answer.number)
         $0.errMsg = answer.message

@@ -196,32 +196,16 @@ package struct HTTPRoutes: Sendable {
   }
 
   private func prediction(_ call: HTTPCall, name: String) async -> HTTPAnswer {
-    var keys: [String] = []
-    var values: [String] = []
-    let started = ContinuousClock.now
-    var answer: PaddleServing.Answer
-    var found: ServedModel?
-    do throws(ServingError) {
-      let document: JSON
+    let answer = await PaddleServing.answer(
+      state, name: name, transport: "paddle-http", started: .now, deadline: call.deadline
+    ) { () throws(ServingError) in
       do throws(HGNetError) {
-        document = try call.body.withUnsafeBytes { (bytes) throws(HGNetError) in try JSON(bytes) }
+        let document = try call.body.withUnsafeBytes { (bytes) throws(HGNetError) in try JSON(bytes) }
+        func texts(_ key: String) -> [String] { (document[key]?.elements ?? []).compactMap(\.text) }
+        return (texts("key"), texts("value"))
       } catch {
         throw ServingError(.invalidRequest, "the body is no JSON: \(error.message)")
       }
-      keys = (document["key"]?.elements ?? []).compactMap(\.text)
-      values = (document["value"]?.elements ?? []).compactMap(\.text)
-      let model = try state.repository.paddleModel(named: name)
-      found = model
-      answer = await PaddleServing.answer(
-        model: model, keys: keys, values: values, deadline: call.deadline)
-    } catch {
-      answer = PaddleServing.Answer(error)
-    }
-    if let found {
-      found.statistics.note(
-        transport: "paddle-http", refusal: answer.refusal?.kind, duration: ContinuousClock.now - started)
-    } else {
-      state.otherRequests.note(transport: "paddle-http", operation: "infer", refusal: answer.refusal?.kind)
     }
     // Its clients look at the number inside; only what a proxy should see gets a status of its own.
     var status = 200

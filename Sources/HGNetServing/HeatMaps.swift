@@ -1,6 +1,7 @@
 import Dispatch
 import HGNet
 import HGNetCore
+import HGNetModels
 import HGNetVision
 import Synchronization
 
@@ -21,14 +22,16 @@ package final class HeatMaps: Sendable {
   private static let capacity = 8
 
   private let path: String
+  private let model: Model?
   private let recipe: Recipe
   private let queue = DispatchQueue(label: "heat maps")
   private let waiting = Atomic<Int>(0)
   private let opened = Mutex<ClassActivation?>(nil)
 
-  /// Names the weights, which are read later.
-  init(path: String, recipe: Recipe) {
+  /// Names the weights, which are read later, and the model that they are of, where it is not to be recognised.
+  init(path: String, model: Model?, recipe: Recipe) {
     self.path = path
+    self.model = model
     self.recipe = recipe
   }
 
@@ -64,7 +67,7 @@ package final class HeatMaps: Sendable {
     let tensor = try Transform.tensor(from: image, applying: recipe.transforms)
     let activation = try opened.withLock { (opened) throws(HGNetError) in
       if let opened { return opened }
-      let made = try ClassActivation(WeightsFile(contentsOf: path), pool: ThreadPool(threads: 1))
+      let made = try ClassActivation(WeightsFile(contentsOf: path, model: model), pool: ThreadPool(threads: 1))
       opened = made
       return made
     }

@@ -36,7 +36,7 @@ package struct ModelLocation: Sendable {
     var recipe = try WeightsRecipe.beside(weights, warn: warn) ?? weights.standardRecipe
     if let labelsPath { recipe.labels = try Labels(contentsOf: labelsPath) }
     if let topK, case .topK = recipe.postProcessing { recipe.postProcessing = .topK(topK) }
-    return try ServedNetwork(weights, recipe: recipe, pool: pool)
+    return try ServedNetwork(weights, model: model, recipe: recipe, pool: pool)
   }
 
   /// What changes when somebody replaces the files.

@@ -19,15 +19,33 @@ package enum PaddleServing {
     package var refusal: ServingError?
   }
 
-  /// Classifies the pictures of a request, each of which is a file in base64.
+  /// Finds the model of a request, classifies its pictures and counts the answer.
   ///
   /// - Parameters:
-  ///   - model: what classifies them.
-  ///   - keys: a name for each picture.
-  ///   - values: the pictures.
+  ///   - name: the service that the client names; empty for PaddleClas' own.
+  ///   - request: a name for each picture, and the pictures, each a file in base64.
+  ///   - transport: the protocol in counts.
   package static func answer(
-    model: ServedModel, keys: [String], values: [String],
-    deadline: ContinuousClock.Instant?
+    _ state: ServingState, name: String, transport: String, started: ContinuousClock.Instant,
+    deadline: ContinuousClock.Instant?, _ request: () throws(ServingError) -> (keys: [String], values: [String])
+  ) async -> Answer {
+    let model: ServedModel
+    let keys, values: [String]
+    do throws(ServingError) {
+      (keys, values) = try request()
+      model = try state.repository.paddleModel(named: name.isEmpty ? serviceName : name)
+    } catch {
+      state.otherRequests.note(transport: transport, operation: "infer", refusal: error.kind)
+      return Answer(error)
+    }
+    let answer = await answer(model: model, keys: keys, values: values, deadline: deadline)
+    model.statistics.note(
+      transport: transport, refusal: answer.refusal?.kind, duration: ContinuousClock.now - started)
+    return answer
+  }
+
+  private static func answer(
+    model: ServedModel, keys: [String], values: [String], deadline: ContinuousClock.Instant?
   ) async -> Answer {
     do throws(ServingError) {
       guard !values.isEmpty, keys.count == values.count else {

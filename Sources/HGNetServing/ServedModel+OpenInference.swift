@@ -8,6 +8,9 @@ extension ServedModel {
     package let name: String
     package let datatype: String
     package let shape: [Int]
+
+    /// The shape without the axis of the batch, as Triton's configurations have it.
+    var dimensions: [Int] { shape.count > 1 ? Array(shape.dropFirst()) : [1] }
   }
 
   /// What a client may send: one of these.

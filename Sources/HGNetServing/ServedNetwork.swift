@@ -1,6 +1,7 @@
 import HGNet
 import HGNetCore
 import HGNetEngine
+import HGNetModels
 
 /// A compiled network with what turns pictures into its input and its results into scores.
 ///
@@ -21,17 +22,18 @@ package struct ServedNetwork: Sendable {
 
   /// Compiles the network of a weights file.
   ///
+  /// - Parameter model: what the file was said to be of; nil where it was recognised.
   /// - Throws: `HGNetError.Code.unsupported` for a network that does not classify, and as `InferenceModel`.
-  package init(_ weights: WeightsFile, recipe: Recipe, pool: ThreadPool?) throws(HGNetError) {
+  package init(_ weights: WeightsFile, model: Model?, recipe: Recipe, pool: ThreadPool?) throws(HGNetError) {
     guard let classCount = weights.graph.classCount else {
       throw HGNetError(.unsupported, "expected a network that classifies, found one without logits", path: weights.path)
     }
     self.recipe = recipe
     self.classCount = classCount
     activation = recipe.activation ?? weights.activation ?? recipe.postProcessing.activation
-    heatMaps = HeatMaps(path: weights.path, recipe: recipe)
+    heatMaps = HeatMaps(path: weights.path, model: model, recipe: recipe)
     modelName = weights.model?.name ?? ""
-    model = try InferenceModel(
+    self.model = try InferenceModel(
       graph: weights.graph.selecting(outputs: ["logits"]), parameters: weights.parameters, pool: pool)
   }
 }

@@ -1,4 +1,5 @@
 import HGNetCore
+import HGNetFormats
 import HGNetVision
 
 #if canImport(Glibc)
@@ -200,18 +201,26 @@ struct EvaluationTally {
 
   /// Errors travel as their texts.
   private mutating func uniteBroken(over communicator: any Communicator, dataset: Dataset) throws(HGNetError) {
-    let text = broken.map { "\($0.index)\u{1}\($0.error.message)\u{1}\($0.error.cause ?? "")" }
-    let gathered = try communicator.gather(Array(text.joined(separator: "\0").utf8)).filter { !$0.isEmpty }
-    let lines = String(
-      decoding: try communicator.broadcast(Array(gathered.joined(separator: [0]))), as: UTF8.self)
-    broken = lines.split(separator: "\0").compactMap { line in
-      let parts = line.split(separator: "\u{1}", omittingEmptySubsequences: false).map(String.init)
-      guard parts.count == 3, let index = Int(parts[0]), dataset.paths.indices.contains(index) else { return nil }
+    let own = JSONText.list(
+      broken.map { .list([.integer($0.index), .text($0.error.message), .text($0.error.cause ?? "")]) })
+    let gathered = try communicator.gather(Array(own.line.utf8))
+    var all: [JSON] = []
+    for bytes in gathered { all += try EvaluationTally.list(bytes) }
+    let told = try communicator.broadcast(Array(JSONText.list(all.map(JSONText.init)).line.utf8))
+    broken = try EvaluationTally.list(told).compactMap { entry in
+      guard let parts = entry.elements, parts.count == 3, let index = parts[0].integer, let message = parts[1].text,
+        let cause = parts[2].text, dataset.paths.indices.contains(index)
+      else { return nil }
       return Loader.BrokenPicture(
         index: index, path: dataset.paths[index],
-        error: HGNetError(.malformedData, parts[1], cause: parts[2].isEmpty ? nil : parts[2]))
+        error: HGNetError(.malformedData, message, cause: cause.isEmpty ? nil : cause))
     }
     broken.sort { $0.index < $1.index }
+  }
+
+  private static func list(_ bytes: [UInt8]) throws(HGNetError) -> [JSON] {
+    let blob = Blob(bytes)
+    return try blob.withUnsafeBytes { (bytes) throws(HGNetError) in try JSON(bytes) }.elements ?? []
   }
 
   private static func bytes(of values: [Double]) -> [UInt8] { values.withUnsafeBytes { Array($0) } }

@@ -129,7 +129,9 @@ public struct Evaluator: Sendable {
             (batchSize, size) = (batch.count, Size(height: inputs.shape[1], width: inputs.shape[2]))
             session = try model.session(batch: batchSize, inputSize: size, pool: pool)
           }
-          guard var active = session.take() else { continue }
+          guard var active = session.take() else {
+            throw HGNetError(.internalInconsistency, "there is no session to evaluate with")
+          }
           let logits = try active.run(inputs)[0]
           session = consume active
           let targets = batch.targets.targets(classCount: data.dataset.classCount)

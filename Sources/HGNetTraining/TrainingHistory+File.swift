@@ -3,8 +3,7 @@ import HGNetFormats
 
 /// The history as a file beside the checkpoints, so that the report of a run that went on shows all of it.
 ///
-/// The file is for this tool alone: a version that is not known is left alone, and the report then begins where the run went
-/// on.
+/// The file is for this tool alone: one of another version is not read, and the report then begins where the run went on.
 extension TrainingHistory {
   private static let version = 1
 
@@ -59,38 +58,35 @@ extension TrainingHistory {
     try file.commit()
   }
 
-  /// What was written of a run, up to where it goes on; empty for a file that is missing or of no use.
+  /// What was written of a run; empty for a file that is missing or of no use.
   ///
   /// - Parameters:
   ///   - path: the file.
-  ///   - epoch: the epochs that were complete.
-  ///   - place: where the run goes on, in epochs with their fraction; what came after is repeated and left out here.
-  public init(contentsOf path: String, epoch: Int, place: Double) {
+  ///   - classCount: the classes of the run; a confusion matrix of others is left out.
+  public init(contentsOf path: String, classCount: Int) {
     self.init()
     guard let blob = try? Blob(mapping: path), let document = try? blob.withUnsafeBytes({ try JSON($0) }),
       document["version"]?.integer == TrainingHistory.version
     else { return }
     func points(_ key: String) -> [(epoch: Double, value: Double)] {
       (document[key]?.elements ?? []).compactMap { pair in
-        guard let pair = pair.elements, pair.count == 2, let epoch = pair[0].double, let value = pair[1].double,
-          epoch <= place + 1e-9
-        else { return nil }
+        guard let pair = pair.elements, pair.count == 2, let epoch = pair[0].double, let value = pair[1].double else {
+          return nil
+        }
         return (epoch, value)
       }
     }
     func means(_ key: String) -> [(epoch: Int, values: [(name: String, value: Double)])] {
       (document[key]?.elements ?? []).compactMap { pair in
-        guard let pair = pair.elements, pair.count == 2, let number = pair[0].integer, number <= epoch else {
-          return nil
-        }
-        return (number, TrainingHistory.named(pair[1]))
+        guard let pair = pair.elements, pair.count == 2, let epoch = pair[0].integer else { return nil }
+        return (epoch, TrainingHistory.named(pair[1]))
       }
     }
     restore(
       training: means("training"), evaluation: means("evaluation"), learningRates: points("learning_rates"),
       losses: points("losses"), trainingTime: document["training_time"]?.double ?? 0,
       waitingTime: document["waiting_time"]?.double ?? 0, pictureCount: document["pictures"]?.integer ?? 0,
-      best: TrainingHistory.best(document["best"]).flatMap { $0.epoch <= epoch ? $0 : nil })
+      best: TrainingHistory.best(document["best"], classCount: classCount))
   }
 
   private static func named(_ list: JSON?) -> [(name: String, value: Double)] {
@@ -102,13 +98,13 @@ extension TrainingHistory {
     }
   }
 
-  private static func best(_ entry: JSON?) -> (epoch: Int, result: Evaluator.Result)? {
+  private static func best(_ entry: JSON?, classCount: Int) -> (epoch: Int, result: Evaluator.Result)? {
     guard let entry, let epoch = entry["epoch"]?.integer else { return nil }
     var confusion: ConfusionMatrix?
-    if let classes = entry["classes"]?.integer, var matrix = try? ConfusionMatrix(classes: classes) {
+    if entry["classes"]?.integer == classCount, var matrix = try? ConfusionMatrix(classes: classCount) {
       for cell in entry["confusion"]?.elements ?? [] {
         let numbers = (cell.elements ?? []).compactMap(\.integer)
-        guard numbers.count == 3, numbers.prefix(2).allSatisfy({ (0..<classes).contains($0) }) else { continue }
+        guard numbers.count == 3, numbers.prefix(2).allSatisfy({ (0..<classCount).contains($0) }) else { continue }
         matrix.set(label: numbers[0], prediction: numbers[1], to: numbers[2])
       }
       confusion = matrix

@@ -43,12 +43,15 @@ public struct TrainingHistory: Sendable {
     switch event {
     case .step(let step):
       pictureCount += step.pictures
+      forget(from: step.position.epoch)
       // Some 500 points along the run draw the same curve as all of them.
       let total = step.position.epochs * step.position.iterations
       let number = (step.position.epoch - 1) * step.position.iterations + step.position.iteration
       guard number % max(total / 500, 1) == 0 else { return }
       let place =
         Double(step.position.epoch - 1) + Double(step.position.iteration + 1) / Double(step.position.iterations)
+      losses.removeAll { $0.epoch >= place }
+      learningRates.removeAll { $0.epoch >= place }
       losses.append((place, step.loss))
       learningRates.append((place, step.learningRate.value))
     case .epochEnded(let epoch, let averages, let waited, let took):
@@ -62,6 +65,16 @@ public struct TrainingHistory: Sendable {
       for picture in pictures { broken[picture.path] = picture.error }
     case .evaluating: break
     }
+  }
+
+  /// Drops what is known of an epoch and of later ones: a run that goes on from an older checkpoint repeats it.
+  private mutating func forget(from epoch: Int) {
+    guard (training.last?.epoch ?? 0) >= epoch || (evaluation.last?.epoch ?? 0) >= epoch else { return }
+    training.removeAll { $0.epoch >= epoch }
+    evaluation.removeAll { $0.epoch >= epoch }
+    losses.removeAll { $0.epoch > Double(epoch) }
+    learningRates.removeAll { $0.epoch > Double(epoch) }
+    if let best, best.epoch >= epoch { self.best = nil }
   }
 
   /// The report of the run.

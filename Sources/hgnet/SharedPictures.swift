@@ -1,5 +1,6 @@
 import HGNet
 import HGNetCore
+import HGNetFormats
 import HGNetTraining
 
 /// Pictures that several ranks classify together: batches go round, and rank 0 writes all results in order.
@@ -45,11 +46,14 @@ struct SharedPictures {
         for text in texts.joined() where !text.isEmpty { try write(text) }
         continue
       }
-      let all = try communicator.gather(Array(texts.map { $0.joined(separator: "\u{1}") }.joined(separator: "\0").utf8))
-        .map { String(decoding: $0, as: UTF8.self).split(separator: "\0", omittingEmptySubsequences: false) }
-      for turn in 0..<perRound where communicator.isFirst {
+      // A name may hold any separator, so texts travel as JSON.
+      let told = JSONText.list(texts.map { .list($0.map { .text($0) }) })
+      let all = try communicator.gather(Array(told.line.utf8)).map { bytes -> [JSON] in
+        try bytes.withUnsafeBytes { try JSON($0) }.elements ?? []
+      }
+      for turn in 0..<perRound {
         for batches in all where turn < batches.count {
-          for text in batches[turn].split(separator: "\u{1}") { try write(String(text)) }
+          for text in (batches[turn].elements ?? []).compactMap(\.text) where !text.isEmpty { try write(text) }
         }
       }
     }

@@ -22,7 +22,7 @@ struct Tool: AsyncParsableCommand {
       65 bad data (also when some pictures could not be read), 66 missing input, 69 network failure, 70 internal error, \
       73 output cannot be written, 78 wrong configuration.
       """,
-    version: "0.1.0",
+    version: PackageVersion.text,
     subcommands: [
       Train.self, Evaluate.self, Export.self, Convert.self,
       Predict.self, Infer.self, Run.self, Preprocess.self, Summary.self, Bench.self, DatasetCommand.self, Demo.self,

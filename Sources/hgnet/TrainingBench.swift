@@ -1,7 +1,7 @@
 import HGNet
 import HGNetCore
-import HGNetFormats
 import HGNetEngine
+import HGNetFormats
 import HGNetModels
 import HGNetTraining
 

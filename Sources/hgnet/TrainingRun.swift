@@ -41,7 +41,7 @@ struct TrainingRun {
     _ configuration: Configuration, pool: ThreadPool, isOffline: Bool = false,
     communicator: any Communicator = SingleProcess()
   ) throws(HGNetError) {
-    try communicator.agree(on: [("configurations", TrainingRun.hash(of: configuration.root.yaml))])
+    try communicator.agree(on: [("configurations", SingleProcess.hash(of: configuration.root.yaml))])
     self.configuration = configuration
     self.communicator = communicator
     self.pool = pool
@@ -111,12 +111,10 @@ struct TrainingRun {
 
     var history = TrainingHistory()
     let historyPath = "\(path)/history.json"
-    if let checkpoint, let prefix = settings.checkpoint {
-      let progress = checkpoint.progress
+    if let prefix = settings.checkpoint {
       history = TrainingHistory(
-        contentsOf: TrainingRun.historyPath(besides: Checkpoint.prefix(of: prefix)), epoch: progress.epoch,
-        place: try Double(progress.epoch) + Double(progress.stepInEpoch) / Double(max(training.sampler().batchCount, 1))
-      )
+        contentsOf: TrainingRun.historyPath(besides: Checkpoint.prefix(of: prefix)),
+        classCount: settings.options.classCount)
     }
     var bar = TrainingProgressBar(isShown: isatty(2) == 1 && isFirst)
     let curves =
@@ -162,15 +160,15 @@ struct TrainingRun {
     let signal = zip(StopSignals.numbers, received).first { $0.1 > 0 }?.0
     let report = "\(path)/report.html"
     let root = try configuration.text("DataLoader.Train.dataset.image_root")
-    let page = history.report(
-      title: "\(settings.model.name) on \(root ?? training.dataset.source)",
-      subtitle:
-        "\(training.dataset.count) pictures to train on, \(evaluation?.dataset.count ?? 0) to evaluate on, "
-        + "\(settings.options.classCount) classes; \(outcome.progress.epoch) of \(settings.epochs) epochs",
-      labels: labels, configuration: configuration.root.yaml)
     if isFirst {
       try history.write(to: historyPath)
-      try page.write(to: report)
+      try history.report(
+        title: "\(settings.model.name) on \(root ?? training.dataset.source)",
+        subtitle:
+          "\(training.dataset.count) pictures to train on, \(evaluation?.dataset.count ?? 0) to evaluate on, "
+          + "\(settings.options.classCount) classes; \(outcome.progress.epoch) of \(settings.epochs) epochs",
+        labels: labels, configuration: configuration.root.yaml
+      ).write(to: report)
     }
     if outcome.wasStopped, let folder {
       log.write(
@@ -185,8 +183,6 @@ struct TrainingRun {
     let folder = prefix.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
     return folder.isEmpty && !prefix.hasPrefix("/") ? "history.json" : "\(folder)/history.json"
   }
-
-  private static func hash(of text: String) -> String { SingleProcess.hash(of: text) }
 
   /// The weights to begin with: a file, the published ones, or random ones; what happened to each goes to the log.
   private func weights(for trainer: Trainer, log: TrainingLogFile) async throws -> ParameterStore {

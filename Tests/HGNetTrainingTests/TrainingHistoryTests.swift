@@ -39,17 +39,23 @@ struct TrainingHistoryTests {
     let path = NSTemporaryDirectory() + "hgnet-history-\(UUID().uuidString).json"
     defer { try? FileManager.default.removeItem(atPath: path) }
     try history(epochs: 3).write(to: path)
-    let whole = TrainingHistory(contentsOf: path, epoch: 3, place: 3)
+    let whole = TrainingHistory(contentsOf: path, classCount: 3)
     #expect(whole.training.map(\.epoch) == [1, 2, 3])
     #expect(whole.losses.count == 6 && whole.pictureCount == 48)
     #expect(whole.best?.epoch == 3)
     #expect(whole.best?.result.confusion?[label: 1, prediction: 2] == 1)
     #expect(whole.best?.result.mistakes.first?.path == "a \"b\".jpg")
-    // The checkpoint is older than the file: the middle of the third epoch.
-    let part = TrainingHistory(contentsOf: path, epoch: 2, place: 2.5)
-    #expect(part.evaluation.map(\.epoch) == [1, 2])
-    #expect(part.losses.map(\.epoch) == [0.5, 1, 1.5, 2, 2.5])
-    #expect(part.best == nil)
+    #expect(TrainingHistory(contentsOf: path, classCount: 4).best?.result.confusion == nil)
+    // It goes on from an older checkpoint, in the middle of the third epoch.
+    var again = whole
+    again.note(step(epoch: 3, iteration: 1))
+    #expect(again.training.map(\.epoch) == [1, 2] && again.evaluation.map(\.epoch) == [1, 2])
+    #expect(again.losses.map(\.epoch) == [0.5, 1, 1.5, 2, 2.5, 3])
+    #expect(again.best == nil)
+    // And from one at the end of the first.
+    again.note(step(epoch: 2, iteration: 0))
+    #expect(again.training.map(\.epoch) == [1])
+    #expect(again.losses.map(\.epoch) == [0.5, 1, 1.5])
   }
 
   @Test("A missing or damaged file is no history", arguments: ["", "{", "{\"version\": 2}", "[1]", "{\"version\": 1}"])
@@ -57,7 +63,7 @@ struct TrainingHistoryTests {
     let path = NSTemporaryDirectory() + "hgnet-history-\(UUID().uuidString).json"
     defer { try? FileManager.default.removeItem(atPath: path) }
     try text.write(toFile: path, atomically: false, encoding: .utf8)
-    let history = TrainingHistory(contentsOf: path, epoch: 3, place: 3)
+    let history = TrainingHistory(contentsOf: path, classCount: 3)
     #expect(history.training.isEmpty && history.losses.isEmpty && history.best == nil)
   }
 }
