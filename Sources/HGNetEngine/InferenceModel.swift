@@ -100,6 +100,22 @@ public final class InferenceModel: Sendable {
   public func session(
     batch: Int, inputSize: Size? = nil, pool: ThreadPool, isTimed: Bool = false
   ) throws(HGNetError) -> Session {
-    try Session(plan: plan(batch: batch, inputSize: inputSize, threads: pool.count), pool: pool, isTimed: isTimed)
+    let plan = try plan(batch: batch, inputSize: inputSize, threads: pool.count)
+    return Session(
+      plan: plan, pool: pool, memory: try SessionMemory(for: [plan], threads: pool.count), isTimed: isTimed)
+  }
+
+  /// Makes a session of a plan of this model in memory that other sessions use, too, of which one at a time may run.
+  ///
+  /// - Parameters:
+  ///   - plan: from `plan(batch:inputSize:threads:)`, for as many threads as the pool has.
+  ///   - memory: made for this plan among others.
+  /// - Throws: `HGNetError.Code.shapeMismatch` when the memory was made for less than the plan and the pool need.
+  public func session(plan: Plan, memory: SessionMemory, pool: ThreadPool) throws(HGNetError) -> Session {
+    guard memory.fits(plan, threads: pool.count) else {
+      throw HGNetError(
+        .shapeMismatch, "expected memory for batch \(plan.batch) of \(plan.inputSize) and \(pool.count) threads")
+    }
+    return Session(plan: plan, pool: pool, memory: memory)
   }
 }

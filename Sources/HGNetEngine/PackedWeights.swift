@@ -47,7 +47,7 @@ struct PackedExtent {
   var count: Int { (weightCount + 15) / 16 * 16 + paddedColumns }
 }
 
-/// All packed weights of a model in one block, so that the system can back it with large pages.
+/// All packed weights of a model in one block.
 final class WeightArena: Sendable {
   nonisolated(unsafe) let base: UnsafeMutablePointer<Float>
   let count: Int
@@ -55,25 +55,28 @@ final class WeightArena: Sendable {
   /// - Throws: `HGNetError.Code.limitExceeded` when there is not enough memory.
   init(count: Int) throws(HGNetError) {
     self.count = count
-    base = try UnsafeMutablePointer.pages(count: count)
+    base = try UnsafeMutablePointer.pages(count: count, isLarge: false)
   }
 
   deinit { free(base) }
 }
 
 extension UnsafeMutablePointer where Pointee == Float {
-  /// Uninitialised memory for large data, in large pages where the system has them; give it back with `free`.
+  /// Uninitialised memory for large data; give it back with `free`.
   ///
-  /// Streaming through 4 KiB pages costs a table walk every few hundred cycles.
-  static func pages(count: Int) throws(HGNetError) -> UnsafeMutablePointer<Float> {
+  /// - Parameter isLarge: whether to ask for pages of 2 MB where the system has them. A training step gains 2 % from
+  ///   them. A model that is loaded to run does not gain, and waits for them: a virtual machine that hands free memory
+  ///   back to its host takes a millisecond or two for each (`Benchmarks/NOTES.md`).
+  static func pages(count: Int, isLarge: Bool) throws(HGNetError) -> UnsafeMutablePointer<Float> {
     let large = 1 << 21
     let byteCount = Swift.max(count, 16) * 4
+    let isLarge = isLarge && byteCount >= large
     var raw: UnsafeMutableRawPointer?
-    guard posix_memalign(&raw, byteCount >= large ? large : 64, byteCount) == 0, let raw else {
+    guard posix_memalign(&raw, isLarge ? large : 64, byteCount) == 0, let raw else {
       throw HGNetError(.limitExceeded, "not enough memory for \(byteCount / 1_000_000) MB")
     }
     #if os(Linux)
-      if byteCount >= large { madvise(raw, byteCount, MADV_HUGEPAGE) }
+      if isLarge { madvise(raw, byteCount, MADV_HUGEPAGE) }
     #endif
     return raw.bindMemory(to: Float.self, capacity: Swift.max(count, 16))
   }

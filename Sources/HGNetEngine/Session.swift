@@ -1,15 +1,7 @@
 import CHGNetKernels
 import HGNetCore
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
-/// Runs a plan: owns the arena of activations, which is allocated once.
+/// Runs a plan in an arena of activations, which is allocated once.
 ///
 /// After it has been made a session allocates nothing in `execute`. Threads: one task at a time; make one per task.
 public struct Session: ~Copyable {
@@ -18,23 +10,21 @@ public struct Session: ~Copyable {
   private let pool: ThreadPool
   /// Whether each run prints its steps; asked for once, since a run should not look into the environment.
   private let isReported: Bool
-  private let memory: UnsafeMutablePointer<Float>
+  private let owner: SessionMemory
   private let descriptors: UnsafeMutableRawPointer
   private let run: UnsafeMutablePointer<SessionRun>
 
-  /// Allocates the arena and writes the addresses into the steps.
+  private var memory: UnsafeMutablePointer<Float> { owner.activations }
+
+  /// Writes the addresses of the memory into the steps.
   ///
-  /// - Throws: `HGNetError.Code.limitExceeded` when there is not enough memory.
-  init(plan: Plan, pool: ThreadPool, isTimed: Bool = false) throws(HGNetError) {
+  /// The memory must have been made for the plan and for as many threads as the pool has.
+  init(plan: Plan, pool: ThreadPool, memory owner: SessionMemory, isTimed: Bool = false) {
     self.plan = plan
     self.pool = pool
+    self.owner = owner
     isReported = StepReport.isWanted
-    let scratchDistance = (plan.scratchCount + 31) / 16 * 16
-    let zeroCount = (plan.zeroCount + 15) / 16 * 16
-    let count = plan.arenaCount + zeroCount + scratchDistance * pool.count
-    memory = try UnsafeMutablePointer.pages(count: count)
-    let zeros = memory + plan.arenaCount
-    zeros.update(repeating: 0, count: zeroCount)
+    let (memory, zeros) = (owner.activations, owner.zeros)
 
     let slot = 256
     descriptors = UnsafeMutableRawPointer.allocate(byteCount: max(plan.steps.count, 1) * slot, alignment: 64)
@@ -49,7 +39,7 @@ public struct Session: ~Copyable {
     run = .allocate(capacity: 1)
     run.initialize(
       to: SessionRun(
-        steps: steps, count: plan.steps.count, scratch: zeros + zeroCount, scratchDistance: scratchDistance,
+        steps: steps, count: plan.steps.count, scratch: owner.scratch, scratchDistance: owner.scratchDistance,
         threads: pool.count,
         times: isReported || isTimed ? .allocate(capacity: plan.steps.count + 1) : nil))
   }
@@ -60,7 +50,6 @@ public struct Session: ~Copyable {
     run.deinitialize(count: 1)
     run.deallocate()
     descriptors.deallocate()
-    free(memory)
   }
 
   /// Calls `body` with the input, `[N, H, W, C]` in C order, to be filled before `execute`.

@@ -64,8 +64,8 @@ public final class TrainingParameters: Sendable {
     self.offsets = offsets
     self.indices = indices
     self.count = count
-    values = try UnsafeMutablePointer.pages(count: count)
-    gradients = try UnsafeMutablePointer.pages(count: count)
+    values = try UnsafeMutablePointer.pages(count: count, isLarge: true)
+    gradients = try UnsafeMutablePointer.pages(count: count, isLarge: true)
     values.update(repeating: 0, count: count)
     gradients.update(repeating: 0, count: count)
     let reader = ParameterReader(store: parameters)

@@ -75,7 +75,8 @@ public struct TrainingSession: ~Copyable {
     let memoryPlan = MemoryPlan(plan.buffers)
     let scratch = ((plan.steps.map(\.scratchCount).max() ?? 0) + 31) / 16 * 16
     let zeroCount = (plan.zeroCount + 31) / 16 * 16
-    let memory = try UnsafeMutablePointer.pages(count: memoryPlan.count + zeroCount + scratch * pool.count)
+    let memory = try UnsafeMutablePointer.pages(
+      count: memoryPlan.count + zeroCount + scratch * pool.count, isLarge: true)
     let zeros = memory + memoryPlan.count
     zeros.update(repeating: 0, count: zeroCount)
     let addresses = TrainingAddresses(memory: memory, zeros: zeros, offsets: memoryPlan.offsets)

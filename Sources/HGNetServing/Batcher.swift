@@ -99,7 +99,8 @@ private struct BatchRunner {
     self.network = network
     self.pool = pool
     self.limits = limits
-    sessions = SessionCache(model: network.model, pool: pool, usualSize: usualSize)
+    sessions = SessionCache(
+      model: network.model, pool: pool, usualSize: usualSize, largestBatch: limits.batchSize)
   }
 
   /// Runs the requests of a batch and answers them.

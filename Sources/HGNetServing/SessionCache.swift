@@ -4,11 +4,12 @@ import HGNetEngine
 /// Sessions for the batches of a server: a few sizes kept, so that a change of load plans nothing and allocates nothing.
 ///
 /// A batch runs in pieces of 8, 4, 2 or 1; the results do not depend on the pieces. Sessions of the usual picture size
-/// stay; of other sizes only the last one does. Threads: one at a time.
+/// stay, in one memory for all of them; of other sizes only the last one does. Threads: one at a time.
 struct SessionCache {
   private let model: InferenceModel
   private let pool: ThreadPool
   private let usualSize: Size
+  private let largestBatch: Int
   private var kept: [Int: KeptSession] = [:]
   private var unusual: KeptSession?
 
@@ -18,10 +19,11 @@ struct SessionCache {
     init(_ session: consuming Session) { self.session = session }
   }
 
-  init(model: InferenceModel, pool: ThreadPool, usualSize: Size) {
+  init(model: InferenceModel, pool: ThreadPool, usualSize: Size, largestBatch: Int) {
     self.model = model
     self.pool = pool
     self.usualSize = usualSize
+    self.largestBatch = largestBatch
   }
 
   /// The largest piece in which a number of pictures runs.
@@ -33,10 +35,8 @@ struct SessionCache {
 
   private mutating func session(batch: Int, size: Size) throws(HGNetError) -> KeptSession {
     if size == usualSize {
+      if kept.isEmpty { try planUsualSize() }
       if let found = kept[batch] { return found }
-      let made = KeptSession(try model.session(batch: batch, inputSize: size, pool: pool))
-      kept[batch] = made
-      return made
     }
     if let unusual, unusual.session.plan.batch == batch, unusual.session.plan.inputSize == size { return unusual }
     // The old activations go before the new ones come.
@@ -44,6 +44,22 @@ struct SessionCache {
     let made = KeptSession(try model.session(batch: batch, inputSize: size, pool: pool))
     unusual = made
     return made
+  }
+
+  /// Makes the sessions of all pieces.
+  ///
+  /// What the larger ones need costs nothing until they run.
+  private mutating func planUsualSize() throws(HGNetError) {
+    var plans: [Plan] = []
+    var batch = 1
+    while batch <= largestBatch {
+      plans.append(try model.plan(batch: batch, inputSize: usualSize, threads: pool.count))
+      batch *= 2
+    }
+    let memory = try SessionMemory(for: plans, threads: pool.count)
+    for plan in plans {
+      kept[plan.batch] = KeptSession(try model.session(plan: plan, memory: memory, pool: pool))
+    }
   }
 
   /// Runs the network on pictures of one size.

@@ -107,6 +107,31 @@ import Testing
     }
   }
 
+  @Test func sessionsOfOneMemoryDoNotDisturbEachOther() throws {
+    let graph = try Model.named("PPHGNetV2_B0").graph(inputSize: Size(96))
+    let model = try InferenceModel(graph: graph, parameters: randomParameters(graph, seed: 51))
+    let pool = ThreadPool(threads: 2)
+    var random = TestRandom(seed: 52)
+    let pictures = random.tensor([4, 96, 96, 3])
+    let picture = Tensor(shape: [1, 96, 96, 3], values: Array(pictures.values.prefix(96 * 96 * 3)))
+    var alone = try model.session(batch: 4, pool: pool)
+    let expected = try alone.run(pictures)[0].values
+    let plans = [try model.plan(batch: 1, threads: 2), try model.plan(batch: 4, threads: 2)]
+    let memory = try SessionMemory(for: plans, threads: 2)
+    var single = try model.session(plan: plans[0], memory: memory, pool: pool)
+    var four = try model.session(plan: plans[1], memory: memory, pool: pool)
+    for _ in 0..<3 {
+      let one = try single.run(picture)[0].values
+      let all = try four.run(pictures)[0].values
+      #expect(one == Array(expected.prefix(1000)))
+      #expect(all == expected)
+    }
+    let small = try SessionMemory(for: [plans[0]], threads: 2)
+    #expect(throws: HGNetError.self) { _ = try model.session(plan: plans[1], memory: small, pool: pool) }
+    let narrow = try SessionMemory(for: plans, threads: 1)
+    #expect(throws: HGNetError.self) { _ = try model.session(plan: plans[1], memory: narrow, pool: pool) }
+  }
+
   @Test func wrongShapesAndMissingParametersAreErrors() throws {
     let graph = try Model.named("PPHGNetV2_B0").graph(inputSize: Size(32))
     var parameters = randomParameters(graph, seed: 61)

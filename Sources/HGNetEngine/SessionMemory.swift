@@ -1,0 +1,50 @@
+import HGNetCore
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// The memory of sessions that never run at the same time: activations, scratch of each thread, and zeros for borders.
+///
+/// Sessions for several batches can share one, so that a server keeps the activations of its largest batch and no more.
+/// What no run has touched yet is not resident. Threads: as the sessions, one task at a time.
+public final class SessionMemory {
+  /// As many as the largest plan wants, always zero.
+  let zeros: UnsafeMutablePointer<Float>
+  /// One piece for each thread.
+  let scratch: UnsafeMutablePointer<Float>
+  let scratchDistance: Int
+  /// The arenas of all plans, one upon the other; last, so that small plans touch little.
+  let activations: UnsafeMutablePointer<Float>
+  private let counts: (zeros: Int, threads: Int, arena: Int)
+
+  /// Allocates what the hungriest of the plans wants.
+  ///
+  /// - Parameters:
+  ///   - plans: what will run here.
+  ///   - threads: the number of threads that will run it.
+  /// - Throws: `HGNetError.Code.limitExceeded` when there is not enough memory.
+  public init(for plans: [Plan], threads: Int) throws(HGNetError) {
+    let zeroCount = ((plans.map(\.zeroCount).max() ?? 0) + 15) / 16 * 16
+    let arenaCount = plans.map(\.arenaCount).max() ?? 0
+    counts = (zeroCount, threads, arenaCount)
+    scratchDistance = ((plans.map(\.scratchCount).max() ?? 0) + 31) / 16 * 16
+    zeros = try UnsafeMutablePointer.pages(
+      count: zeroCount + scratchDistance * threads + arenaCount, isLarge: false)
+    zeros.update(repeating: 0, count: zeroCount)
+    scratch = zeros + zeroCount
+    activations = scratch + scratchDistance * threads
+  }
+
+  deinit { free(zeros) }
+
+  /// Whether a plan has room here.
+  func fits(_ plan: Plan, threads: Int) -> Bool {
+    plan.zeroCount <= counts.zeros && plan.scratchCount <= scratchDistance && plan.arenaCount <= counts.arena
+      && threads <= counts.threads
+  }
+}
