@@ -83,14 +83,30 @@ public enum PostProcessing: Sendable, Hashable {
     let chosen: [Int]
     switch self {
     case .topK(let count):
-      // Softmax may round different logits to the same score; the order of the logits then still decides.
-      let ranked = scores.indices.sorted { left, right in
-        if scores[left] != scores[right] { return scores[left] > scores[right] }
-        return logits[left] != logits[right] ? logits[left] > logits[right] : left < right
-      }
-      chosen = Array(ranked.prefix(max(count, 0)))
+      chosen = PostProcessing.highest(count, of: logits)
     case .threshold(let threshold): chosen = scores.indices.filter { scores[$0] >= threshold }
     }
     return chosen.map { ScoredClass(index: $0, score: scores[$0], label: labels?[$0]) }
+  }
+
+  /// The indices of the highest logits, highest first.
+  ///
+  /// Logits, since softmax may round different ones to the same score.
+  private static func highest(_ count: Int, of logits: [Float]) -> [Int] {
+    func precedes(_ left: Int, _ right: Int) -> Bool {
+      logits[left] != logits[right] ? logits[left] > logits[right] : left < right
+    }
+    let count = min(max(count, 0), logits.count)
+    // For a few of many, going through them once costs a tenth of sorting.
+    guard count <= 32 else { return Array(logits.indices.sorted(by: precedes).prefix(count)) }
+    var best: [Int] = []
+    for index in logits.indices where count > 0 {
+      if best.count == count {
+        guard precedes(index, best[count - 1]) else { continue }
+        best.removeLast()
+      }
+      best.insert(index, at: best.firstIndex { precedes(index, $0) } ?? best.count)
+    }
+    return best
   }
 }
