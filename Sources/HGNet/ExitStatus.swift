@@ -3,7 +3,7 @@ import HGNetCore
 /// The exit status of a command-line tool for each kind of failure, after BSD's `sysexits.h`.
 ///
 /// Scripts tell failures apart by it; the numbers are part of the interface.
-public enum ExitStatus: Int32, Sendable, CaseIterable {
+package enum ExitStatus: Int32, Sendable, CaseIterable {
   /// Everything went well.
   case success = 0
   /// The command line was wrong (`EX_USAGE`).
@@ -22,7 +22,7 @@ public enum ExitStatus: Int32, Sendable, CaseIterable {
   case configuration = 78
 
   /// The status of a failure.
-  public init(_ code: HGNetError.Code) {
+  package init(_ code: HGNetError.Code) {
     switch code {
     case .fileNotFound, .unreadableFile, .noInput: self = .noInput
     case .unwritableFile: self = .cannotCreate

@@ -10,7 +10,7 @@ extension Configuration {
   /// - Parameter dataset: the key of the data set.
   /// - Throws: `HGNetError.Code.invalidConfiguration` naming the key; `unsupported` for operators of PaddleClas that are
   ///   not part of the recipes of these networks.
-  public func trainingTransforms(
+  package func trainingTransforms(
     dataset: String = "DataLoader.Train.dataset"
   ) throws(HGNetError) -> TrainingTransforms? {
     guard let operators = try operators("\(dataset).transform_ops") else { return nil }

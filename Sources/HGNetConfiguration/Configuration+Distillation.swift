@@ -3,29 +3,29 @@ import HGNetModels
 
 extension Configuration {
   /// One network of a distillation: an entry of `Arch.models`.
-  public struct SubModel: Sendable, Hashable {
+  package struct SubModel: Sendable, Hashable {
     /// The name, such as `Teacher`; parameters of checkpoints begin with it and a dot.
-    public var name: String
+    package var name: String
     /// The network.
-    public var model: Model
+    package var model: Model
     /// Its options, the number of classes included.
-    public var options: ModelOptions
+    package var options: ModelOptions
     /// Whether it keeps its weights (`Arch.freeze_params_list`).
-    public var isFrozen: Bool
+    package var isFrozen: Bool
     /// What it begins with (`Arch.pretrained_list`, else its own `pretrained`); nil for random weights.
-    public var weights: WeightsSource?
+    package var weights: WeightsSource?
     /// The path of its section.
-    public var key: String
+    package var key: String
   }
 
   /// Whether `Arch` describes several networks.
-  public var isDistillation: Bool { self["Arch.name"] == .text("DistillationModel") }
+  package var isDistillation: Bool { self["Arch.name"] == .text("DistillationModel") }
 
   /// The network of a distillation that is evaluated, exported and used (`Arch.infer_model_name`, else `Student`); nil
   /// for a configuration of one network.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` for a name that is no text.
-  public func inferredModelName() throws(HGNetError) -> String? {
+  package func inferredModelName() throws(HGNetError) -> String? {
     isDistillation ? try text("Arch.infer_model_name") ?? "Student" : nil
   }
 
@@ -35,7 +35,7 @@ extension Configuration {
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` for lists of another length, two networks of one name, or what
   ///   `model()` throws.
-  public func subModels() throws(HGNetError) -> [SubModel]? {
+  package func subModels() throws(HGNetError) -> [SubModel]? {
     guard isDistillation else { return nil }
     guard case .list(let entries)? = self["Arch.models"], !entries.isEmpty else {
       throw HGNetError(

@@ -3,15 +3,15 @@ import HGNetCore
 
 extension Configuration {
   /// What `tools/export_model.py` reads of a configuration, besides the model and its weights.
-  public struct Export: Sendable {
+  package struct Export: Sendable {
     /// `Global.save_inference_dir`, `./inference` where it is missing.
-    public var folder: String
+    package var folder: String
     /// Height and width of the pictures in pixels, of `Global.image_shape`; nil where it is missing.
-    public var inputSize: Size?
+    package var inputSize: Size?
     /// What is put on top of the logits.
-    public var activation: Activation
+    package var activation: Activation
     /// `Global.pdx_model_name`, or the name of the model.
-    public var modelName: String?
+    package var modelName: String?
   }
 
   /// How the model is exported.
@@ -19,7 +19,7 @@ extension Configuration {
   /// The head is a softmax, a sigmoid with `Global.use_multilabel`, nothing with `Arch.infer_add_softmax: False`.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` for a wrong value.
-  public func export() throws(HGNetError) -> Export {
+  package func export() throws(HGNetError) -> Export {
     var size: Size?
     if let shape = try numbers("Global.image_shape") {
       let sides = 1...Configuration.maximumSide

@@ -9,7 +9,7 @@ extension Configuration {
   ///
   /// - Throws: `HGNetError.Code.invalidArgument` for an unknown name, `invalidConfiguration` for a wrong value,
   ///   `unsupported` for the ML-Decoder head.
-  public func model() throws(HGNetError) -> (model: Model, options: ModelOptions)? {
+  package func model() throws(HGNetError) -> (model: Model, options: ModelOptions)? {
     guard let key = try architectureKey() else { return nil }
     return try model(at: key)
   }
@@ -38,7 +38,7 @@ extension Configuration {
   }
 
   /// Where the weights of `infer` come from.
-  public enum WeightsSource: Sendable, Hashable {
+  package enum WeightsSource: Sendable, Hashable {
     /// A file of the user's: `Global.pretrained_model`, or `Arch.pretrained` as text.
     case file(String)
     /// `Arch.pretrained: True`: the published weights that fine-tuning starts from.
@@ -48,7 +48,7 @@ extension Configuration {
   /// The weights of `infer`: `Global.pretrained_model`, else `Arch.pretrained`.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` when there are none, saying how to give them.
-  public func weightsSource() throws(HGNetError) -> WeightsSource {
+  package func weightsSource() throws(HGNetError) -> WeightsSource {
     if let file = try text("Global.pretrained_model") { return .file(file) }
     return try weightsSource(at: architectureKey() ?? "Arch")
   }
@@ -78,7 +78,7 @@ extension Configuration {
   /// The weights that training begins with; nil where neither `Global.pretrained_model` nor `Arch.pretrained` asks for any.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` when published weights are asked for that do not exist.
-  public func trainingWeightsSource() throws(HGNetError) -> WeightsSource? {
+  package func trainingWeightsSource() throws(HGNetError) -> WeightsSource? {
     let key = try architectureKey() ?? "Arch"
     if try text("Global.pretrained_model") == nil, self["\(key).pretrained"]?.isOff ?? true { return nil }
     return try weightsSource()
@@ -99,21 +99,21 @@ extension Configuration {
   }
 
   /// What `infer` or `predict` works on.
-  public struct Input: Sendable, Hashable {
+  package struct Input: Sendable, Hashable {
     /// A picture or a folder.
-    public var pictures: String?
+    package var pictures: String?
     /// A text file whose lines begin with names below `pictures`.
-    public var list: String?
+    package var list: String?
     /// Pictures per run of the network, at least 1.
-    public var batchSize: Int
+    package var batchSize: Int
     /// Where results are saved as JSON instead of being printed.
-    public var saveFile: String?
+    package var saveFile: String?
   }
 
   /// The pictures, batch size and result file: of `Infer` in a training configuration, of `Global` in a deployment one.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` for a wrong value.
-  public func input() throws(HGNetError) -> Input {
+  package func input() throws(HGNetError) -> Input {
     let section = self["Infer"] != nil ? "Infer" : "Global"
     var input = Input(
       pictures: try text("\(section).infer_imgs"), list: section == "Infer" ? try text("Infer.infer_list") : nil,

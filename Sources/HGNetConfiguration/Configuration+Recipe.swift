@@ -13,7 +13,7 @@ extension Configuration {
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` naming the key, `unsupported` for a transform that belongs to
   ///   training, `malformedData` for a damaged label file.
-  public func recipe(warn: (String) -> Void = { _ in }) throws(HGNetError) -> Recipe? {
+  package func recipe(warn: (String) -> Void = { _ in }) throws(HGNetError) -> Recipe? {
     let isTraining = self["Infer.transforms"] != nil
     let key = isTraining ? "Infer.transforms" : "PreProcess.transform_ops"
     guard let operators = try operators(key) else { return nil }

@@ -11,12 +11,12 @@ import HGNet
 /// The lines that PaddleClas' tools print for predictions, letter by letter.
 ///
 /// People have scripts that read them.
-public enum PaddleClasText {
+package enum PaddleClasText {
   /// One picture of `tools/infer.py`: a Python dictionary.
   ///
   /// Scores are rounded to five decimals. Top-k: `class_ids`, `scores`, `file_name`, `label_names`; with a threshold the
   /// label names come before the file name.
-  public static func dictionary(
+  package static func dictionary(
     _ classes: [ScoredClass], fileName: String, postProcessing: PostProcessing, hasLabels: Bool
   ) -> String {
     let indices = "'class_ids': [\(classes.map { "\($0.index)" }.joined(separator: ", "))]"
@@ -30,17 +30,17 @@ public enum PaddleClasText {
   }
 
   /// One batch of `tools/infer.py` as it is logged: time, logger, level, a Python list.
-  public static func logLine(_ dictionaries: [String]) -> String {
+  package static func logLine(_ dictionaries: [String]) -> String {
     logLine("[\(dictionaries.joined(separator: ", "))]")
   }
 
   /// A text as PaddleClas' tools log it: time, logger, level.
-  public static func logLine(_ text: String) -> String {
+  package static func logLine(_ text: String) -> String {
     "[\(timestamp())] ppcls INFO: \(text)"
   }
 
   /// One picture of `deploy/python/predict_cls.py`: base name, a tab, indices, scores with two decimals, names.
-  public static func deploymentLine(_ classes: [ScoredClass], fileName: String, hasLabels: Bool) -> String {
+  package static func deploymentLine(_ classes: [ScoredClass], fileName: String, hasLabels: Bool) -> String {
     let name = fileName.split(separator: "/").last.map(String.init) ?? fileName
     let indices = classes.map { "\($0.index)" }.joined(separator: ", ")
     let scores = classes.map { twoDecimals($0.score) }.joined(separator: ", ")
@@ -50,7 +50,7 @@ public enum PaddleClasText {
   }
 
   /// Rounds to five decimals, halves to even, as NumPy's `around` does.
-  public static func rounded(_ score: Double) -> Double { (score * 1e5).rounded(.toNearestOrEven) / 1e5 }
+  package static func rounded(_ score: Double) -> Double { (score * 1e5).rounded(.toNearestOrEven) / 1e5 }
 
   private static func labelList(_ classes: [ScoredClass], hasLabels: Bool) -> String {
     guard hasLabels else { return "[]" }

@@ -5,19 +5,19 @@
 /// Python would say so: `4/2` is 2.0, `2*3` is 6; whole numbers beyond 64 bits become floating point.
 ///
 /// Threads: values only, safe from any task. Cost: O(length).
-public enum PythonLiteral {
+package enum PythonLiteral {
   /// The value of a literal, or nil when the text is none.
   ///
   /// - Parameters:
   ///   - text: the whole literal; spaces around it are ignored.
   ///   - allowingArithmetic: whether `1/255` is a number or nothing.
-  public static func parse(_ text: some StringProtocol, allowingArithmetic: Bool = false) -> ConfigurationValue? {
+  package static func parse(_ text: some StringProtocol, allowingArithmetic: Bool = false) -> ConfigurationValue? {
     var reader = LiteralReader(bytes: Array(text.utf8), allowsArithmetic: allowingArithmetic)
     return reader.document()
   }
 
   /// The number that an arithmetic expression such as `1.0/255.0` or `1e-4` stands for, or nil.
-  public static func number(_ text: some StringProtocol) -> Double? {
+  package static func number(_ text: some StringProtocol) -> Double? {
     switch parse(text, allowingArithmetic: true) {
     case .integer(let value): Double(value)
     case .number(let value): value
@@ -26,7 +26,7 @@ public enum PythonLiteral {
   }
 
   /// Text in quotes as Python's `repr` writes it: single quotes unless the text holds them and no double quotes.
-  public static func quoted(_ text: String) -> String {
+  package static func quoted(_ text: String) -> String {
     let quote: Character = text.utf8.contains(UInt8(ascii: "'")) && !text.utf8.contains(UInt8(ascii: "\"")) ? "\"" : "'"
     var result = String(quote)
     for scalar in text.unicodeScalars {

@@ -10,7 +10,7 @@ import HGNetCore
 #endif
 
 /// The recipe that lies beside weights, or inside them.
-public enum WeightsRecipe {
+package enum WeightsRecipe {
   /// The recipe of `inference.yml` beside an exported model or in its metadata, or of the `config.yaml` that
   /// `hgnet train` wrote beside its weights; nil where there is none.
   ///
@@ -19,7 +19,7 @@ public enum WeightsRecipe {
   ///   - note: told which training configuration is used, if one is.
   ///   - warn: told of a label file that is missing.
   /// - Throws: as `Configuration.recipe(warn:)`, for an `inference.yml` that cannot be used.
-  public static func beside(
+  package static func beside(
     _ weights: WeightsFile, note: (String) -> Void = { _ in }, warn: (String) -> Void
   ) throws(HGNetError) -> Recipe? {
     if let exported = try inferenceConfiguration(of: weights) { return try exported.recipe(warn: warn) }
@@ -41,7 +41,7 @@ public enum WeightsRecipe {
   }
 
   /// The name under which a model carries its `inference.yml`.
-  public static let metadataKey = "inference.yml"
+  package static let metadataKey = "inference.yml"
 
   /// `config.yaml` that `hgnet train` wrote beside its weights, if it is of the same network.
   private static func trainingConfiguration(of weights: WeightsFile) -> Configuration? {

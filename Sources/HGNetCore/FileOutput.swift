@@ -13,19 +13,19 @@
 /// A device or pipe, such as `/dev/null` or `/dev/stdout`, is never replaced: it gets the bytes directly.
 ///
 /// Threads: one task.
-public struct FileOutput: ~Copyable {
+package struct FileOutput: ~Copyable {
   private let path: String
   /// Nil for a device or pipe.
   private let temporaryPath: String?
   private var descriptor: Int32
   private var buffer: [UInt8] = []
   /// The number of bytes written so far.
-  public private(set) var count = 0
+  package private(set) var count = 0
 
   /// Opens a temporary file beside `path`.
   ///
   /// - Throws: `HGNetError.Code.unwritableFile` when the folder is missing or closed to us.
-  public init(path: String) throws(HGNetError) {
+  package init(path: String) throws(HGNetError) {
     var status = stat()
     let kind = stat(path, &status) == 0 ? status.st_mode & S_IFMT : S_IFREG
     guard kind != S_IFDIR else {
@@ -48,7 +48,7 @@ public struct FileOutput: ~Copyable {
   /// Checks that a file can be written, without touching anything: for work that takes long before it writes.
   ///
   /// - Throws: `HGNetError.Code.unwritableFile` for a folder, and when the file's folder is missing or closed to us.
-  public static func check(path: String) throws(HGNetError) {
+  package static func check(path: String) throws(HGNetError) {
     var status = stat()
     if stat(path, &status) == 0 {
       guard status.st_mode & S_IFMT != S_IFDIR else {
@@ -76,7 +76,7 @@ public struct FileOutput: ~Copyable {
   /// Appends bytes.
   ///
   /// - Throws: `HGNetError.Code.unwritableFile`, for example when the disk is full.
-  public mutating func write(_ bytes: some Collection<UInt8>) throws(HGNetError) {
+  package mutating func write(_ bytes: some Collection<UInt8>) throws(HGNetError) {
     buffer.append(contentsOf: bytes)
     if buffer.count >= 1 << 16 { try flush() }
   }
@@ -84,7 +84,7 @@ public struct FileOutput: ~Copyable {
   /// Appends bytes from memory.
   ///
   /// - Throws: as the other form.
-  public mutating func write(_ bytes: UnsafeRawBufferPointer) throws(HGNetError) {
+  package mutating func write(_ bytes: UnsafeRawBufferPointer) throws(HGNetError) {
     try flush()
     try put(bytes)
   }
@@ -92,12 +92,12 @@ public struct FileOutput: ~Copyable {
   /// Appends text as UTF-8.
   ///
   /// - Throws: as the other form.
-  public mutating func write(_ text: String) throws(HGNetError) { try write(Array(text.utf8)) }
+  package mutating func write(_ text: String) throws(HGNetError) { try write(Array(text.utf8)) }
 
   /// Flushes everything to the disk and gives the file its name.
   ///
   /// - Throws: `HGNetError.Code.unwritableFile`; the temporary file is then removed.
-  public consuming func commit() throws(HGNetError) {
+  package consuming func commit() throws(HGNetError) {
     try flush()
     if let temporaryPath {
       guard fsync(descriptor) == 0 || errno == EINVAL, rename(temporaryPath, path) == 0 else { throw failure() }

@@ -10,18 +10,18 @@
 ///
 /// The least of: the processors that the affinity mask allows, the quota of the control group (version 1 and 2; a
 /// part of a processor is not counted), and the environment variable `HGNET_NUM_THREADS`. At least 1.
-public struct ProcessorCount: Hashable, Sendable {
+package struct ProcessorCount: Hashable, Sendable {
   /// The number of threads, at least 1.
-  public let count: Int
+  package let count: Int
   /// The limit that decided, for a log line.
-  public let reason: String
+  package let reason: String
 
   /// Reads the limits of this process.
   ///
   /// - Parameters:
   ///   - root: where `/proc` and `/sys` are looked for; for tests.
   ///   - requested: the value of `HGNET_NUM_THREADS`; nil reads the environment.
-  public static func current(root: String = "", requested: String? = nil) -> ProcessorCount {
+  package static func current(root: String = "", requested: String? = nil) -> ProcessorCount {
     var result = ProcessorCount(count: affinityCount(root: root), reason: "processors of the affinity mask")
     if let quota = controlGroupQuota(root: root), quota < Double(result.count) {
       result = ProcessorCount(count: max(1, Int(quota)), reason: "quota of the control group")

@@ -14,12 +14,12 @@
 ///
 /// Threads: a value, one per task. Source: D. Blackman and S. Vigna, "Scrambled Linear Pseudorandom Number Generators",
 /// 2021; G. Steele, D. Lea and C. Flood, "Fast Splittable Pseudorandom Number Generators", 2014.
-public struct RandomGenerator: RandomNumberGenerator, Sendable {
+package struct RandomGenerator: RandomNumberGenerator, Sendable {
   private var state: (UInt64, UInt64, UInt64, UInt64)
   private var spareNormal: Double?
 
   /// Makes the generator of a seed and, where several are needed, of a named stream.
-  public init(seed: UInt64, stream: String = "") {
+  package init(seed: UInt64, stream: String = "") {
     // The name enters by 64-bit FNV-1a.
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325
     for byte in stream.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
@@ -39,14 +39,14 @@ public struct RandomGenerator: RandomNumberGenerator, Sendable {
   }
 
   /// All that decides the numbers to come, in six words.
-  public var words: [UInt64] {
+  package var words: [UInt64] {
     [state.0, state.1, state.2, state.3, spareNormal == nil ? 0 : 1, spareNormal?.bitPattern ?? 0]
   }
 
   /// Makes the generator that goes on where `words` were taken.
   ///
   /// - Throws: `HGNetError.Code.malformedData` for words that no generator has.
-  public init(words: [UInt64]) throws(HGNetError) {
+  package init(words: [UInt64]) throws(HGNetError) {
     guard words.count == 6, words[4] <= 1, words[..<4].contains(where: { $0 != 0 }) else {
       throw HGNetError(.malformedData, "expected the six words of a random generator, found \(words.count) or others")
     }
@@ -55,7 +55,7 @@ public struct RandomGenerator: RandomNumberGenerator, Sendable {
   }
 
   /// The next 64 random bits.
-  public mutating func next() -> UInt64 {
+  package mutating func next() -> UInt64 {
     func rotated(_ word: UInt64, _ bits: UInt64) -> UInt64 { word << bits | word >> (64 - bits) }
     let result = rotated(state.0 &+ state.3, 23) &+ state.0
     let shifted = state.1 << 17
@@ -69,13 +69,13 @@ public struct RandomGenerator: RandomNumberGenerator, Sendable {
   }
 
   /// A number in [0, 1), a multiple of 2^-24, each equally likely.
-  public mutating func uniform() -> Float { Float(next() >> 40) * 0x1p-24 }
+  package mutating func uniform() -> Float { Float(next() >> 40) * 0x1p-24 }
 
   /// A number between two bounds; the upper one can come out by rounding only.
-  public mutating func uniform(from lower: Float, to upper: Float) -> Float { lower + (upper - lower) * uniform() }
+  package mutating func uniform(from lower: Float, to upper: Float) -> Float { lower + (upper - lower) * uniform() }
 
   /// A number of the normal distribution of mean 0 and standard deviation 1, by the polar method in float64.
-  public mutating func normal() -> Float {
+  package mutating func normal() -> Float {
     if let spare = spareNormal {
       spareNormal = nil
       return Float(spare)

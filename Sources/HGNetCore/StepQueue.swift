@@ -5,17 +5,17 @@ import Synchronization
 ///
 /// A thread that is late, or that the system has taken off its processor, holds nobody up unless it has a task in hand;
 /// the others share the rest. Allocates nothing after it was made.
-public struct StepQueue: ~Copyable, Sendable {
+package struct StepQueue: ~Copyable, Sendable {
   /// The step in the upper half, the next task of it in the lower.
   private let ticket = Atomic<UInt64>(0)
   private let ended = Atomic<Int>(0)
   private let place = WaitingPlace()
 
   /// Makes a queue that stands before the first step.
-  public init() {}
+  package init() {}
 
   /// Goes back to the first step; call it while no thread is in `work`.
-  public borrowing func restart() {
+  package borrowing func restart() {
     ended.store(0, ordering: .relaxed)
     ticket.store(0, ordering: .sequentiallyConsistent)
   }
@@ -27,7 +27,7 @@ public struct StepQueue: ~Copyable, Sendable {
   ///   - taskCount: the number of tasks of a step, 1 … 2³⁰.
   ///   - perform: does a task of a step.
   ///   - stepEnded: called once after each step, by the thread that did its last task, before the next begins.
-  public borrowing func work(
+  package borrowing func work(
     stepCount: Int, taskCount: (_ step: Int) -> Int, perform: (_ step: Int, _ task: Int) -> Void,
     stepEnded: (_ step: Int) -> Void
   ) {

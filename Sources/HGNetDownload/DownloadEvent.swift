@@ -1,7 +1,7 @@
 /// What a download tells its caller while it runs.
 ///
 /// Events come from several threads, but never two at a time for one download.
-public enum DownloadEvent: Hashable, Sendable {
+package enum DownloadEvent: Hashable, Sendable {
   /// Another process (or task) is fetching the same file; this one waits for it.
   case waitingForOtherProcess
   /// A request is about to be sent; bytes before `offset` are there already.
@@ -18,22 +18,22 @@ public enum DownloadEvent: Hashable, Sendable {
 }
 
 /// How often and how patiently a download is tried.
-public struct RetryPolicy: Hashable, Sendable {
+package struct RetryPolicy: Hashable, Sendable {
   /// The pause before each further attempt; a download gives up when all of them passed without a new byte.
-  public var pausesInSeconds: [Double]
+  package var pausesInSeconds: [Double]
   /// The attempts after which a download gives up even though each of them brought new bytes.
-  public var maximumAttempts: Int
+  package var maximumAttempts: Int
   /// How long a connection may be silent before it counts as lost.
-  public var maximumSilenceInSeconds: Double
+  package var maximumSilenceInSeconds: Double
 
   /// Makes a policy.
-  public init(pausesInSeconds: [Double], maximumAttempts: Int, maximumSilenceInSeconds: Double) {
+  package init(pausesInSeconds: [Double], maximumAttempts: Int, maximumSilenceInSeconds: Double) {
     self.pausesInSeconds = pausesInSeconds
     self.maximumAttempts = maximumAttempts
     self.maximumSilenceInSeconds = maximumSilenceInSeconds
   }
 
   /// Four pauses from half a second to four seconds, thirty attempts, thirty seconds of silence.
-  public static let standard = RetryPolicy(
+  package static let standard = RetryPolicy(
     pausesInSeconds: [0.5, 1, 2, 4], maximumAttempts: 30, maximumSilenceInSeconds: 30)
 }

@@ -9,7 +9,7 @@ extension PublishedWeightsCache {
   ///   - weights: the file.
   ///   - report: told what happens, from any thread.
   /// - Throws: as the form that is given a check.
-  public func path(
+  package func path(
     for weights: PublishedWeights, report: @escaping @Sendable (DownloadEvent) -> Void = { _ in }
   ) async throws(HGNetError) -> String {
     try await path(

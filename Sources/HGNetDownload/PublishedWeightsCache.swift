@@ -9,17 +9,17 @@ import HGNetModels
 /// fetch it once.
 ///
 /// Threads: an immutable value, safe to share.
-public struct PublishedWeightsCache: Sendable {
+package struct PublishedWeightsCache: Sendable {
   /// The folder of the files; it is made when the first one is fetched.
-  public let folder: String
+  package let folder: String
   /// The address or folder that stands in for `PublishedWeights.baseURL`.
-  public let mirror: String?
+  package let mirror: String?
   /// Whether the network is never touched.
-  public let isOffline: Bool
+  package let isOffline: Bool
   /// How often and how patiently a download is tried.
-  public var retryPolicy = RetryPolicy.standard
+  package var retryPolicy = RetryPolicy.standard
   /// The largest file that is accepted, in bytes; the largest published one has 0.3 GB.
-  public var maximumByteCount = 4 << 30
+  package var maximumByteCount = 4 << 30
 
   /// Chooses the folder and the server.
   ///
@@ -31,7 +31,7 @@ public struct PublishedWeightsCache: Sendable {
   ///   - environment: the variables.
   /// - Throws: `HGNetError.Code.unwritableFile` when no folder is known, `invalidArgument` for a mirror that is neither
   ///   an address nor a folder.
-  public init(
+  package init(
     folder: String? = nil, mirror: String? = nil, isOffline: Bool = false,
     environment: [String: String] = ProcessInfo.processInfo.environment
   ) throws(HGNetError) {
@@ -42,7 +42,7 @@ public struct PublishedWeightsCache: Sendable {
   }
 
   /// The path of a file that has been fetched before, else nil; never touches the network.
-  public func cachedPath(for weights: PublishedWeights) -> String? {
+  package func cachedPath(for weights: PublishedWeights) -> String? {
     let path = self.path(of: weights)
     var status = stat()
     guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
@@ -60,7 +60,7 @@ public struct PublishedWeightsCache: Sendable {
   ///   - report: told what happens, from any thread.
   /// - Throws: `HGNetError.Code.networkFailure` when the file cannot be fetched, `unwritableFile` when it cannot be
   ///   kept, `fileNotFound` when it is not there and the cache is offline.
-  public func path(
+  package func path(
     for weights: PublishedWeights,
     check: @escaping @Sendable (String) throws(HGNetError) -> Void,
     report: @escaping @Sendable (DownloadEvent) -> Void = { _ in }

@@ -111,7 +111,7 @@ public final class InferenceModel: Sendable {
   ///   - plan: from `plan(batch:inputSize:threads:)`, for as many threads as the pool has.
   ///   - memory: made for this plan among others.
   /// - Throws: `HGNetError.Code.shapeMismatch` when the memory was made for less than the plan and the pool need.
-  public func session(plan: Plan, memory: SessionMemory, pool: ThreadPool) throws(HGNetError) -> Session {
+  package func session(plan: Plan, memory: SessionMemory, pool: ThreadPool) throws(HGNetError) -> Session {
     guard memory.fits(plan, threads: pool.count) else {
       throw HGNetError(
         .shapeMismatch, "expected memory for batch \(plan.batch) of \(plan.inputSize) and \(pool.count) threads")

@@ -10,16 +10,16 @@ import HGNetCore
 #endif
 
 /// What a pool of threads can do at most on this machine: the two ceilings of a roofline.
-public struct MachinePeak: Sendable {
+package struct MachinePeak: Sendable {
   /// Operations a second, a multiply-add counted as two, in registers alone.
-  public var arithmetic: Double
+  package var arithmetic: Double
   /// Bytes a second read from main memory.
-  public var reading: Double
+  package var reading: Double
 
   /// Measures both on all threads of a pool, the best of several rounds; takes about half a second.
   ///
   /// - Throws: `HGNetError.Code.limitExceeded` when there is no memory of 256 MiB to read.
-  public static func measured(
+  package static func measured(
     on pool: ThreadPool, instructionSet: InstructionSet = .best
   ) throws(HGNetError) -> MachinePeak {
     let kernels = instructionSet.kernels.pointee

@@ -12,7 +12,7 @@ import HGNetCore
 ///
 /// Sessions for several batches can share one, so that a server keeps the activations of its largest batch and no more.
 /// What no run has touched yet is not resident. Threads: as the sessions, one task at a time.
-public final class SessionMemory {
+package final class SessionMemory {
   /// As many as the largest plan wants, always zero.
   let zeros: UnsafeMutablePointer<Float>
   /// One piece for each thread.
@@ -28,7 +28,7 @@ public final class SessionMemory {
   ///   - plans: what will run here.
   ///   - threads: the number of threads that will run it.
   /// - Throws: `HGNetError.Code.limitExceeded` when there is not enough memory.
-  public init(for plans: [Plan], threads: Int) throws(HGNetError) {
+  package init(for plans: [Plan], threads: Int) throws(HGNetError) {
     let zeroCount = ((plans.map(\.zeroCount).max() ?? 0) + 15) / 16 * 16
     let arenaCount = plans.map(\.arenaCount).max() ?? 0
     counts = (zeroCount, threads, arenaCount)

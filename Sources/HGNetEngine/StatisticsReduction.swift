@@ -4,7 +4,7 @@ import HGNetCore
 /// Adds the sums behind batch statistics over the processes that train together.
 ///
 /// A training session calls it in the same order in every process, on one thread at a time, forward and backward.
-public protocol StatisticsReduction: AnyObject, Sendable {
+package protocol StatisticsReduction: AnyObject, Sendable {
   /// Replaces each value by its sum over all processes; the pointer must not escape.
   ///
   /// It cannot throw, since a step of the network cannot end halfway; a failure is to be told afterwards.

@@ -1,29 +1,29 @@
 import HGNetCore
 
 /// One step of a plan as it is told to people: what it computes and how.
-public struct StepDescription: Sendable {
+package struct StepDescription: Sendable {
   /// The layer's name, as in the parameters.
-  public var name: String
+  package var name: String
   /// `product`, `strassen`, `direct`, `winograd-f4`, `depthwise` and so on.
-  public var algorithm: String
+  package var algorithm: String
   /// The extents of one picture before.
-  public var inputShape: ActivationShape
+  package var inputShape: ActivationShape
   /// The extents of one picture after.
-  public var outputShape: ActivationShape
+  package var outputShape: ActivationShape
   /// Operations of the algorithm, a multiply-add counted as two: fewer than the direct sum's for Strassen and Winograd.
-  public var operations: Int
+  package var operations: Int
   /// The least bytes that move: weights, input and output once each.
-  public var bytes: Int
+  package var bytes: Int
 
   /// The least time in seconds that a machine needs for it.
-  public func bound(on peak: MachinePeak) -> Double {
+  package func bound(on peak: MachinePeak) -> Double {
     max(Double(operations) / peak.arithmetic, Double(bytes) / peak.reading)
   }
 }
 
 extension Plan {
   /// What the steps do, in their order.
-  public var stepDescriptions: [StepDescription] {
+  package var stepDescriptions: [StepDescription] {
     steps.map { step in
       let activations = step.input.shape.count + step.output.shape.count
       let weights = step.weights.map { $0.weightCount + $0.paddedColumns } ?? 0

@@ -14,11 +14,11 @@ import HGNetCore
 /// them and have no gradient. A training session reads and writes them during a step, an optimiser between two steps.
 ///
 /// Threads: one task at a time; the class does not guard itself.
-public final class TrainingParameters: Sendable {
+package final class TrainingParameters: Sendable {
   /// The names, shapes and roles, in state-dictionary order.
-  public let declarations: [ParameterDeclaration]
+  package let declarations: [ParameterDeclaration]
   /// Whether each parameter is kept as it is; an optimiser leaves it alone.
-  public let isFrozen: [Bool]
+  package let isFrozen: [Bool]
   private let offsets: [Int]
   private let count: Int
   nonisolated(unsafe) private let values: UnsafeMutablePointer<Float>
@@ -34,7 +34,7 @@ public final class TrainingParameters: Sendable {
   ///     with them.
   /// - Throws: `HGNetError.Code.parameterMismatch` naming a parameter that is missing or has another shape,
   ///   `limitExceeded` when there is not enough memory.
-  public convenience init(
+  package convenience init(
     graph: Graph, parameters: ParameterStore, isFrozen: (ParameterDeclaration) -> Bool = { _ in false }
   ) throws(HGNetError) {
     try self.init(declarations: graph.parameters, parameters: parameters, isFrozen: isFrozen)
@@ -47,7 +47,7 @@ public final class TrainingParameters: Sendable {
   ///   - parameters: a value for each declaration.
   ///   - isFrozen: as for one network.
   /// - Throws: as for one network.
-  public init(
+  package init(
     declarations: [ParameterDeclaration], parameters: ParameterStore,
     isFrozen: (ParameterDeclaration) -> Bool = { _ in false }
   ) throws(HGNetError) {
@@ -83,23 +83,23 @@ public final class TrainingParameters: Sendable {
   }
 
   /// The position of a parameter in `declarations`.
-  public func index(of name: String) -> Int? { indices[name] }
+  package func index(of name: String) -> Int? { indices[name] }
 
   /// Whether a parameter is kept as it is.
   func isFrozen(named name: String) -> Bool { indices[name].map { isFrozen[$0] } ?? false }
 
   /// Calls `body` with the values of a parameter; the pointer must not escape.
-  public func withValue<Result>(_ index: Int, _ body: (UnsafeMutableBufferPointer<Float>) -> Result) -> Result {
+  package func withValue<Result>(_ index: Int, _ body: (UnsafeMutableBufferPointer<Float>) -> Result) -> Result {
     body(UnsafeMutableBufferPointer(start: values + offsets[index], count: declarations[index].shape.count))
   }
 
   /// Calls `body` with the gradient of a parameter; the pointer must not escape.
-  public func withGradient<Result>(_ index: Int, _ body: (UnsafeMutableBufferPointer<Float>) -> Result) -> Result {
+  package func withGradient<Result>(_ index: Int, _ body: (UnsafeMutableBufferPointer<Float>) -> Result) -> Result {
     body(UnsafeMutableBufferPointer(start: gradients + offsets[index], count: declarations[index].shape.count))
   }
 
   /// Calls `body` with the gradients of a run of parameters and the zeros between them; the pointer must not escape.
-  public func withGradients<Result>(
+  package func withGradients<Result>(
     of range: ClosedRange<Int>, _ body: (UnsafeMutableBufferPointer<Float>) -> Result
   ) -> Result {
     let start = offsets[range.lowerBound]
@@ -108,7 +108,7 @@ public final class TrainingParameters: Sendable {
   }
 
   /// Sets all gradients to zero, on the threads of a pool where there is one; a step of accumulation does without.
-  public func zeroGradients(pool: ThreadPool? = nil) {
+  package func zeroGradients(pool: ThreadPool? = nil) {
     let part = 1 << 18
     guard let pool, pool.count > 1, count > part else { return gradients.update(repeating: 0, count: count) }
     let (start, count) = (gradients, count)
@@ -118,7 +118,7 @@ public final class TrainingParameters: Sendable {
   }
 
   /// A copy of all values under their names.
-  public func store() -> ParameterStore {
+  package func store() -> ParameterStore {
     var store = ParameterStore()
     for (index, declaration) in declarations.enumerated() {
       store[declaration.name] = Parameter(

@@ -18,15 +18,15 @@ import HGNetCore
 ///
 /// Threads: one task. Source: batch normalisation and its gradient as in Ioffe and Szegedy, 2015; running variance of
 /// the biased batch variance as PaddlePaddle has it.
-public struct TrainingSession: ~Copyable {
+package struct TrainingSession: ~Copyable {
   /// The parameters that are trained, with their gradients.
-  public let parameters: TrainingParameters
+  package let parameters: TrainingParameters
   /// The number of pictures of a step.
-  public let batch: Int
+  package let batch: Int
   /// Height and width of the pictures.
-  public let inputSize: Size
+  package let inputSize: Size
   /// Bytes of activations and gradients that the session holds.
-  public let arenaByteCount: Int
+  package let arenaByteCount: Int
 
   private let pool: ThreadPool
   private let memory: UnsafeMutablePointer<Float>
@@ -57,7 +57,7 @@ public struct TrainingSession: ~Copyable {
   ///     as one process with all their pictures would; nil where each normalises with its own.
   ///   - instructionSet: the kernels.
   /// - Throws: `HGNetError.Code.unsupported` naming a layer that cannot be trained, `shapeMismatch`, `limitExceeded`.
-  public init(
+  package init(
     graph: Graph, parameters: TrainingParameters, batch: Int, inputSize: Size? = nil, pool: ThreadPool,
     reduction: (any StatisticsReduction)? = nil, instructionSet: InstructionSet = .best
   ) throws(HGNetError) {
@@ -141,7 +141,7 @@ public struct TrainingSession: ~Copyable {
   ///   - random: draws the dropout masks; not used by a network without dropout.
   /// - Returns: the logits `[N, K]`.
   /// - Throws: `HGNetError.Code.shapeMismatch` for another shape.
-  public mutating func forward(
+  package mutating func forward(
     _ pictures: Tensor, random: inout RandomGenerator
   ) throws(HGNetError) -> Tensor {
     let expected: Shape = [batch, inputSize.height, inputSize.width, input.shape.channels]
@@ -174,7 +174,7 @@ public struct TrainingSession: ~Copyable {
   ///   - ended: called with the index of each parameter of the network as soon as its gradient is complete, while the
   ///     others are still computed, on one of the threads of the pool.
   /// - Throws: `HGNetError.Code.shapeMismatch` for another shape.
-  public mutating func backward(
+  package mutating func backward(
     _ gradient: Tensor, ended: (@Sendable (_ parameter: Int) -> Void)? = nil
   ) throws(HGNetError) {
     let channels = output.shape.channels

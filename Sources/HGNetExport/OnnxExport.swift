@@ -48,7 +48,7 @@ public enum OnnxExport {
   /// - Throws: `HGNetError.Code.invalidArgument` for an operator set out of range or below what the preprocessing needs,
   ///   `unsupported` for transforms that ONNX cannot do, `limitExceeded` above 2 GiB, `unwritableFile`.
   /// - Cost: one folded weight in memory at a time.
-  public static func write(
+  package static func write(
     _ network: ExportedNetwork, options: Options = Options(), to path: String
   ) throws(HGNetError) {
     guard operatorSets.contains(options.operatorSet) else {

@@ -15,7 +15,7 @@ public enum PaddleExport {
   }
 
   /// The names of the files after their common beginning, such as `.pdmodel`.
-  public static func suffixes(of encoding: Encoding) -> [String] {
+  package static func suffixes(of encoding: Encoding) -> [String] {
     switch encoding {
     case .description: [".pdmodel", ".pdiparams", ".pdiparams.info"]
     case .intermediate: [".json", ".pdiparams"]
@@ -31,7 +31,7 @@ public enum PaddleExport {
   ///     stands for itself.
   ///   - stem: the path without the suffixes, such as `folder/inference`.
   /// - Throws: `HGNetError.Code.unwritableFile`.
-  public static func write(
+  package static func write(
     _ network: ExportedNetwork, as encoding: Encoding, names: [String: String] = [:], to stem: String
   ) throws(HGNetError) {
     let program = try PaddleOperations(network)

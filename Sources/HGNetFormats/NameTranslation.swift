@@ -21,23 +21,23 @@ public enum NameTranslation {
   }
 
   /// What was recognised in a list of names.
-  public struct Recognition: Hashable, Sendable {
+  package struct Recognition: Hashable, Sendable {
     /// Whose names they are.
-    public var convention: Convention
+    package var convention: Convention
     /// What stands in front of every name of the network, with its last dot; empty mostly.
-    public var prefix: String
+    package var prefix: String
     /// Whether it is PP-HGNet of the first generation (the teachers) rather than PP-HGNetV2.
-    public var isFirstGeneration: Bool
+    package var isFirstGeneration: Bool
   }
 
   /// A store under PaddlePaddle's names, and what became of the rest.
-  public struct Translation: Sendable {
+  package struct Translation: Sendable {
     /// The parameters of the network in the order of the source.
-    public var parameters: ParameterStore
+    package var parameters: ParameterStore
     /// What was recognised.
-    public var recognition: Recognition
+    package var recognition: Recognition
     /// The names that do not belong to the network, such as those of a detector around it or of a teacher.
-    public var unrelatedNames: [String]
+    package var unrelatedNames: [String]
   }
 
   /// The first convolution of the network in every convention; a longer name comes before one that it ends in.
@@ -52,7 +52,7 @@ public enum NameTranslation {
   ///
   /// - Throws: `HGNetError.Code.parameterMismatch` when the first convolution of the network is not among them, or when
   ///   several networks are and their prefixes do not say which of them is the student.
-  public static func recognition(of names: [String]) throws(HGNetError) -> Recognition {
+  package static func recognition(of names: [String]) throws(HGNetError) -> Recognition {
     var found: [Recognition] = []
     for name in names {
       for anchor in anchors where name.hasSuffix(anchor.name) {
@@ -98,7 +98,7 @@ public enum NameTranslation {
   }
 
   /// Whose names these are, nil when it cannot be told.
-  public static func convention(of names: [String]) -> Convention? {
+  package static func convention(of names: [String]) -> Convention? {
     (try? recognition(of: names))?.convention
   }
 
@@ -108,7 +108,7 @@ public enum NameTranslation {
   /// bytes. A name without a translation stays as it is, for a strict loader to report.
   ///
   /// - Throws: as `recognition(of:)`.
-  public static func translation(of store: ParameterStore) throws(HGNetError) -> Translation {
+  package static func translation(of store: ParameterStore) throws(HGNetError) -> Translation {
     let recognition = try recognition(of: store.names)
     var result = Translation(parameters: ParameterStore(), recognition: recognition, unrelatedNames: [])
     for name in store.names {
@@ -128,7 +128,7 @@ public enum NameTranslation {
   /// The parameters of the network in a store under PaddlePaddle's names and layouts.
   ///
   /// - Throws: as `recognition(of:)`.
-  public static func toPaddle(_ store: ParameterStore) throws(HGNetError) -> ParameterStore {
+  package static func toPaddle(_ store: ParameterStore) throws(HGNetError) -> ParameterStore {
     try translation(of: store).parameters
   }
 
@@ -139,7 +139,7 @@ public enum NameTranslation {
   ///
   /// - Throws: `HGNetError.Code.parameterMismatch` when the store is not a network under PaddlePaddle's names,
   ///   `unsupported` for PP-HGNet of the first generation in Hugging Face's names, which do not have it.
-  public static func fromPaddle(
+  package static func fromPaddle(
     _ store: ParameterStore, to convention: Convention
   ) throws(HGNetError) -> ParameterStore {
     let recognition = try recognition(of: store.names)

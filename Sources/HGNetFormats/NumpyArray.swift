@@ -3,7 +3,7 @@ import HGNetCore
 /// Reads and writes NumPy's `.npy` files: one array each.
 ///
 /// Source: NumPy Enhancement Proposal 1, format versions 1.0 to 3.0.
-public enum NumpyArray {
+package enum NumpyArray {
   private static let magic: [UInt8] = [0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59]
   private static let longestHeader = 1 << 16
 
@@ -13,12 +13,12 @@ public enum NumpyArray {
   ///
   /// - Throws: `HGNetError.Code.malformedData` for a damaged file or one with more or less data than its header says,
   ///   `unsupported` for big-endian data, other element types and more than 4 axes.
-  public static func read(_ blob: Blob) throws(HGNetError) -> Tensor { try parameter(of: blob).tensor() }
+  package static func read(_ blob: Blob) throws(HGNetError) -> Tensor { try parameter(of: blob).tensor() }
 
   /// Reads an array with its element type; the elements stay in the mapped file unless they are in Fortran order.
   ///
   /// - Throws: as `read`.
-  public static func parameter(of blob: Blob) throws(HGNetError) -> Parameter {
+  package static func parameter(of blob: Blob) throws(HGNetError) -> Parameter {
     do throws(HGNetError) {
       let (header, start) = try self.header(of: blob)
       guard let type = ElementType(numpyTypeCode: String(header.type.dropFirst())), header.type.first != ">" else {
@@ -52,7 +52,7 @@ public enum NumpyArray {
   /// The file appears under its name only once it is complete.
   ///
   /// - Throws: `HGNetError.Code.unwritableFile`.
-  public static func write(_ tensor: Tensor, to path: String) throws(HGNetError) {
+  package static func write(_ tensor: Tensor, to path: String) throws(HGNetError) {
     let extents = tensor.shape.dimensions.map { "\($0)" }
     let shape = extents.count == 1 ? "(\(extents[0]),)" : "(\(extents.joined(separator: ", ")))"
     var header = "{'descr': '<f4', 'fortran_order': False, 'shape': \(shape), }"

@@ -4,21 +4,21 @@ import HGNetCore
 ///
 /// Read is what this package writes, with batch normalisations folded or kept and with or without preprocessing, and what
 /// other exporters write with the same few operators; this is not a general importer. Threads: a value, safe to share.
-public struct OnnxModel: Sendable {
+package struct OnnxModel: Sendable {
   /// The network behind any preprocessing; its output is `logits`.
   ///
   /// What else can be asked for is as with `PaddleInferenceModel.graph`.
-  public let graph: Graph
+  package let graph: Graph
   /// Exactly the parameters of the graph; slices of the file, not copies.
-  public let parameters: ParameterStore
+  package let parameters: ParameterStore
   /// What turns logits into probabilities.
-  public let activation: PaddleInferenceModel.HeadActivation
+  package let activation: PaddleInferenceModel.HeadActivation
   /// The name of the normalised input, which is that of the model unless it has preprocessing.
-  public let inputName: String
+  package let inputName: String
   /// The name of the output.
-  public let outputName: String
+  package let outputName: String
   /// The texts of `metadata_props`.
-  public let metadata: [String: String]
+  package let metadata: [String: String]
 
   private static let largestCount = 1 << 16
 
@@ -30,7 +30,7 @@ public struct OnnxModel: Sendable {
   /// - Throws: `HGNetError.Code.fileNotFound`, `unreadableFile`, `malformedData`, `unsupported` naming an operator that is
   ///   not part of these networks or weights outside the file, `limitExceeded`.
   /// - Cost: O(nodes); the weights are mapped, not read.
-  public init(contentsOf path: String, inputSize: Size? = nil) throws(HGNetError) {
+  package init(contentsOf path: String, inputSize: Size? = nil) throws(HGNetError) {
     let blob = try Blob(mapping: path)
     do throws(HGNetError) {
       try self.init(BlobSlice(blob), inputSize: inputSize)
@@ -42,7 +42,7 @@ public struct OnnxModel: Sendable {
   /// Reads a model from the bytes of a file.
   ///
   /// - Throws: as the other form.
-  public init(_ bytes: BlobSlice, inputSize: Size? = nil) throws(HGNetError) {
+  package init(_ bytes: BlobSlice, inputSize: Size? = nil) throws(HGNetError) {
     var graphs: [BlobSlice] = []
     var metadata: [String: String] = [:]
     for field in try ProtobufField.all(in: bytes, maximumCount: OnnxModel.largestCount) {
@@ -75,7 +75,7 @@ public struct OnnxModel: Sendable {
   /// Whether the bytes begin as an ONNX file does: the version of the format, then another known field.
   ///
   /// A cheap look, not a check.
-  public static func isOnnxModel(_ blob: Blob) -> Bool {
+  package static func isOnnxModel(_ blob: Blob) -> Bool {
     guard blob.count > 4 else { return false }
     return blob.withUnsafeBytes { bytes in
       bytes[0] == 0x08 && (3...32).contains(bytes[1]) && [0x12, 0x1A, 0x3A, 0x42].contains(bytes[2])

@@ -14,9 +14,9 @@ import HGNetCore
 /// become the same graph. Layers and parameters keep the names of the program (`conv2d_0.w_0`).
 ///
 /// Threads: a value, safe to share.
-public struct PaddleInferenceModel: Sendable {
+package struct PaddleInferenceModel: Sendable {
   /// What the exported program does with the logits.
-  public enum HeadActivation: String, Sendable, Hashable {
+  package enum HeadActivation: String, Sendable, Hashable {
     /// Nothing: the output is the logits.
     case none
     /// Probabilities over the classes.
@@ -29,18 +29,18 @@ public struct PaddleInferenceModel: Sendable {
   ///
   /// Selectable are also `probabilities` when the program has an activation, and `stages.0` … `stages.3` (the last
   /// results at 4, 8, 16 and 32 input pixels per pixel) when there are all four.
-  public let graph: Graph
+  package let graph: Graph
   /// Exactly the parameters of the graph, in ascending byte order of their names; slices of the file, not copies.
-  public let parameters: ParameterStore
+  package let parameters: ParameterStore
   /// What turns logits into probabilities.
-  public let activation: HeadActivation
+  package let activation: HeadActivation
   /// The name of the program's input.
-  public let inputName: String
+  package let inputName: String
   /// The name of the program's output.
-  public let outputName: String
+  package let outputName: String
 
   /// The height and width that the model was exported for, 224×224 where the program leaves that open.
-  public var inputSize: Size { graph.inputSize }
+  package var inputSize: Size { graph.inputSize }
 
   /// Reads a model from a folder, from its program (`.json` or `.pdmodel`) or parameters (`.pdiparams`) with the other
   /// beside it, or from a `.tar` as published.
@@ -54,7 +54,7 @@ public struct PaddleInferenceModel: Sendable {
   ///   `unsupported` naming an operator that is not part of these networks, `parameterMismatch` when program and
   ///   parameters do not belong together, `limitExceeded`.
   /// - Cost: O(program); the parameters are mapped, not read.
-  public init(contentsOf path: String, inputSize: Size? = nil) throws(HGNetError) {
+  package init(contentsOf path: String, inputSize: Size? = nil) throws(HGNetError) {
     let parts = try Parts(path: path)
     do throws(HGNetError) {
       try self.init(program: parts.program, parameters: parts.parameters, inputSize: inputSize)
@@ -66,7 +66,7 @@ public struct PaddleInferenceModel: Sendable {
   /// Reads a model from the bytes of a `.tar`, which is not compressed.
   ///
   /// - Throws: as the other form.
-  public init(archive: Blob, inputSize: Size? = nil) throws(HGNetError) {
+  package init(archive: Blob, inputSize: Size? = nil) throws(HGNetError) {
     let parts = try Parts(archive: archive)
     try self.init(program: parts.program, parameters: parts.parameters, inputSize: inputSize)
   }
@@ -74,7 +74,7 @@ public struct PaddleInferenceModel: Sendable {
   /// Reads a model from the bytes of its two parts.
   ///
   /// - Throws: as the other form.
-  public init(program: BlobSlice, parameters: BlobSlice, inputSize: Size? = nil) throws(HGNetError) {
+  package init(program: BlobSlice, parameters: BlobSlice, inputSize: Size? = nil) throws(HGNetError) {
     let description = try PaddleProgram(program)
     let store = try PaddleTensors.read(parameters, names: description.parameters.map(\.name))
     let misshapen = description.parameters.compactMap { variable -> String? in
@@ -103,7 +103,7 @@ public struct PaddleInferenceModel: Sendable {
   /// Whether a path is a folder, or a file that the name or the first bytes show to be part of an inference model.
   ///
   /// A cheap look, not a check.
-  public static func isInferenceModel(atPath path: String) -> Bool {
+  package static func isInferenceModel(atPath path: String) -> Bool {
     var status = stat()
     guard stat(path, &status) == 0 else { return false }
     if status.st_mode & S_IFMT == S_IFDIR { return true }

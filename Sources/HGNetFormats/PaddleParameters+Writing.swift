@@ -16,7 +16,7 @@ extension PaddleParameters {
   ///   - internalNames: The names inside PaddlePaddle by parameter name, if they are known.
   /// - Throws: `HGNetError.Code.unwritableFile`; `invalidArgument` for another protocol; `unsupported` for unsigned 16-bit
   ///   integers, which PaddlePaddle would take for bfloat16.
-  public static func write(
+  package static func write(
     _ store: ParameterStore, to path: String, protocol version: Int = 4, internalNames: [String: String] = [:]
   ) throws(HGNetError) {
     try write(

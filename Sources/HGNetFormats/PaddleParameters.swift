@@ -4,13 +4,13 @@ import HGNetCore
 ///
 /// Such a file is a pickle of one dictionary: names and NumPy arrays in the order of the model, and a table of the
 /// names that PaddlePaddle uses inside. Files of PaddlePaddle 2 and 3, with NumPy 1 and 2, of pickle protocols 2 to 4.
-public enum PaddleParameters {
+package enum PaddleParameters {
   /// What a parameters file holds.
-  public struct Contents: Sendable {
+  package struct Contents: Sendable {
     /// The parameters in the order of the file.
-    public var parameters: ParameterStore
+    package var parameters: ParameterStore
     /// The names inside PaddlePaddle (`conv2d_0.w_0`) by parameter name; empty where the file has none.
-    public var internalNames: [String: String]
+    package var internalNames: [String: String]
   }
 
   static let nameTableKey = "StructuredToParameterName@@"
@@ -25,12 +25,12 @@ public enum PaddleParameters {
   ///
   /// - Throws: What `Pickle.read` throws; `HGNetError.Code.malformedData` when there is no dictionary of arrays,
   ///   `unsupported` for big-endian arrays, other element types and more than 4 axes. Errors name the parameter.
-  public static func read(_ blob: Blob) throws(HGNetError) -> ParameterStore { try contents(of: blob).parameters }
+  package static func read(_ blob: Blob) throws(HGNetError) -> ParameterStore { try contents(of: blob).parameters }
 
   /// Reads the parameters of a file and its table of internal names.
   ///
   /// - Throws: as `read`.
-  public static func contents(of blob: Blob) throws(HGNetError) -> Contents {
+  package static func contents(of blob: Blob) throws(HGNetError) -> Contents {
     let value = try Pickle.read(BlobSlice(blob)).value
     guard case .dictionary(let dictionary) = value else {
       throw HGNetError(

@@ -3,7 +3,7 @@ import HGNetCore
 /// The parameters of a Paddle inference model (`.pdiparams`): arrays one after the other, without names.
 ///
 /// The names are those of the program, in ascending order of their bytes. Threads: safe.
-public enum PaddleTensors {
+package enum PaddleTensors {
   /// Reads as many arrays as there are names, without copying them.
   ///
   /// - Parameters:
@@ -13,7 +13,7 @@ public enum PaddleTensors {
   /// - Throws: `HGNetError.Code.malformedData` for a broken header or a truncated file, `parameterMismatch` when the
   ///   file holds fewer or more arrays than there are names, `unsupported` for other element types.
   /// - Cost: O(number of arrays); their elements are not touched.
-  public static func read(_ bytes: BlobSlice, names: [String]) throws(HGNetError) -> ParameterStore {
+  package static func read(_ bytes: BlobSlice, names: [String]) throws(HGNetError) -> ParameterStore {
     do throws(HGNetError) {
       return try parse(bytes, names: inFileOrder(names))
     } catch {
@@ -26,7 +26,7 @@ public enum PaddleTensors {
   /// The file appears once it is complete. It needs a program with the same names to be read again.
   ///
   /// - Throws: `HGNetError.Code.unwritableFile`.
-  public static func write(_ store: ParameterStore, to path: String) throws(HGNetError) {
+  package static func write(_ store: ParameterStore, to path: String) throws(HGNetError) {
     var file = try FileOutput(path: path)
     for name in inFileOrder(store.names) {
       guard let parameter = store[name] else { continue }

@@ -7,11 +7,11 @@ import HGNetCore
 /// other name is an error.
 ///
 /// Source: the opcodes of Python's `pickletools`, protocols 2 … 5 without out-of-band buffers.
-public enum Pickle {
+package enum Pickle {
   /// The largest number of objects that a pickle may make, and of values that its result may hold.
-  public static let maximumValueCount = 1 << 20
+  package static let maximumValueCount = 1 << 20
   /// The deepest nesting of containers in a result.
-  public static let maximumDepth = 64
+  package static let maximumDepth = 64
 
   /// Reads the pickle at the start of a slice.
   ///
@@ -21,7 +21,7 @@ public enum Pickle {
   /// - Returns: The value, and the number of bytes that the pickle took.
   /// - Throws: `HGNetError.Code.malformedData` for a truncated or damaged pickle, `unsafeContent` for a global that is
   ///   not on the list, `unsupported` for other protocols and objects, `limitExceeded` beyond the limits above.
-  public static func read(_ slice: BlobSlice) throws(HGNetError) -> (value: PickleValue, byteCount: Int) {
+  package static func read(_ slice: BlobSlice) throws(HGNetError) -> (value: PickleValue, byteCount: Int) {
     try slice.blob.withUnsafeBytes { (all) throws(HGNetError) in
       var machine = PickleMachine(blob: slice.blob, bytes: all, range: slice.range)
       let root = try machine.run()
@@ -30,7 +30,7 @@ public enum Pickle {
   }
 
   /// Whether bytes start as a pickle of protocol 2 or later does.
-  public static func isPickle(_ slice: BlobSlice) -> Bool {
+  package static func isPickle(_ slice: BlobSlice) -> Bool {
     slice.withUnsafeBytes { $0.count >= 2 && $0[0] == 0x80 && (2...5).contains($0[1]) }
   }
 }
@@ -38,7 +38,7 @@ public enum Pickle {
 /// What a pickle holds: a tree of plain values.
 ///
 /// Threads: safe to share. Byte strings, arrays and storages may refer to a mapped file, which they keep alive.
-public enum PickleValue: Sendable {
+package enum PickleValue: Sendable {
   /// Python's `None`.
   case none
   /// A truth value.
@@ -84,31 +84,31 @@ public enum PickleValue: Sendable {
 }
 
 /// A dictionary whose pairs keep the order of the file.
-public struct PickleDictionary: Sendable {
+package struct PickleDictionary: Sendable {
   /// One entry.
-  public struct Pair: Sendable {
+  package struct Pair: Sendable {
     /// The key, mostly a text.
-    public var key: PickleValue
+    package var key: PickleValue
     /// The value.
-    public var value: PickleValue
+    package var value: PickleValue
 
     /// Makes an entry.
-    public init(key: PickleValue, value: PickleValue) {
+    package init(key: PickleValue, value: PickleValue) {
       self.key = key
       self.value = value
     }
   }
 
   /// The entries in order; a key that occurs twice counts with its last value.
-  public var pairs: [Pair]
+  package var pairs: [Pair]
 
   /// Makes a dictionary from entries.
-  public init(_ pairs: [Pair] = []) { self.pairs = pairs }
+  package init(_ pairs: [Pair] = []) { self.pairs = pairs }
 
   /// The value of a text key; assigning adds a pair at the end.
   ///
   /// Cost: O(pairs).
-  public subscript(name: String) -> PickleValue? {
+  package subscript(name: String) -> PickleValue? {
     get {
       pairs.last {
         if case .text(name) = $0.key { true } else { false }
@@ -124,54 +124,54 @@ public struct PickleDictionary: Sendable {
 }
 
 /// A NumPy array as it stands in a pickle.
-public struct PickleArray: Sendable {
+package struct PickleArray: Sendable {
   /// The extents, outermost axis first, any number of them.
-  public var shape: [Int]
+  package var shape: [Int]
   /// NumPy's letter for the kind of element and its size in bytes, as `f4`.
-  public var typeCode: String
+  package var typeCode: String
   /// Whether the elements are stored most significant byte first.
-  public var isBigEndian = false
+  package var isBigEndian = false
   /// Whether the first axis is the fastest one (Fortran order) rather than the last.
-  public var isColumnMajor = false
+  package var isColumnMajor = false
   /// The encoded elements.
-  public var bytes: BlobSlice
+  package var bytes: BlobSlice
 
   /// Makes a little-endian array in C order.
-  public init(shape: [Int], typeCode: String, bytes: BlobSlice) {
+  package init(shape: [Int], typeCode: String, bytes: BlobSlice) {
     self.shape = shape
     self.typeCode = typeCode
     self.bytes = bytes
   }
 
   /// Makes an array from a parameter, without a copy; bfloat16 becomes `u2`, as PaddlePaddle stores it.
-  public init(_ parameter: Parameter) {
+  package init(_ parameter: Parameter) {
     self.init(
       shape: parameter.shape.dimensions, typeCode: parameter.elementType.numpyTypeCode, bytes: parameter.bytes)
   }
 }
 
 /// The elements of one or more PyTorch tensors, by their key in the checkpoint.
-public struct PickleStorage: Hashable, Sendable {
+package struct PickleStorage: Hashable, Sendable {
   /// The name under which the checkpoint keeps the bytes.
-  public var key: String
+  package var key: String
   /// How the elements are encoded.
-  public var elementType: ElementType
+  package var elementType: ElementType
   /// The number of elements.
-  public var count: Int
+  package var count: Int
   /// The element of the storage named by `key` at which this one begins; 0 but for views in old files.
-  public var start = 0
+  package var start = 0
 }
 
 /// A PyTorch tensor: a strided view of a storage.
-public struct PickleTensor: Hashable, Sendable {
+package struct PickleTensor: Hashable, Sendable {
   /// Where the elements are.
-  public var storage: PickleStorage
+  package var storage: PickleStorage
   /// The element of the storage that comes first.
-  public var offset: Int
+  package var offset: Int
   /// The extents, outermost axis first.
-  public var shape: [Int]
+  package var shape: [Int]
   /// The distance in elements between neighbours along each axis.
-  public var strides: [Int]
+  package var strides: [Int]
 }
 
 extension ElementType {

@@ -11,7 +11,7 @@ extension Pickle {
   ///   - version: The pickle protocol, 2, 3 or 4.
   /// - Throws: `HGNetError.Code.unwritableFile`, `invalidArgument` for another protocol, `unsupported` for a value that
   ///   the protocol cannot hold.
-  public static func write(_ value: PickleValue, to path: String, protocol version: Int = 4) throws(HGNetError) {
+  package static func write(_ value: PickleValue, to path: String, protocol version: Int = 4) throws(HGNetError) {
     var writer = try PickleWriter(path: path, protocol: version)
     try writer.write(value)
     try writer.end()

@@ -3,13 +3,13 @@ import HGNetCore
 /// Weights in the safetensors format of Hugging Face: a JSON header, then the arrays without gaps.
 ///
 /// Threads: safe.
-public enum Safetensors {
+package enum Safetensors {
   /// The largest header that is read, in bytes; the format's own limit.
   private static let maximumHeaderSize = 100_000_000
   private static let metadataKey = "__metadata__"
 
   /// Whether the bytes begin as a safetensors file does; a cheap look, not a check.
-  public static func isSafetensors(_ blob: Blob) -> Bool {
+  package static func isSafetensors(_ blob: Blob) -> Bool {
     guard blob.count >= 10 else { return false }
     return blob.withUnsafeBytes { bytes in
       let size = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
@@ -25,7 +25,7 @@ public enum Safetensors {
   /// - Throws: `HGNetError.Code.malformedData` for a broken header or offsets that overlap, leave gaps or leave the
   ///   file, `unsupported` for element types such as 8-bit floats, `limitExceeded` for sizes beyond any memory.
   /// - Cost: O(header); the arrays are not touched.
-  public static func read(
+  package static func read(
     _ blob: Blob
   ) throws(HGNetError) -> (parameters: ParameterStore, metadata: [String: String]) {
     do throws(HGNetError) {
@@ -170,7 +170,7 @@ public enum Safetensors {
   ///   - metadata: texts for `__metadata__`, written in the order of their keys.
   ///   - path: the file.
   /// - Throws: `HGNetError.Code.unwritableFile`, `invalidArgument` for a parameter named `__metadata__`.
-  public static func write(
+  package static func write(
     _ store: ParameterStore, metadata: [String: String] = [:], to path: String
   ) throws(HGNetError) {
     var fields: [String] = []

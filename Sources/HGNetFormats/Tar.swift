@@ -4,25 +4,25 @@ import HGNetCore
 ///
 /// Nothing is extracted: an entry is a slice of the archive, and its name is only a name. Links, folders and devices
 /// are passed over. Threads: safe to share.
-public struct Tar: Sendable {
+package struct Tar: Sendable {
   /// A regular file of the archive.
-  public struct Entry: Sendable {
+  package struct Entry: Sendable {
     /// The path inside the archive, as it is written there.
-    public let name: String
+    package let name: String
     /// The contents.
-    public let contents: BlobSlice
+    package let contents: BlobSlice
 
     /// The last part of the path.
-    public var baseName: String { name.split(separator: "/").last.map(String.init) ?? name }
+    package var baseName: String { name.split(separator: "/").last.map(String.init) ?? name }
   }
 
   /// The regular files, in the order of the archive.
-  public let entries: [Entry]
+  package let entries: [Entry]
 
   private static let blockSize = 512
 
   /// Whether the first block is a tar header with a right checksum.
-  public static func isTar(_ blob: Blob) -> Bool {
+  package static func isTar(_ blob: Blob) -> Bool {
     guard blob.count >= blockSize else { return false }
     return blob.withUnsafeBytes { bytes in
       let header = Header(block: UnsafeRawBufferPointer(rebasing: bytes[0..<blockSize]))
@@ -35,7 +35,7 @@ public struct Tar: Sendable {
   /// - Throws: `HGNetError.Code.malformedData` for a wrong checksum, a broken number or a missing end (a truncated
   ///   archive), `unsupported` for a compressed archive and for sparse files.
   /// - Cost: O(number of entries); contents are not touched.
-  public init(_ blob: Blob) throws(HGNetError) {
+  package init(_ blob: Blob) throws(HGNetError) {
     do throws(HGNetError) {
       entries = try Tar.entries(of: blob)
     } catch {

@@ -5,7 +5,7 @@ import HGNetCore
 /// Both forms that `torch.save` has written: the zip archive of PyTorch 1.6 and later, and the sequence of pickles
 /// before it. The parameters may be the whole file or stand under `state_dict` or a similar key, as training scripts
 /// leave them.
-public enum TorchCheckpoint {
+package enum TorchCheckpoint {
   /// The keys under which training scripts keep the parameters, the best ones for inference first.
   static let nestedKeys = [
     "state_dict_ema", "model_ema", "ema", "state_dict", "model", "model_state_dict", "net", "network", "module",
@@ -14,7 +14,7 @@ public enum TorchCheckpoint {
   ]
 
   /// Whether a file starts as a PyTorch checkpoint does.
-  public static func isTorchCheckpoint(_ blob: Blob) -> Bool { ZipArchive.isZip(blob) || isLegacy(blob) }
+  package static func isTorchCheckpoint(_ blob: Blob) -> Bool { ZipArchive.isZip(blob) || isLegacy(blob) }
 
   /// Reads the tensors of a checkpoint under PyTorch's names, in the order of the file.
   ///
@@ -22,7 +22,7 @@ public enum TorchCheckpoint {
   ///
   /// - Throws: What `Pickle.read` throws; `HGNetError.Code.malformedData` for a damaged file or one without tensors,
   ///   `unsupported` for compressed entries, big-endian data, TorchScript programs and tensors of more than 4 axes.
-  public static func read(_ blob: Blob) throws(HGNetError) -> ParameterStore {
+  package static func read(_ blob: Blob) throws(HGNetError) -> ParameterStore {
     do throws(HGNetError) {
       if ZipArchive.isZip(blob) { return try readArchive(blob) }
       if isLegacy(blob) { return try readLegacy(blob) }

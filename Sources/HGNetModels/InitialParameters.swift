@@ -12,7 +12,7 @@ extension Model {
   ///   - graph: the network.
   ///   - seed: the same seed gives the same parameters.
   /// - Returns: one float32 parameter per declaration of the graph, in its order.
-  public static func initialParameters(for graph: Graph, seed: UInt64) -> ParameterStore {
+  package static func initialParameters(for graph: Graph, seed: UInt64) -> ParameterStore {
     var store = ParameterStore()
     for declaration in graph.parameters {
       var generator = RandomGenerator(seed: seed, stream: declaration.name)

@@ -5,13 +5,13 @@ extension Graph {
   ///
   /// A state dictionary written by PaddlePaddle carries them, and optimiser states are keyed by them. They count the
   /// layers of each class in the order of construction, as a process that builds only this network would.
-  public var internalParameterNames: [String: String] { parameters.internalNames }
+  package var internalParameterNames: [String: String] { parameters.internalNames }
 }
 
 extension [ParameterDeclaration] {
   /// PaddlePaddle's internal names, as a process that builds the networks of these parameters in this order gives them:
   /// the counts of a second network go on where those of the first have ended.
-  public var internalNames: [String: String] {
+  package var internalNames: [String: String] {
     var counts: [String: Int] = [:]
     var layers: [String: String] = [:]
     var result: [String: String] = [:]

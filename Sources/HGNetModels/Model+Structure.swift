@@ -2,11 +2,11 @@ import HGNetCore
 
 extension Model {
   /// A network from elsewhere that turned out to be one of these models.
-  public struct Structure: Sendable {
+  package struct Structure: Sendable {
     /// The model and its options.
-    public let recognition: Recognition
+    package let recognition: Recognition
     /// The names of the state dictionary by the names of the graph's parameters.
-    public let names: [String: String]
+    package let names: [String: String]
   }
 
   /// Finds the model that a graph computes, whatever its parameters are called.
@@ -16,7 +16,7 @@ extension Model {
   ///
   /// - Throws: `HGNetError.Code.unsupported` when no model has these operators, for example because batch normalisations
   ///   are folded into the convolutions.
-  public static func structure(of graph: Graph) throws(HGNetError) -> Structure {
+  package static func structure(of graph: Graph) throws(HGNetError) -> Structure {
     let found = try graph.selecting(outputs: ["logits"])
     let size = Size(224)
     for model in all {

@@ -4,9 +4,9 @@ import HGNetCore
 ///
 /// Only facts are kept here: names, places and published figures. Fetching is the work of HGNetDownload.
 /// Threads: a value, safe to share. Source: PaddleClas' model pages.
-public struct PublishedWeights: Sendable, Hashable {
+package struct PublishedWeights: Sendable, Hashable {
   /// How the weights were trained, and what the file holds.
-  public enum Kind: String, Sendable, Hashable, CaseIterable {
+  package enum Kind: String, Sendable, Hashable, CaseIterable {
     /// PP-HGNetV2 distilled on a larger set of pictures without labels: the start for fine-tuning (`pretrained: True`).
     case stage1
     /// PP-HGNetV2 distilled again on ImageNet-1k: the weights of the published accuracy.
@@ -27,7 +27,7 @@ public struct PublishedWeights: Sendable, Hashable {
   }
 
   /// What a file holds.
-  public enum Form: String, Sendable, Hashable, CaseIterable {
+  package enum Form: String, Sendable, Hashable, CaseIterable {
     /// A state dictionary, `.pdparams`.
     case stateDictionary
     /// An inference model, program and parameters in one `.tar`.
@@ -35,25 +35,25 @@ public struct PublishedWeights: Sendable, Hashable {
   }
 
   /// The top-1 and top-5 accuracy on the ImageNet-1k validation pictures, in percent, as published.
-  public struct Accuracy: Sendable, Hashable {
+  package struct Accuracy: Sendable, Hashable {
     /// The share of pictures whose class comes first.
-    public let top1: Double
+    package let top1: Double
     /// The share of pictures whose class is among the first five.
-    public let top5: Double
+    package let top5: Double
   }
 
   /// The model that the weights belong to.
-  public let model: Model
+  package let model: Model
   /// How they were trained.
-  public let kind: Kind
+  package let kind: Kind
   /// What the file holds.
-  public let form: Form
+  package let form: Form
 
   /// The folder that all files lie under; a mirror has the same layout below its own.
-  public static let baseURL = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph"
+  package static let baseURL = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph"
 
   /// The name of the file, such as `PPHGNetV2_B0_ssld_stage1_pretrained.pdparams`.
-  public var fileName: String {
+  package var fileName: String {
     switch form {
     case .stateDictionary: "\(model.name)\(kind.suffix)_pretrained.pdparams"
     case .inferenceModel: "\(model.name)\(kind.suffix)_infer.tar"
@@ -61,7 +61,7 @@ public struct PublishedWeights: Sendable, Hashable {
   }
 
   /// The place of the file below the base, such as `legendary_models/PPHGNetV2_B0_ssld_pretrained.pdparams`.
-  public var path: String {
+  package var path: String {
     switch form {
     case .stateDictionary: "legendary_models/\(fileName)"
     case .inferenceModel: "inference/\(fileName)"
@@ -69,14 +69,14 @@ public struct PublishedWeights: Sendable, Hashable {
   }
 
   /// The address of the file under a base, whose trailing slashes are ignored.
-  public func url(base: String = PublishedWeights.baseURL) -> String {
+  package func url(base: String = PublishedWeights.baseURL) -> String {
     var folder = Substring(base)
     while folder.last == "/" { folder.removeLast() }
     return "\(folder)/\(path)"
   }
 
   /// The published accuracy at 224×224, where there is a figure for these weights.
-  public var accuracy: Accuracy? {
+  package var accuracy: Accuracy? {
     let figures: [String: (Double, Double)] = [
       "PPHGNetV2_B0_ssld": (77.77, 93.91), "PPHGNetV2_B1_ssld": (79.18, 94.57), "PPHGNetV2_B2_ssld": (81.74, 95.88),
       "PPHGNetV2_B3_ssld": (82.98, 96.43), "PPHGNetV2_B4_ssld": (83.57, 96.72), "PPHGNetV2_B5_ssld": (84.75, 97.32),
@@ -90,7 +90,7 @@ public struct PublishedWeights: Sendable, Hashable {
   ///
   /// Bicubic as Pillow does it; the middle 224×224 pixels are then cut out. The distillation configurations of
   /// PP-HGNetV2 evaluate at 236 instead.
-  public var evaluationShortSide: Int {
+  package var evaluationShortSide: Int {
     switch model.architecture {
     case .pphgnetV2: 232
     case .pphgnet: model == .tiny ? 232 : 236
@@ -100,7 +100,7 @@ public struct PublishedWeights: Sendable, Hashable {
 
 extension PublishedWeights {
   /// Every published file, by model; state dictionaries before inference models.
-  public static let all: [PublishedWeights] = Model.all.flatMap { model in
+  package static let all: [PublishedWeights] = Model.all.flatMap { model in
     let kinds = trainings(of: model)
     let states = kinds.map { PublishedWeights(model: model, kind: $0, form: .stateDictionary) }
     // The inference models of PP-HGNetV2 hold the second stage only.
@@ -120,7 +120,7 @@ extension PublishedWeights {
   /// The file of a name, with or without its extension.
   ///
   /// - Throws: `HGNetError.Code.invalidArgument` with the nearest name.
-  public static func named(_ name: String) throws(HGNetError) -> PublishedWeights {
+  package static func named(_ name: String) throws(HGNetError) -> PublishedWeights {
     func stem(_ file: String) -> String {
       for ending in [".pdparams", ".tar"] where file.hasSuffix(ending) { return String(file.dropLast(ending.count)) }
       return file
@@ -137,7 +137,7 @@ extension PublishedWeights {
   /// The most accurate state dictionary of a model, for prediction.
   ///
   /// - Returns: nil for a model that is not one of the ten.
-  public static func mostAccurate(for model: Model) -> PublishedWeights? {
+  package static func mostAccurate(for model: Model) -> PublishedWeights? {
     all.last { $0.model == model && $0.form == .stateDictionary }
   }
 
@@ -147,7 +147,7 @@ extension PublishedWeights {
   ///   - model: the model.
   ///   - distilled: `Arch.use_ssld`; PP-HGNetV2 has distilled weights only and ignores it.
   /// - Returns: nil where nothing is published.
-  public static func pretrained(for model: Model, distilled: Bool = false) -> PublishedWeights? {
+  package static func pretrained(for model: Model, distilled: Bool = false) -> PublishedWeights? {
     all.first {
       guard $0.model == model, $0.form == .stateDictionary else { return false }
       switch model.architecture {

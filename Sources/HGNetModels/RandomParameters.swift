@@ -14,7 +14,7 @@ extension Model {
   ///   - graph: the network.
   ///   - seed: the same seed gives the same parameters.
   /// - Returns: one float32 parameter per declaration of the graph, in its order.
-  public static func randomParameters(for graph: Graph, seed: UInt64) -> ParameterStore {
+  package static func randomParameters(for graph: Graph, seed: UInt64) -> ParameterStore {
     let source = RandomParameters(graph: graph, seed: seed)
     var store = ParameterStore()
     for declaration in graph.parameters { store[declaration.name] = source[declaration.name] }
@@ -25,18 +25,18 @@ extension Model {
 /// The parameters of `Model.randomParameters`, each drawn when it is asked for and not kept.
 ///
 /// Threads: a value, safe to share.
-public struct RandomParameters: ParameterSource {
+package struct RandomParameters: ParameterSource {
   private let plan: RandomDrawing
 
   /// Finds the ranges; draws nothing but the affine blocks.
-  public init(graph: Graph, seed: UInt64) {
+  package init(graph: Graph, seed: UInt64) {
     var plan = RandomDrawing(graph: graph, seed: seed)
     for node in graph.nodes { plan.draw(node) }
     self.plan = plan
   }
 
   /// The parameter of a name that the graph declares, the same each time.
-  public subscript(name: String) -> Parameter? { plan.tensor(name).map { Parameter($0) } }
+  package subscript(name: String) -> Parameter? { plan.tensor(name).map { Parameter($0) } }
 }
 
 /// How the values of one parameter are spread.

@@ -119,7 +119,7 @@ public enum Checkpoint {
   ///   - prefix: the path without ending; its folder must exist.
   ///   - writesSafetensors: whether the weights of `.pdparams` are written as `.safetensors`, too.
   /// - Throws: `HGNetError.Code.unwritableFile`, for example on a full disk; the older checkpoint is then complete.
-  public static func write(
+  package static func write(
     _ contents: CheckpointContents, to prefix: String, writesSafetensors: Bool = false
   ) throws(HGNetError) {
     let next = "\(prefix).next"

@@ -9,14 +9,14 @@ public struct CheckpointContents: Sendable {
   /// PaddlePaddle's names inside (`conv2d_0.w_0`) by parameter name; may be empty.
   public var internalNames: [String: String]
   /// The state of the optimizer.
-  public var optimizer: OptimizerState
+  package var optimizer: OptimizerState
   /// How far the run has come.
   public var progress: TrainingProgress
   /// The exponential moving average of the parameters, where the run keeps one.
   public var averaged: ParameterStore?
 
   /// Makes the contents.
-  public init(
+  package init(
     parameters: ParameterStore, internalNames: [String: String] = [:], optimizer: OptimizerState,
     progress: TrainingProgress, averaged: ParameterStore? = nil
   ) {
@@ -29,26 +29,26 @@ public struct CheckpointContents: Sendable {
 }
 
 /// The state of an optimizer and of its learning rate, as PaddlePaddle keeps it in `.pdopt`.
-public struct OptimizerState: Sendable {
+package struct OptimizerState: Sendable {
   /// The accumulators by PaddlePaddle's names, such as `conv2d_0.w_0_velocity_0`.
-  public var tensors: ParameterStore
+  package var tensors: ParameterStore
   /// The learning rate; nil where it never changes.
-  public var schedule: Schedule.State?
+  package var schedule: Schedule.State?
 
   /// Makes the state.
-  public init(tensors: ParameterStore = ParameterStore(), schedule: Schedule.State? = nil) {
+  package init(tensors: ParameterStore = ParameterStore(), schedule: Schedule.State? = nil) {
     self.tensors = tensors
     self.schedule = schedule
   }
 
   /// Makes the state from the tensors of an optimizer, copying them.
-  public init(_ tensors: [Optimizer.NamedTensor], schedule: Schedule.State? = nil) {
+  package init(_ tensors: [Optimizer.NamedTensor], schedule: Schedule.State? = nil) {
     self.init(schedule: schedule)
     for tensor in tensors { self.tensors[tensor.name] = Parameter(tensor.value) }
   }
 
   /// The accumulators as `Optimizer.restore` takes them, copied.
-  public var tensorsByName: [String: Tensor] {
+  package var tensorsByName: [String: Tensor] {
     var result: [String: Tensor] = [:]
     for name in tensors.names { result[name] = tensors[name]?.tensor() }
     return result
@@ -74,12 +74,12 @@ public struct TrainingProgress: Sendable, Equatable {
   /// The name of the model, so that a checkpoint of another one is told apart.
   public var model: String?
   /// Random generators by name, which go on exactly.
-  public var generators: [String: RandomGenerator] = [:]
+  package var generators: [String: RandomGenerator] = [:]
   /// Any other numbers by name, such as the sums behind a running average; they come back bit for bit.
-  public var values: [String: Double] = [:]
+  package var values: [String: Double] = [:]
 
   /// Makes the progress of a run that has completed some epochs.
-  public init(epoch: Int = 0) { self.epoch = epoch }
+  package init(epoch: Int = 0) { self.epoch = epoch }
 
   /// Two are equal when all numbers and all numbers to come are; a NaN equals one of the same bits.
   public static func == (left: TrainingProgress, right: TrainingProgress) -> Bool {

@@ -43,14 +43,14 @@ public struct CheckpointFolder: Sendable {
   public func epoch(_ number: Int) -> String { "\(path)/epoch_\(number)" }
 
   /// Whether the checkpoint after an epoch, counted from 1, is kept.
-  public func keeps(epoch: Int) -> Bool { saveInterval > 0 && epoch % saveInterval == 0 }
+  package func keeps(epoch: Int) -> Bool { saveInterval > 0 && epoch % saveInterval == 0 }
 
   /// Writes `latest`, and `epoch_N` where it is due after a complete epoch.
   ///
   /// - Returns: the prefixes written.
   /// - Throws: `HGNetError.Code.unwritableFile`; older checkpoints are then complete.
   @discardableResult
-  public func save(_ contents: CheckpointContents) throws(HGNetError) -> [String] {
+  package func save(_ contents: CheckpointContents) throws(HGNetError) -> [String] {
     var written: [String] = []
     let progress = contents.progress
     if progress.stepInEpoch == 0, progress.epoch > 0, keeps(epoch: progress.epoch) {
@@ -68,7 +68,7 @@ public struct CheckpointFolder: Sendable {
   ///   - inferred: the network of a distillation whose weights are written alone, too, into `best_model_student.pdparams`
   ///     (PaddleClas' name for it), with the internal names that they have among the others.
   /// - Throws: `HGNetError.Code.unwritableFile`; the older best checkpoint is then complete.
-  public func saveBest(_ contents: CheckpointContents, inferred: String? = nil) throws(HGNetError) {
+  package func saveBest(_ contents: CheckpointContents, inferred: String? = nil) throws(HGNetError) {
     try Checkpoint.write(contents, to: best, writesSafetensors: writesSafetensors)
     try CheckpointFolder.makeFolder(best)
     try PaddleParameters.write(

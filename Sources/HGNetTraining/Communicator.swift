@@ -6,7 +6,7 @@ import HGNetCore
 /// in all of them, bit for bit, and from run to run with the same number of ranks.
 ///
 /// Threads: one at a time; `duplicate` makes another for another thread.
-public protocol Communicator: Sendable {
+package protocol Communicator: Sendable {
   /// This process, `0 ..< rankCount`.
   var rank: Int { get }
   /// The number of processes, at least 1.
@@ -51,12 +51,12 @@ public protocol Communicator: Sendable {
 
 extension Communicator {
   /// Whether this is rank 0, which alone writes files.
-  public var isFirst: Bool { rank == 0 }
+  package var isFirst: Bool { rank == 0 }
 
   /// The sums of some numbers over all ranks.
   ///
   /// - Throws: as `sum`.
-  public func sums(of values: [Double]) throws(HGNetError) -> [Double] {
+  package func sums(of values: [Double]) throws(HGNetError) -> [Double] {
     guard rankCount > 1 else { return values }
     var values = values
     // `withUnsafe…` of an array loses typed errors.
@@ -71,7 +71,7 @@ extension Communicator {
   /// The bytes that rank 0 has; what other ranks give does not matter.
   ///
   /// - Throws: as `sum`.
-  public func broadcast(_ bytes: [UInt8]) throws(HGNetError) -> [UInt8] {
+  package func broadcast(_ bytes: [UInt8]) throws(HGNetError) -> [UInt8] {
     guard rankCount > 1 else { return bytes }
     let count = Int(try sums(of: [isFirst ? Double(bytes.count) : 0])[0])
     let place = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
@@ -83,29 +83,29 @@ extension Communicator {
 }
 
 /// A process that is alone.
-public struct SingleProcess: Communicator {
+package struct SingleProcess: Communicator {
   /// 0.
-  public var rank: Int { 0 }
+  package var rank: Int { 0 }
   /// 1.
-  public var rankCount: Int { 1 }
+  package var rankCount: Int { 1 }
 
   /// Makes it.
-  public init() {}
+  package init() {}
 
   /// Leaves the values as they are.
-  public func sum(_ values: UnsafeMutableBufferPointer<Float>) {}
+  package func sum(_ values: UnsafeMutableBufferPointer<Float>) {}
   /// Leaves the values as they are.
-  public func sum(_ values: UnsafeMutableBufferPointer<Double>) {}
+  package func sum(_ values: UnsafeMutableBufferPointer<Double>) {}
   /// Leaves the bytes as they are.
-  public func broadcast(_ bytes: UnsafeMutableRawBufferPointer) {}
+  package func broadcast(_ bytes: UnsafeMutableRawBufferPointer) {}
   /// The bytes of this process.
-  public func gather(_ bytes: [UInt8]) -> [[UInt8]] { [bytes] }
+  package func gather(_ bytes: [UInt8]) -> [[UInt8]] { [bytes] }
   /// Returns at once.
-  public func barrier() {}
+  package func barrier() {}
   /// Another one.
-  public func duplicate() -> any Communicator { SingleProcess() }
+  package func duplicate() -> any Communicator { SingleProcess() }
   /// Does nothing: the caller ends the process.
-  public func abort(status: Int32) {}
+  package func abort(status: Int32) {}
   /// Does nothing.
-  public func end() {}
+  package func end() {}
 }

@@ -11,7 +11,7 @@ public struct ConfusionMatrix: Sendable, Hashable {
   /// Makes a matrix of zeros.
   ///
   /// - Throws: `HGNetError.Code.limitExceeded` for more than 32 768 classes.
-  public init(classes: Int) throws(HGNetError) {
+  package init(classes: Int) throws(HGNetError) {
     guard classes > 0, classes <= 1 << 15 else {
       throw HGNetError(.limitExceeded, "expected 1 … 32768 classes for a confusion matrix, found \(classes)")
     }
@@ -31,7 +31,7 @@ public struct ConfusionMatrix: Sendable, Hashable {
   /// Adds one picture.
   ///
   /// - Throws: `HGNetError.Code.invalidArgument` for a class outside `0 ..< classes`.
-  public mutating func add(label: Int, prediction: Int) throws(HGNetError) {
+  package mutating func add(label: Int, prediction: Int) throws(HGNetError) {
     guard (0..<classes).contains(label), (0..<classes).contains(prediction) else {
       throw HGNetError(
         .invalidArgument, "expected classes in 0 … \(classes - 1), found label \(label) and prediction \(prediction)")
@@ -42,7 +42,7 @@ public struct ConfusionMatrix: Sendable, Hashable {
   /// Adds a batch: the class with the highest score is the prediction, the lower index of equals.
   ///
   /// - Throws: `HGNetError.Code.shapeMismatch`, `invalidArgument` for a label outside `0 ..< classes`.
-  public mutating func add(logits: Tensor, labels: [Int]) throws(HGNetError) {
+  package mutating func add(logits: Tensor, labels: [Int]) throws(HGNetError) {
     guard logits.shape == [labels.count, classes] else {
       throw HGNetError(.shapeMismatch, "expected logits [\(labels.count), \(classes)], found \(logits.shape)")
     }

@@ -13,25 +13,25 @@ import HGNetCore
 /// Targets are class indices or vectors `[N, K]`. With smoothing, a target `t` becomes `(1 - ε) t + ε / K`. Without it,
 /// vectors go through a softmax before they are used, because PaddleClas does the same; mixed labels keep their meaning
 /// only with smoothing. Source: PaddleClas, `ppcls/loss/celoss.py`.
-public struct CrossEntropyLoss: Loss {
+package struct CrossEntropyLoss: Loss {
   /// The share of the target that is spread evenly over the classes, inside (0, 1); nil for none.
-  public let epsilon: Double?
+  package let epsilon: Double?
 
   /// Makes a loss; an `epsilon` outside (0, 1) means no smoothing.
-  public init(epsilon: Double? = nil) {
+  package init(epsilon: Double? = nil) {
     if let epsilon, epsilon > 0, epsilon < 1 { self.epsilon = epsilon } else { self.epsilon = nil }
   }
 
   /// `CELoss`.
-  public var name: String { "CELoss" }
+  package var name: String { "CELoss" }
 
   /// Checks targets; see `Loss`.
-  public func check(_ targets: Targets, rows: Int, classes: Int) throws(HGNetError) {
+  package func check(_ targets: Targets, rows: Int, classes: Int) throws(HGNetError) {
     try targets.check(rows: rows, classes: classes, allowsClasses: true)
   }
 
   /// What one row adds; see `Loss`.
-  public func evaluate(
+  package func evaluate(
     row: Int, of rows: Int, logits: UnsafeBufferPointer<Double>, targets: Targets,
     gradient: UnsafeMutableBufferPointer<Double>
   ) -> Double {

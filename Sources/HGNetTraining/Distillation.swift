@@ -4,24 +4,24 @@ import HGNetCore
 /// What a configuration says about a distillation: its networks, and what they learn from each other.
 ///
 /// Threads: a value, safe to share.
-public struct Distillation: Sendable {
+package struct Distillation: Sendable {
   /// The networks in order.
-  public var networks: [Configuration.SubModel]
+  package var networks: [Configuration.SubModel]
   /// The network that is evaluated and used later, mostly `Student`.
-  public var inferred: String
+  package var inferred: String
   /// What is minimised.
-  public var loss: DistillationLoss
+  package var loss: DistillationLoss
   /// Whether frozen networks normalise with the statistics of the batch and move their running statistics, as in
   /// PaddleClas; otherwise the inference engine runs them (`Arch.teacher_in_training_mode`).
-  public var observesTeachers = false
+  package var observesTeachers = false
   /// The folder in which logits of frozen networks are kept for later epochs and runs (`Arch.teacher_logits_cache`).
-  public var logitsCache: String?
+  package var logitsCache: String?
 
   /// Reads `Arch` and `Loss.Train`; nil for a configuration of one network.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` for a name that none of the networks has, for a distillation in
   ///   which nothing learns, and for networks of different numbers of classes.
-  public init?(_ configuration: Configuration) throws(HGNetError) {
+  package init?(_ configuration: Configuration) throws(HGNetError) {
     guard let networks = try configuration.subModels(), let inferred = try configuration.inferredModelName() else {
       return nil
     }
@@ -65,7 +65,7 @@ public struct Distillation: Sendable {
   }
 
   /// A name for all networks together, by which checkpoints are told apart.
-  public var description: String {
+  package var description: String {
     "DistillationModel(" + networks.map { "\($0.name): \($0.model.name)" }.joined(separator: ", ") + ")"
   }
 }

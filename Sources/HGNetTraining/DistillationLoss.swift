@@ -4,9 +4,9 @@ import HGNetCore
 ///
 /// With several terms each is multiplied by its weight; a single term counts as it is, as in PaddleClas. Threads: a value,
 /// safe to share. Source: PaddleClas, `ppcls/loss/distillationloss.py`.
-public struct DistillationLoss: Sendable {
+package struct DistillationLoss: Sendable {
   /// What one network, or a pair of them, is judged by.
-  public enum Rule: Sendable {
+  package enum Rule: Sendable {
     /// `DistillationCELoss`: the student's cross entropy with the softmax of the teacher's logits, which are taken as
     /// they are: the teacher receives no gradient.
     case imitation(student: String, teacher: String)
@@ -16,7 +16,7 @@ public struct DistillationLoss: Sendable {
     case mutual(first: String, second: String, MutualLearningLoss)
 
     /// The networks that are looked at.
-    public var models: [String] {
+    package var models: [String] {
       switch self {
       case .imitation(let student, let teacher): [student, teacher]
       case .labels(let model, _): [model]
@@ -26,36 +26,36 @@ public struct DistillationLoss: Sendable {
   }
 
   /// Rules that share a factor: one entry of `Loss.Train`.
-  public struct Term: Sendable {
+  package struct Term: Sendable {
     /// The rules, one for each pair or network of the entry.
-    public var rules: [Rule]
+    package var rules: [Rule]
     /// The factor, used when there are several terms.
-    public var weight: Double
+    package var weight: Double
 
     /// Makes a term.
-    public init(_ rules: [Rule], weight: Double = 1) {
+    package init(_ rules: [Rule], weight: Double = 1) {
       self.rules = rules
       self.weight = weight
     }
   }
 
   /// The result for one batch.
-  public struct Evaluation: Sendable {
+  package struct Evaluation: Sendable {
     /// The sum, logged as `loss`.
-    public var value: Float
+    package var value: Float
     /// Each rule by its log key, weighted, in order.
-    public var terms: [(name: String, value: Float)]
+    package var terms: [(name: String, value: Float)]
     /// The derivative of the sum with respect to the logits, `[N, K]`, of each network that a rule looks at.
-    public var gradients: [String: Tensor]
+    package var gradients: [String: Tensor]
   }
 
   /// The terms in order.
-  public let terms: [Term]
+  package let terms: [Term]
 
   /// Makes a sum.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` when there is no rule.
-  public init(_ terms: [Term]) throws(HGNetError) {
+  package init(_ terms: [Term]) throws(HGNetError) {
     guard terms.contains(where: { !$0.rules.isEmpty }) else {
       throw HGNetError(.invalidConfiguration, "expected at least one loss such as DistillationCELoss, found none")
     }
@@ -63,10 +63,10 @@ public struct DistillationLoss: Sendable {
   }
 
   /// The networks that the loss looks at.
-  public var models: Set<String> { Set(terms.flatMap { $0.rules.flatMap(\.models) }) }
+  package var models: Set<String> { Set(terms.flatMap { $0.rules.flatMap(\.models) }) }
 
   /// Whether labels decide about anything; without it pictures need none.
-  public var usesLabels: Bool {
+  package var usesLabels: Bool {
     terms.contains { $0.rules.contains { if case .labels = $0 { true } else { false } } }
   }
 
@@ -77,7 +77,7 @@ public struct DistillationLoss: Sendable {
   ///   - targets: what the N pictures show; looked at by `labels` only.
   ///   - allRows: the rows of the whole batch where these are a part of it; the results are then what this part adds.
   /// - Throws: `HGNetError.Code.shapeMismatch` for logits that do not fit each other, and what the losses throw.
-  public func evaluate(
+  package func evaluate(
     logits: [String: Tensor], targets: Targets, of allRows: Int? = nil
   ) throws(HGNetError) -> Evaluation {
     func named(_ name: String) throws(HGNetError) -> Tensor {

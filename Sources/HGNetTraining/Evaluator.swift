@@ -58,7 +58,7 @@ public struct Evaluator: Sendable {
   /// The pictures.
   public let data: TrainingData
   /// What is logged beside the metrics.
-  public let loss: CombinedLoss?
+  package let loss: CombinedLoss?
   /// What is measured.
   public let metrics: [TrainingConfiguration.Metric]
   /// The number of batches between two log lines.
@@ -68,9 +68,19 @@ public struct Evaluator: Sendable {
 
   /// Puts the parts together.
   ///
+  /// - Parameters:
+  ///   - data: the pictures.
+  ///   - metrics: what is measured, such as `TrainingConfiguration.evaluationMetrics`.
+  ///   - pool: the threads.
+  public init(data: TrainingData, metrics: [TrainingConfiguration.Metric], pool: ThreadPool) {
+    self.init(data: data, loss: nil, metrics: metrics, pool: pool)
+  }
+
+  /// Puts the parts together, for several ranks.
+  ///
   /// Several ranks take turns with the batches and come to the same result, bit for bit, as one does alone; they call
   /// `evaluate` together with the same parameters.
-  public init(
+  package init(
     data: TrainingData, loss: CombinedLoss?, metrics: [TrainingConfiguration.Metric], printInterval: Int = 10,
     pool: ThreadPool, communicator: any Communicator = SingleProcess()
   ) {
@@ -85,7 +95,7 @@ public struct Evaluator: Sendable {
   /// Checks that all ranks measure the same parameters on the same pictures.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` in all ranks.
-  public func agree(on parameters: ParameterStore) throws(HGNetError) {
+  package func agree(on parameters: ParameterStore) throws(HGNetError) {
     guard communicator.rankCount > 1 else { return }
     try communicator.agree(on: [("lists of pictures", data.hash), ("weights", parameters.hash)])
   }

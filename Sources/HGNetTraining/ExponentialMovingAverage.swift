@@ -4,16 +4,16 @@ import HGNetCore
 /// Averages of all parameters over the training steps, running statistics included: `a = d · a + (1 - d) · w`.
 ///
 /// It starts as a copy. Update it after every optimiser step. Threads: one task. Source: PaddleClas `ppcls/utils/ema.py`.
-public struct ExponentialMovingAverage: Sendable {
+package struct ExponentialMovingAverage: Sendable {
   /// The weight of the past, inside (0, 1).
-  public let decay: Double
+  package let decay: Double
   /// The averages, in the order of the declarations.
-  public private(set) var averages: [Tensor]
+  package private(set) var averages: [Tensor]
 
   /// Starts with a copy of the parameters.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` for a decay outside (0, 1).
-  public init(of parameters: some TrainableParameters, decay: Double = 0.9999) throws(HGNetError) {
+  package init(of parameters: some TrainableParameters, decay: Double = 0.9999) throws(HGNetError) {
     guard decay > 0, decay < 1 else {
       throw HGNetError(.invalidConfiguration, "expected a decay inside (0, 1), found \(decay)", key: "EMA.decay")
     }
@@ -28,7 +28,7 @@ public struct ExponentialMovingAverage: Sendable {
   /// - Parameters:
   ///   - parameters: the parameters that the averages were made from.
   ///   - pool: threads that share the work, or nil.
-  public mutating func update(_ parameters: some TrainableParameters, pool: ThreadPool? = nil) {
+  package mutating func update(_ parameters: some TrainableParameters, pool: ThreadPool? = nil) {
     let (keep, take) = (Float(decay), Float(1 - decay))
     for index in averages.indices {
       parameters.withValue(index) { values in
@@ -43,7 +43,7 @@ public struct ExponentialMovingAverage: Sendable {
   }
 
   /// Exchanges averages and parameters, so that the network can be evaluated with the averages; again, to go back.
-  public mutating func swap(with parameters: some TrainableParameters) {
+  package mutating func swap(with parameters: some TrainableParameters) {
     for index in averages.indices {
       parameters.withValue(index) { values in
         averages[index].withUnsafeMutableBufferPointer { average in
@@ -60,7 +60,7 @@ public struct ExponentialMovingAverage: Sendable {
   /// Takes over stored averages.
   ///
   /// - Throws: `HGNetError.Code.parameterMismatch` when number or shapes differ.
-  public mutating func restore(_ stored: [Tensor]) throws(HGNetError) {
+  package mutating func restore(_ stored: [Tensor]) throws(HGNetError) {
     guard stored.map(\.shape) == averages.map(\.shape) else {
       throw HGNetError(.parameterMismatch, "the stored averages belong to another model")
     }

@@ -55,11 +55,17 @@ public struct FolderConfiguration: Sendable {
 
   /// Reads the folder, and writes `train_list.txt`, `val_list.txt` and `labels.txt` into the output folder.
   ///
+  /// - Returns: the configuration, which names these files.
+  /// - Throws: what is wrong with the folder or its pictures, `HGNetError.Code.unwritableFile`.
+  public func written() throws(HGNetError) -> ConfigurationValue { try written(isWritten: false).value }
+
+  /// The same for one of several ranks.
+  ///
   /// - Parameter isWritten: whether the files are there already, because another rank has written them.
   /// - Returns: the configuration, and how many pictures and classes were found.
-  /// - Throws: what is wrong with the folder or its pictures, `HGNetError.Code.unwritableFile`.
-  public func written(
-    isWritten: Bool = false
+  /// - Throws: as `written()`.
+  package func written(
+    isWritten: Bool
   ) throws(HGNetError) -> (value: ConfigurationValue, training: Dataset, evaluation: Dataset) {
     let (first, second) = try parts()
     let files = Dataset.listFiles(in: output)

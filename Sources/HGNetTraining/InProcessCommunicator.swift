@@ -3,7 +3,7 @@ import HGNetCore
 /// Ranks that are threads of one process, so that training over several ranks can be run and tested without MPI.
 ///
 /// Sums are added in the order of the ranks. Threads: each rank belongs to one thread at a time.
-public final class InProcessCommunicator: Communicator {
+package final class InProcessCommunicator: Communicator {
   /// What the ranks of one communicator share: a table on which each lays its bytes for all to read.
   private final class Table: Sendable {
     struct State {
@@ -30,9 +30,9 @@ public final class InProcessCommunicator: Communicator {
   }
 
   /// This thread's rank.
-  public let rank: Int
+  package let rank: Int
   /// The number of ranks.
-  public let rankCount: Int
+  package let rankCount: Int
   private let table: Table
   private let duplicateCount = Monitor(0)
 
@@ -45,7 +45,7 @@ public final class InProcessCommunicator: Communicator {
   /// The ranks of a group, one for each thread.
   ///
   /// - Parameter count: at least 1.
-  public static func group(of count: Int) -> [InProcessCommunicator] {
+  package static func group(of count: Int) -> [InProcessCommunicator] {
     let table = Table(max(count, 1))
     return (0..<max(count, 1)).map { InProcessCommunicator(rank: $0, rankCount: max(count, 1), table: table) }
   }
@@ -89,28 +89,28 @@ public final class InProcessCommunicator: Communicator {
   }
 
   /// See `Communicator`.
-  public func sum(_ values: UnsafeMutableBufferPointer<Float>) throws(HGNetError) { try add(values) }
+  package func sum(_ values: UnsafeMutableBufferPointer<Float>) throws(HGNetError) { try add(values) }
 
   /// See `Communicator`.
-  public func sum(_ values: UnsafeMutableBufferPointer<Double>) throws(HGNetError) { try add(values) }
+  package func sum(_ values: UnsafeMutableBufferPointer<Double>) throws(HGNetError) { try add(values) }
 
   /// See `Communicator`.
-  public func broadcast(_ bytes: UnsafeMutableRawBufferPointer) throws(HGNetError) {
+  package func broadcast(_ bytes: UnsafeMutableRawBufferPointer) throws(HGNetError) {
     let all = try exchange(isFirst ? Array(bytes) : [])
     bytes.copyBytes(from: all[0].prefix(bytes.count))
   }
 
   /// See `Communicator`.
-  public func gather(_ bytes: [UInt8]) throws(HGNetError) -> [[UInt8]] {
+  package func gather(_ bytes: [UInt8]) throws(HGNetError) -> [[UInt8]] {
     let all = try exchange(bytes)
     return isFirst ? all : []
   }
 
   /// See `Communicator`.
-  public func barrier() throws(HGNetError) { _ = try exchange([]) }
+  package func barrier() throws(HGNetError) { _ = try exchange([]) }
 
   /// See `Communicator`.
-  public func duplicate() throws(HGNetError) -> any Communicator {
+  package func duplicate() throws(HGNetError) -> any Communicator {
     let number = duplicateCount.withLock { count in
       count += 1
       return count - 1
@@ -125,8 +125,8 @@ public final class InProcessCommunicator: Communicator {
   }
 
   /// Lets every rank that waits, or will, throw.
-  public func abort(status: Int32) { table.giveUp() }
+  package func abort(status: Int32) { table.giveUp() }
 
   /// Does nothing.
-  public func end() {}
+  package func end() {}
 }

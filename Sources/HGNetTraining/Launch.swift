@@ -1,9 +1,9 @@
 import HGNetCore
 
 /// Whether a launcher such as `mpirun` has started this process as one of several, and how it reaches the others.
-public enum Launch {
+package enum Launch {
   /// How the tool is built with MPI.
-  public static let buildCommand = "swift build -c release --product hgnet --traits MPI"
+  package static let buildCommand = "swift build -c release --product hgnet --traits MPI"
 
   /// The number of processes that a launcher says it has started, and the variable that says so; nil without one.
   ///
@@ -11,7 +11,7 @@ public enum Launch {
   /// no step: there, one process runs, whatever was asked for.
   ///
   /// - Parameter variable: looks up a variable of the environment.
-  public static func processes(_ variable: (String) -> String?) -> (count: Int, variable: String)? {
+  package static func processes(_ variable: (String) -> String?) -> (count: Int, variable: String)? {
     for name in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_SIZE", "SLURM_STEP_NUM_TASKS"] {
       if let count = variable(name).flatMap({ Int($0) }), count >= 1 { return (count, name) }
     }
@@ -25,7 +25,7 @@ public enum Launch {
   /// - Parameter variable: looks up a variable of the environment.
   /// - Throws: `HGNetError.Code.unsupported` with the command that builds a tool with MPI where this one has none, and
   ///   where the launcher belongs to another MPI than the tool.
-  public static func communicator(_ variable: (String) -> String?) throws(HGNetError) -> any Communicator {
+  package static func communicator(_ variable: (String) -> String?) throws(HGNetError) -> any Communicator {
     guard let (count, name) = processes(variable) else { return SingleProcess() }
     #if MPI
       let world = try MPICommunicator.world()

@@ -17,9 +17,9 @@ import HGNetVision
 /// replaced under its name; remove the folder then.
 ///
 /// Threads: one task; several processes may share a folder.
-public final class LogitsCache {
+package final class LogitsCache {
   /// The file.
-  public let path: String
+  package let path: String
   private let classes: Int
   private let descriptor: Int32
   private var rowByteCount: Int { 8 + classes * 4 }
@@ -33,7 +33,7 @@ public final class LogitsCache {
   ///   - classes: the number of its logits.
   ///   - data: the pictures, which must look the same in every epoch.
   /// - Throws: `HGNetError.Code.invalidConfiguration` where pictures are changed by chance, `unwritableFile`.
-  public init(
+  package init(
     folder: String, name: String, parameters: ParameterStore, classes: Int, data: TrainingData
   ) throws(HGNetError) {
     let chances = data.transforms.steps.compactMap { step in
@@ -63,7 +63,7 @@ public final class LogitsCache {
   deinit { close(descriptor) }
 
   /// The logits `[N, K]` of some pictures, nil unless all are known.
-  public func logits(of samples: [Int]) -> Tensor? {
+  package func logits(of samples: [Int]) -> Tensor? {
     var values: [Float] = []
     values.reserveCapacity(samples.count * classes)
     var row = [UInt8](repeating: 0, count: rowByteCount)
@@ -86,7 +86,7 @@ public final class LogitsCache {
   /// Keeps the logits `[N, K]` of N pictures.
   ///
   /// - Throws: `HGNetError.Code.unwritableFile`, for example on a full disk.
-  public func keep(_ logits: Tensor, of samples: [Int]) throws(HGNetError) {
+  package func keep(_ logits: Tensor, of samples: [Int]) throws(HGNetError) {
     guard logits.shape == [samples.count, classes] else { return }
     for (index, sample) in samples.enumerated() {
       var row = [UInt8](repeating: 0, count: rowByteCount)

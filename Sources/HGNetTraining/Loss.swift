@@ -1,7 +1,7 @@
 import HGNetCore
 
 /// What the rows of a batch should be classified as.
-public enum Targets: Sendable {
+package enum Targets: Sendable {
   /// One class index per row, `0 ..< K`.
   case classes([Int])
   /// One vector per row: a distribution over the classes, or 0 and 1 per class with several labels, `[N, K]`; with the
@@ -9,7 +9,7 @@ public enum Targets: Sendable {
   case vectors(Tensor)
 
   /// The number of rows.
-  public var count: Int {
+  package var count: Int {
     switch self {
     case .classes(let indices): indices.count
     case .vectors(let tensor): tensor.shape.rank == 0 ? 0 : tensor.shape[0]
@@ -20,7 +20,7 @@ public enum Targets: Sendable {
 /// A rule that says how wrong logits are, with its gradient.
 ///
 /// All arithmetic of a row is done in double. Threads: values, safe to share.
-public protocol Loss: Sendable {
+package protocol Loss: Sendable {
   /// The key in log lines, as PaddleClas names it.
   var name: String { get }
 
@@ -54,7 +54,7 @@ extension Loss {
   ///   - allRows: the rows of the whole batch where these are a part of it; the results are then what this part adds.
   /// - Returns: the value, and its derivative with respect to every logit, `[N, K]`.
   /// - Throws: `HGNetError.Code.shapeMismatch` when shapes do not fit, `invalidArgument` for a label outside `0 ..< K`.
-  public func evaluate(
+  package func evaluate(
     logits: Tensor, targets: Targets, of allRows: Int? = nil
   ) throws(HGNetError) -> (value: Float, gradient: Tensor) {
     let shape = logits.shape
@@ -115,41 +115,41 @@ extension Targets {
 ///
 /// With several terms each is multiplied by its weight. A single term counts as it is: its weight is ignored, as in
 /// PaddleClas. Threads: a value, safe to share.
-public struct CombinedLoss: Sendable {
+package struct CombinedLoss: Sendable {
   /// One loss with its factor.
-  public struct Term: Sendable {
+  package struct Term: Sendable {
     /// The loss.
-    public var loss: any Loss
+    package var loss: any Loss
     /// The factor, used when there are several terms.
-    public var weight: Double
+    package var weight: Double
 
     /// Makes a term.
-    public init(_ loss: any Loss, weight: Double = 1) {
+    package init(_ loss: any Loss, weight: Double = 1) {
       self.loss = loss
       self.weight = weight
     }
   }
 
   /// The result for one batch.
-  public struct Evaluation: Sendable {
+  package struct Evaluation: Sendable {
     /// The sum, logged as `loss`.
-    public var value: Float
+    package var value: Float
     /// Each term by its log key, weighted, in order.
-    public var terms: [(name: String, value: Float)]
+    package var terms: [(name: String, value: Float)]
     /// The derivative of the sum with respect to the logits, `[N, K]`.
-    public var gradient: Tensor
+    package var gradient: Tensor
 
     /// The terms followed by `loss`, the order in which they are logged.
-    public var logged: [(name: String, value: Float)] { terms + [("loss", value)] }
+    package var logged: [(name: String, value: Float)] { terms + [("loss", value)] }
   }
 
   /// The terms in order.
-  public let terms: [Term]
+  package let terms: [Term]
 
   /// Makes a sum.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` when there is no term.
-  public init(_ terms: [Term]) throws(HGNetError) {
+  package init(_ terms: [Term]) throws(HGNetError) {
     guard !terms.isEmpty else {
       throw HGNetError(.invalidConfiguration, "expected at least one loss such as CELoss, found none")
     }
@@ -157,12 +157,12 @@ public struct CombinedLoss: Sendable {
   }
 
   /// Makes a sum of one.
-  public init(_ loss: any Loss) { terms = [Term(loss)] }
+  package init(_ loss: any Loss) { terms = [Term(loss)] }
 
   /// Value, terms and gradient for a batch of logits `[N, K]`, or for a part of one of `allRows` rows.
   ///
   /// - Throws: as `Loss.evaluate(logits:targets:of:)`.
-  public func evaluate(
+  package func evaluate(
     logits: Tensor, targets: Targets, of allRows: Int? = nil
   ) throws(HGNetError) -> Evaluation {
     var sum = 0.0

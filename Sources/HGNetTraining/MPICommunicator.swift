@@ -6,11 +6,11 @@
   ///
   /// Errors of the library end the job, with a line of its own. Threads: as `Communicator`; several communicators may be
   /// used at once.
-  public final class MPICommunicator: Communicator {
+  package final class MPICommunicator: Communicator {
     /// This process's rank.
-    public let rank: Int
+    package let rank: Int
     /// The number of processes.
-    public let rankCount: Int
+    package let rankCount: Int
     private nonisolated(unsafe) let ranks: hg_mpi_ranks
 
     private init(_ ranks: hg_mpi_ranks) {
@@ -22,7 +22,7 @@
     /// Starts the library; once in a process.
     ///
     /// - Throws: `HGNetError.Code.unsupported` for an MPI that lets only one thread speak.
-    public static func world() throws(HGNetError) -> MPICommunicator {
+    package static func world() throws(HGNetError) -> MPICommunicator {
       guard hg_mpi_start() != 0 else {
         throw HGNetError(
           .unsupported,
@@ -32,22 +32,22 @@
     }
 
     /// See `Communicator`.
-    public func sum(_ values: UnsafeMutableBufferPointer<Float>) {
+    package func sum(_ values: UnsafeMutableBufferPointer<Float>) {
       if let base = values.baseAddress { hg_mpi_sum_floats(ranks, base, Int64(values.count)) }
     }
 
     /// See `Communicator`.
-    public func sum(_ values: UnsafeMutableBufferPointer<Double>) {
+    package func sum(_ values: UnsafeMutableBufferPointer<Double>) {
       if let base = values.baseAddress { hg_mpi_sum_doubles(ranks, base, Int64(values.count)) }
     }
 
     /// See `Communicator`.
-    public func broadcast(_ bytes: UnsafeMutableRawBufferPointer) {
+    package func broadcast(_ bytes: UnsafeMutableRawBufferPointer) {
       hg_mpi_broadcast(ranks, bytes.baseAddress, Int64(bytes.count))
     }
 
     /// See `Communicator`.
-    public func gather(_ bytes: [UInt8]) throws(HGNetError) -> [[UInt8]] {
+    package func gather(_ bytes: [UInt8]) throws(HGNetError) -> [[UInt8]] {
       // One count of this call takes 2 GiB; the check comes first in all ranks.
       guard bytes.count <= Int(Int32.max) else {
         throw HGNetError(
@@ -69,15 +69,15 @@
     }
 
     /// See `Communicator`.
-    public func barrier() { hg_mpi_barrier(ranks) }
+    package func barrier() { hg_mpi_barrier(ranks) }
 
     /// See `Communicator`.
-    public func duplicate() -> any Communicator { MPICommunicator(hg_mpi_duplicate(ranks)) }
+    package func duplicate() -> any Communicator { MPICommunicator(hg_mpi_duplicate(ranks)) }
 
     /// Ends all processes of the job.
-    public func abort(status: Int32) { hg_mpi_abort(ranks, status) }
+    package func abort(status: Int32) { hg_mpi_abort(ranks, status) }
 
     /// Ends the use of the library in this process.
-    public func end() { hg_mpi_end() }
+    package func end() { hg_mpi_end() }
   }
 #endif

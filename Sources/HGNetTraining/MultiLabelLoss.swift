@@ -12,31 +12,31 @@ import HGNetCore
 ///
 /// Targets are vectors `[N, K]`, or `[N, 2, K]` when classes are weighted by their ratio. Source: PaddleClas,
 /// `ppcls/loss/multilabelloss.py`.
-public struct MultiLabelLoss: Loss {
+package struct MultiLabelLoss: Loss {
   /// The share of the target that is spread evenly over the classes, inside (0, 1); nil for none.
-  public let epsilon: Double?
+  package let epsilon: Double?
   /// Whether classes are summed before the mean over rows is taken.
-  public let sumsClasses: Bool
+  package let sumsClasses: Bool
   /// Whether rare labels weigh more, by the ratios that come with the targets.
-  public let weightsByRatio: Bool
+  package let weightsByRatio: Bool
 
   /// Makes a loss; an `epsilon` outside (0, 1) means no smoothing.
-  public init(epsilon: Double? = nil, sumsClasses: Bool = false, weightsByRatio: Bool = false) {
+  package init(epsilon: Double? = nil, sumsClasses: Bool = false, weightsByRatio: Bool = false) {
     if let epsilon, epsilon > 0, epsilon < 1 { self.epsilon = epsilon } else { self.epsilon = nil }
     self.sumsClasses = sumsClasses
     self.weightsByRatio = weightsByRatio
   }
 
   /// `MultiLabelLoss`.
-  public var name: String { "MultiLabelLoss" }
+  package var name: String { "MultiLabelLoss" }
 
   /// Checks targets; see `Loss`.
-  public func check(_ targets: Targets, rows: Int, classes: Int) throws(HGNetError) {
+  package func check(_ targets: Targets, rows: Int, classes: Int) throws(HGNetError) {
     try targets.check(rows: rows, classes: classes, allowsClasses: false, parts: weightsByRatio ? 2 : 1)
   }
 
   /// What one row adds; see `Loss`.
-  public func evaluate(
+  package func evaluate(
     row: Int, of rows: Int, logits: UnsafeBufferPointer<Double>, targets: Targets,
     gradient: UnsafeMutableBufferPointer<Double>
   ) -> Double {
@@ -67,28 +67,28 @@ public struct MultiLabelLoss: Loss {
 /// Easy negatives are clipped and weigh less: `p = σ(x)`, `q = min(1 - p + clip, 1)(1 - y) + p y`, loss
 /// `-log(max(q, ε)) (1 - q)^(γ₊ y + γ₋ (1 - y))`. Source: Ben-Baruch et al. 2021; PaddleClas,
 /// `ppcls/loss/multilabelloss.py`.
-public struct MultiLabelAsymmetricLoss: Loss {
+package struct MultiLabelAsymmetricLoss: Loss {
   /// How a batch is brought to one number.
-  public enum Reduction: String, Sendable, Hashable {
+  package enum Reduction: String, Sendable, Hashable {
     /// Over rows and classes.
     case sum, mean
   }
 
   /// The exponent for labels that are present, at least 0.
-  public let positiveFocus: Double
+  package let positiveFocus: Double
   /// The exponent for labels that are absent, at least 0.
-  public let negativeFocus: Double
+  package let negativeFocus: Double
   /// The probability below which an absent label costs nothing, at least 0.
-  public let clip: Double
+  package let clip: Double
   /// The least probability that a logarithm is taken of.
-  public let epsilon: Double
+  package let epsilon: Double
   /// Whether the focusing factor counts as a constant for the gradient.
-  public let holdsFocusConstant: Bool
+  package let holdsFocusConstant: Bool
   /// Sum or mean.
-  public let reduction: Reduction
+  package let reduction: Reduction
 
   /// Makes a loss with PaddleClas' standard values.
-  public init(
+  package init(
     positiveFocus: Double = 1, negativeFocus: Double = 4, clip: Double = 0.05, epsilon: Double = 1e-8,
     holdsFocusConstant: Bool = true, reduction: Reduction = .sum
   ) {
@@ -101,15 +101,15 @@ public struct MultiLabelAsymmetricLoss: Loss {
   }
 
   /// `MultiLabelAsymmetricLoss`.
-  public var name: String { "MultiLabelAsymmetricLoss" }
+  package var name: String { "MultiLabelAsymmetricLoss" }
 
   /// Checks targets; see `Loss`.
-  public func check(_ targets: Targets, rows: Int, classes: Int) throws(HGNetError) {
+  package func check(_ targets: Targets, rows: Int, classes: Int) throws(HGNetError) {
     try targets.check(rows: rows, classes: classes, allowsClasses: false)
   }
 
   /// What one row adds; see `Loss`.
-  public func evaluate(
+  package func evaluate(
     row: Int, of rows: Int, logits: UnsafeBufferPointer<Double>, targets: Targets,
     gradient: UnsafeMutableBufferPointer<Double>
   ) -> Double {

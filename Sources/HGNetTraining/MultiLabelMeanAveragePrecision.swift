@@ -16,18 +16,18 @@ public struct MultiLabelMeanAveragePrecision: Sendable {
   }
 
   /// What is averaged within a class.
-  public let kind: Kind
+  package let kind: Kind
   private var scores: [[Float]] = []
   private var isPositive: [[Bool]] = []
 
   /// Makes a metric.
-  public init(_ kind: Kind = .integral) { self.kind = kind }
+  package init(_ kind: Kind = .integral) { self.kind = kind }
 
   /// The name in log lines, `MultiLabelMAP(integral)`.
-  public var name: String { "MultiLabelMAP(\(kind.rawValue))" }
+  package var name: String { "MultiLabelMAP(\(kind.rawValue))" }
 
   /// The number of pictures so far.
-  public var count: Int { scores.first?.count ?? 0 }
+  package var count: Int { scores.first?.count ?? 0 }
 
   /// Adds a batch.
   ///
@@ -35,7 +35,7 @@ public struct MultiLabelMeanAveragePrecision: Sendable {
   ///   - new: logits or probabilities `[N, K]`; anything that keeps the order.
   ///   - targets: 1 where a class is present, else 0, `[N, K]`.
   /// - Throws: `HGNetError.Code.shapeMismatch`.
-  public mutating func add(scores new: Tensor, targets: Tensor) throws(HGNetError) {
+  package mutating func add(scores new: Tensor, targets: Tensor) throws(HGNetError) {
     let shape = new.shape
     guard shape.rank == 2, targets.shape == shape, scores.isEmpty || scores.count == shape[1] else {
       throw HGNetError(
@@ -55,18 +55,18 @@ public struct MultiLabelMeanAveragePrecision: Sendable {
   }
 
   /// Forgets all pictures.
-  public mutating func reset() { self = MultiLabelMeanAveragePrecision(kind) }
+  package mutating func reset() { self = MultiLabelMeanAveragePrecision(kind) }
 
   /// The mean over the classes that have a picture, 0 if there is none.
   ///
   /// Cost: sorts all pictures once per class.
-  public var value: Double {
+  package var value: Double {
     let values = averagePrecisions.compactMap { $0 }
     return values.isEmpty ? 0 : values.reduce(0, +) / Double(values.count)
   }
 
   /// The average precision of each class, nil for a class without a picture.
-  public var averagePrecisions: [Double?] { scores.indices.map { averagePrecision(of: $0) } }
+  package var averagePrecisions: [Double?] { scores.indices.map { averagePrecision(of: $0) } }
 
   private func averagePrecision(of index: Int) -> Double? {
     let (values, positive) = (scores[index], isPositive[index])

@@ -12,9 +12,9 @@ import HGNetCore
 ///
 /// With scores p and q, `(Σ q log((q + ε) / (p + ε)) + Σ p log((p + ε) / (q + ε))) / 2`, averaged over rows; both networks
 /// receive a gradient. Source: Zhang et al., "Deep Mutual Learning", 2018; PaddleClas, `ppcls/loss/dmlloss.py`.
-public struct MutualLearningLoss: Sendable, Hashable {
+package struct MutualLearningLoss: Sendable, Hashable {
   /// What turns logits into scores.
-  public enum Activation: String, Sendable, Hashable {
+  package enum Activation: String, Sendable, Hashable {
     /// Over the classes of a row.
     case softmax
     /// Each class alone.
@@ -22,14 +22,14 @@ public struct MutualLearningLoss: Sendable, Hashable {
   }
 
   /// What turns logits into scores; nil takes them as they are.
-  public let activation: Activation?
+  package let activation: Activation?
   /// Whether the result is `K` times as large, as PaddleClas' `sum_across_class_dim` has it.
-  public let multipliesByClasses: Bool
+  package let multipliesByClasses: Bool
   /// Added to scores under a logarithm.
-  public static let epsilon = 1e-12
+  package static let epsilon = 1e-12
 
   /// Makes a loss.
-  public init(activation: Activation? = .softmax, multipliesByClasses: Bool = false) {
+  package init(activation: Activation? = .softmax, multipliesByClasses: Bool = false) {
     self.activation = activation
     self.multipliesByClasses = multipliesByClasses
   }
@@ -41,7 +41,7 @@ public struct MutualLearningLoss: Sendable, Hashable {
   ///   - second: logits of the same shape.
   ///   - allRows: the rows of the whole batch where these are a part of it; the results are then what this part adds.
   /// - Throws: `HGNetError.Code.shapeMismatch` for different shapes.
-  public func evaluate(
+  package func evaluate(
     _ first: Tensor, _ second: Tensor, of allRows: Int? = nil
   ) throws(HGNetError) -> (value: Double, firstGradient: Tensor, secondGradient: Tensor) {
     guard first.shape == second.shape, first.shape.rank == 2, first.shape.count > 0 else {

@@ -2,14 +2,14 @@ import HGNetCore
 
 extension Optimizer {
   /// One named array of the state, such as `conv2d_0.w_0_velocity_0`.
-  public struct NamedTensor: Sendable {
+  package struct NamedTensor: Sendable {
     /// The internal name of the parameter and what the array is.
-    public let name: String
+    package let name: String
     /// The values, in the shape of the parameter, or `[1]`.
-    public let value: Tensor
+    package let value: Tensor
 
     /// Makes a named array.
-    public init(name: String, value: Tensor) {
+    package init(name: String, value: Tensor) {
       self.name = name
       self.value = value
     }
@@ -22,7 +22,7 @@ extension Optimizer {
   ///
   /// - Parameter internalNames: internal names by those of the state dictionary, as `Graph.internalParameterNames` gives
   ///   them; a name that is missing stands for itself.
-  public func state(internalNames: [String: String]) -> [NamedTensor] {
+  package func state(internalNames: [String: String]) -> [NamedTensor] {
     var result: [NamedTensor] = []
     for (slot, index) in indices.enumerated() {
       let name = internalName(index, internalNames)
@@ -47,7 +47,7 @@ extension Optimizer {
   ///   - tensors: the arrays by name; names that belong to no parameter are left alone.
   ///   - internalNames: as for `state(internalNames:)`.
   /// - Throws: `HGNetError.Code.parameterMismatch` listing what is missing or has another shape.
-  public mutating func restore(
+  package mutating func restore(
     _ tensors: [String: Tensor], internalNames: [String: String]
   ) throws(HGNetError) {
     var problems: [String] = []

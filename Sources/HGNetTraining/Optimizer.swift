@@ -16,9 +16,9 @@ import HGNetCore
 ///
 /// Numeric promise: elementwise float32, so the same bits for any number of threads; within a few units in the last
 /// place of PaddlePaddle's. Threads: one task. Source: PaddlePaddle `paddle.optimizer`, PaddleClas `ppcls/optimizer`.
-public struct Optimizer: Sendable {
+package struct Optimizer: Sendable {
   /// The formula.
-  public enum Rule: Sendable, Hashable {
+  package enum Rule: Sendable, Hashable {
     /// `w -= rate · g`.
     case sgd
     /// `v = momentum · v + g`, `w -= rate · v` (with Nesterov's look ahead `w -= rate · (g + momentum · v)`).
@@ -28,7 +28,7 @@ public struct Optimizer: Sendable {
   }
 
   /// Decay that is added to the gradient.
-  public enum Regularizer: Sendable, Hashable {
+  package enum Regularizer: Sendable, Hashable {
     /// Nothing.
     case none
     /// `coefficient · sign(w)`.
@@ -38,22 +38,22 @@ public struct Optimizer: Sendable {
   }
 
   /// Everything that decides about an update besides the rate.
-  public struct Settings: Sendable, Hashable {
+  package struct Settings: Sendable, Hashable {
     /// The formula.
-    public var rule: Rule
+    package var rule: Rule
     /// Decay through the gradient, for SGD and Momentum; batch normalisation is always left out.
-    public var regularizer: Regularizer
+    package var regularizer: Regularizer
     /// The largest Euclidean norm of one tensor's gradient, above 0; nil for no clipping.
-    public var clipNorm: Float?
+    package var clipNorm: Float?
     /// Parameters whose names contain one of these are not decayed.
-    public var namesWithoutDecay: [String]
+    package var namesWithoutDecay: [String]
     /// Whether parameters of one axis are not decayed.
     ///
     /// As in PaddleClas, Momentum honours this only when `namesWithoutDecay` is not empty; AdamW always.
-    public var oneAxisWithoutDecay: Bool
+    package var oneAxisWithoutDecay: Bool
 
     /// Makes settings.
-    public init(
+    package init(
       _ rule: Rule = .momentum(), regularizer: Regularizer = .none, clipNorm: Float? = nil,
       namesWithoutDecay: [String] = [], oneAxisWithoutDecay: Bool = false
     ) {
@@ -68,7 +68,7 @@ public struct Optimizer: Sendable {
     ///
     /// Batch normalisation is not decayed through the gradient, because it has a regulariser of its own that is 0; AdamW
     /// decays it like everything else. Affine blocks are decayed.
-    public func decays(_ declaration: ParameterDeclaration) -> Bool {
+    package func decays(_ declaration: ParameterDeclaration) -> Bool {
       let isNamed = namesWithoutDecay.contains { declaration.name.contains(substring: $0) }
       let isOneAxis = oneAxisWithoutDecay && declaration.shape.rank == 1
       switch rule {
@@ -80,7 +80,7 @@ public struct Optimizer: Sendable {
   }
 
   /// What decides about an update besides the rate.
-  public let settings: Settings
+  package let settings: Settings
   /// Declarations in the order of the parameters.
   let declarations: [ParameterDeclaration]
   /// The parameters that have a state.
@@ -97,7 +97,7 @@ public struct Optimizer: Sendable {
   /// Makes an optimiser whose state is that before the first step.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` for numbers outside their range.
-  public init(_ settings: Settings, for parameters: some TrainableParameters) throws(HGNetError) {
+  package init(_ settings: Settings, for parameters: some TrainableParameters) throws(HGNetError) {
     try settings.check()
     self.settings = settings
     declarations = parameters.declarations
@@ -123,7 +123,7 @@ public struct Optimizer: Sendable {
   ///   - gradientScale: a factor on all gradients before clipping, such as 1 / accumulated steps.
   ///   - pool: threads that share the work, or nil.
   /// - Throws: `HGNetError.Code.internalInconsistency` when these are other parameters.
-  public mutating func step(
+  package mutating func step(
     _ parameters: some TrainableParameters, learningRate: Double, gradientScale: Float = 1, pool: ThreadPool? = nil
   ) throws(HGNetError) {
     guard parameters.declarations == declarations else {

@@ -6,7 +6,7 @@ extension Communicator {
   /// - Parameter subjects: what it is, in the plural, such as `configurations`, and the value of this rank.
   /// - Throws: in all ranks `HGNetError.Code.invalidConfiguration` naming the subject and the ranks that differ from
   ///   rank 0.
-  public func agree(on subjects: [(name: String, value: String)]) throws(HGNetError) {
+  package func agree(on subjects: [(name: String, value: String)]) throws(HGNetError) {
     guard rankCount > 1 else { return }
     let all = try gather(Array(subjects.map(\.value).joined(separator: "\0").utf8)).map { bytes in
       String(decoding: bytes, as: UTF8.self).split(separator: "\0", omittingEmptySubsequences: false)
@@ -27,7 +27,7 @@ extension Communicator {
   }
 
   /// A hash of a text, for `agree`.
-  public static func hash(of text: String) -> String {
+  package static func hash(of text: String) -> String {
     var chain = CheckpointHash.Chain()
     chain.add(text)
     return chain.text

@@ -1,61 +1,61 @@
 /// The mean of values that stand for several samples each.
 ///
 /// Threads: a value.
-public struct RunningAverage: Sendable, Hashable {
+package struct RunningAverage: Sendable, Hashable {
   /// The newest value.
-  public private(set) var last = 0.0
+  package private(set) var last = 0.0
   /// The values times their samples, added.
-  public private(set) var sum = 0.0
+  package private(set) var sum = 0.0
   /// The samples so far.
-  public private(set) var count = 0
+  package private(set) var count = 0
 
   /// Makes an average of nothing.
-  public init() {}
+  package init() {}
 
   /// The mean, 0 before the first value.
-  public var mean: Double { count > 0 ? sum / Double(count) : 0 }
+  package var mean: Double { count > 0 ? sum / Double(count) : 0 }
 
   /// Adds a value that stands for `samples` samples.
-  public mutating func add(_ value: Double, samples: Int = 1) {
+  package mutating func add(_ value: Double, samples: Int = 1) {
     last = value
     sum += value * Double(samples)
     count += samples
   }
 
   /// Forgets everything.
-  public mutating func reset() { self = RunningAverage() }
+  package mutating func reset() { self = RunningAverage() }
 }
 
 /// Running averages by name, in the order in which the names first came.
 ///
 /// Threads: a value.
-public struct RunningAverages: Sendable, Hashable {
+package struct RunningAverages: Sendable, Hashable {
   private var names: [String] = []
   private var averages: [String: RunningAverage] = [:]
 
   /// Makes an empty collection.
-  public init() {}
+  package init() {}
 
   /// The average of a name, nil before its first value.
-  public subscript(name: String) -> RunningAverage? { averages[name] }
+  package subscript(name: String) -> RunningAverage? { averages[name] }
 
   /// Names and averages in order.
-  public var entries: [(name: String, average: RunningAverage)] {
+  package var entries: [(name: String, average: RunningAverage)] {
     names.compactMap { name in averages[name].map { (name, $0) } }
   }
 
   /// Names and means in order, as log lines show them.
-  public var means: [(name: String, value: Double)] { entries.map { ($0.name, $0.average.mean) } }
+  package var means: [(name: String, value: Double)] { entries.map { ($0.name, $0.average.mean) } }
 
   /// Names and newest values in order.
-  public var newest: [(name: String, value: Double)] { entries.map { ($0.name, $0.average.last) } }
+  package var newest: [(name: String, value: Double)] { entries.map { ($0.name, $0.average.last) } }
 
   /// Adds a value that stands for `samples` samples.
-  public mutating func add(_ name: String, _ value: Double, samples: Int) {
+  package mutating func add(_ name: String, _ value: Double, samples: Int) {
     if averages[name] == nil { names.append(name) }
     averages[name, default: RunningAverage()].add(value, samples: samples)
   }
 
   /// Forgets everything.
-  public mutating func reset() { self = RunningAverages() }
+  package mutating func reset() { self = RunningAverages() }
 }

@@ -17,11 +17,11 @@ import HGNetCore
 ///
 /// Threads: a value; one task advances it. Source: PaddleClas `ppcls/optimizer/learning_rate.py`, PaddlePaddle
 /// `paddle.optimizer.lr`.
-public struct Schedule: Sendable, Hashable {
+package struct Schedule: Sendable, Hashable {
   /// The rule after the warm-up.
   ///
   /// Lengths are epochs.
-  public enum Rule: Sendable, Hashable {
+  package enum Rule: Sendable, Hashable {
     /// The same rate for ever.
     case constant
     /// Half a cosine down to `minimum`.
@@ -37,30 +37,30 @@ public struct Schedule: Sendable, Hashable {
   }
 
   /// Where a schedule stands, as PaddlePaddle stores it in `.pdopt` under `LR_Scheduler`.
-  public struct State: Sendable, Hashable {
+  package struct State: Sendable, Hashable {
     /// The number of times the schedule has advanced (`last_epoch`).
-    public var step: Int
+    package var step: Int
     /// The current rate (`last_lr`).
-    public var learningRate: Double
+    package var learningRate: Double
     /// The state of the rule below a warm-up (`LinearWarmup_LR`), nil without warm-up.
-    public var inner: Inner?
+    package var inner: Inner?
 
     /// The state of the rule below a warm-up.
-    public struct Inner: Sendable, Hashable {
+    package struct Inner: Sendable, Hashable {
       /// Steps since the end of the warm-up (`last_epoch`).
-      public var step: Int
+      package var step: Int
       /// The rate of the rule (`last_lr`).
-      public var learningRate: Double
+      package var learningRate: Double
 
       /// Makes a state.
-      public init(step: Int, learningRate: Double) {
+      package init(step: Int, learningRate: Double) {
         self.step = step
         self.learningRate = learningRate
       }
     }
 
     /// Makes a state.
-    public init(step: Int, learningRate: Double, inner: Inner? = nil) {
+    package init(step: Int, learningRate: Double, inner: Inner? = nil) {
       self.step = step
       self.learningRate = learningRate
       self.inner = inner
@@ -68,17 +68,17 @@ public struct Schedule: Sendable, Hashable {
   }
 
   /// The rule after the warm-up.
-  public let rule: Rule
+  package let rule: Rule
   /// The rate that the warm-up leads to and the rule begins with.
-  public let baseRate: Double
+  package let baseRate: Double
   /// The rate at the beginning of the warm-up.
-  public let warmupStart: Double
+  package let warmupStart: Double
   /// Steps (or epochs) of the warm-up; 0 for none.
-  public let warmupSteps: Int
+  package let warmupSteps: Int
   /// Whether `advance` is called once per epoch instead of once per optimiser step.
-  public let isByEpoch: Bool
+  package let isByEpoch: Bool
   /// Where the schedule stands.
-  public private(set) var state: State
+  package private(set) var state: State
 
   // Steps of the whole rule after the warm-up; 0 or less leaves the rate constant.
   private let length: Double
@@ -96,7 +96,7 @@ public struct Schedule: Sendable, Hashable {
   ///   - warmupStart: the rate at the beginning of the warm-up, below the base rate.
   ///   - isByEpoch: whether everything counts epochs instead of steps.
   /// - Throws: `HGNetError.Code.invalidConfiguration` for values outside their range.
-  public init(
+  package init(
     _ rule: Rule, learningRate: Double, epochs: Int, stepsPerEpoch: Int, warmupEpochs: Double = 0,
     warmupStart: Double = 0, isByEpoch: Bool = false
   ) throws(HGNetError) {
@@ -135,10 +135,10 @@ public struct Schedule: Sendable, Hashable {
   }
 
   /// The rate of the coming step.
-  public var learningRate: Double { state.learningRate }
+  package var learningRate: Double { state.learningRate }
 
   /// The name in log lines: PaddlePaddle's class.
-  public var name: String {
+  package var name: String {
     if warmupSteps > 0 { return "LinearWarmup" }
     switch rule {
     case .constant: return "Constant"
@@ -151,7 +151,7 @@ public struct Schedule: Sendable, Hashable {
   }
 
   /// Moves to the next step.
-  public mutating func advance() {
+  package mutating func advance() {
     let step = state.step + 1
     guard warmupSteps > 0 else {
       state = State(step: step, learningRate: rate(at: step, previous: state.learningRate, isClosed: false))
@@ -171,7 +171,7 @@ public struct Schedule: Sendable, Hashable {
   /// Continues from a stored state.
   ///
   /// - Throws: `HGNetError.Code.malformedData` for a negative step or a rate that is no number.
-  public mutating func restore(_ stored: State) throws(HGNetError) {
+  package mutating func restore(_ stored: State) throws(HGNetError) {
     guard stored.step >= 0, stored.step <= 1 << 48, stored.learningRate.isFinite,
       (stored.inner?.step ?? 0) >= 0, stored.inner?.learningRate.isFinite ?? true
     else {

@@ -10,7 +10,7 @@ import HGNetModels
 /// keep everything stay in a store.
 ///
 /// Threads: one task.
-public struct StepNetworks: ~Copyable {
+package struct StepNetworks: ~Copyable {
   /// The network that is evaluated, with the names of its parameters that it has alone.
   let graph: Graph
   /// All parameters in the order of the networks.
@@ -37,7 +37,7 @@ public struct StepNetworks: ~Copyable {
   ///   - parameters: made from the same graph.
   ///   - loss: what is minimised.
   ///   - pool: the threads.
-  public init(_ graph: Graph, parameters: TrainingParameters, loss: CombinedLoss, pool: ThreadPool) {
+  package init(_ graph: Graph, parameters: TrainingParameters, loss: CombinedLoss, pool: ThreadPool) {
     self.graph = graph
     declarations = graph.parameters
     self.parameters = parameters
@@ -58,7 +58,7 @@ public struct StepNetworks: ~Copyable {
   ///   - pool: the threads.
   /// - Throws: `HGNetError.Code.parameterMismatch` naming a parameter that is missing or has another shape, and what
   ///   `LogitsCache.init` throws.
-  public init(
+  package init(
     _ distillation: Distillation, initial: ParameterStore, isFrozen: (ParameterDeclaration) -> Bool = { _ in false },
     data: TrainingData? = nil, pool: ThreadPool
   ) throws(HGNetError) {

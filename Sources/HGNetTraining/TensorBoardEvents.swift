@@ -15,9 +15,9 @@ import HGNetCore
 ///
 /// Source: TensorFlow's `event.proto` and `summary.proto` (field numbers), and the record format (length, masked CRC-32C
 /// of the length, data, masked CRC-32C of the data).
-public struct TensorBoardEvents: ~Copyable {
+package struct TensorBoardEvents: ~Copyable {
   /// The file.
-  public let path: String
+  package let path: String
   private let descriptor: Int32
 
   /// Creates `events.out.tfevents.TIME.HOST.PROCESS` in a folder, which is made if it is missing.
@@ -26,7 +26,7 @@ public struct TensorBoardEvents: ~Copyable {
   ///   - folder: the folder.
   ///   - time: seconds since 1970, for the name and the first record.
   /// - Throws: `HGNetError.Code.unwritableFile`.
-  public init(folder: String, time: Double) throws(HGNetError) {
+  package init(folder: String, time: Double) throws(HGNetError) {
     guard time.isFinite, abs(time) < 1e15 else {
       throw HGNetError(.invalidArgument, "expected seconds since 1970, found \(time)")
     }
@@ -71,7 +71,7 @@ public struct TensorBoardEvents: ~Copyable {
   ///   - step: the position along the curve.
   ///   - time: seconds since 1970.
   /// - Throws: `HGNetError.Code.unwritableFile`.
-  public func add(_ values: [(name: String, value: Double)], step: Int, time: Double) throws(HGNetError) {
+  package func add(_ values: [(name: String, value: Double)], step: Int, time: Double) throws(HGNetError) {
     try TensorBoardEvents.write(
       TensorBoardEvents.event(values, step: step, time: time), to: descriptor, path: path)
   }

@@ -4,16 +4,16 @@ import HGNetCore
 ///
 /// Of equal scores the lower class index counts as better, as in PaddlePaddle. With fewer classes than `k` every picture
 /// counts as right, as in PaddleClas, and `warnings` says that this means nothing. Threads: a value.
-public struct TopKAccuracy: Sendable {
+package struct TopKAccuracy: Sendable {
   /// The values of `k`, in the order in which they are logged.
-  public let ks: [Int]
+  package let ks: [Int]
   /// The averages over all pictures so far, named `top1`, `top5`.
-  public private(set) var averages = RunningAverages()
+  package private(set) var averages = RunningAverages()
 
   /// Makes a metric.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` when there is no `k` or one below 1.
-  public init(_ ks: [Int] = [1, 5]) throws(HGNetError) {
+  package init(_ ks: [Int] = [1, 5]) throws(HGNetError) {
     guard !ks.isEmpty, ks.allSatisfy({ $0 >= 1 }) else {
       throw HGNetError(.invalidConfiguration, "expected numbers of at least 1, found \(ks)", key: "TopkAcc.topk")
     }
@@ -21,7 +21,7 @@ public struct TopKAccuracy: Sendable {
   }
 
   /// What PaddleClas says when a `k` exceeds the number of classes.
-  public func warnings(classes: Int) -> [String] {
+  package func warnings(classes: Int) -> [String] {
     ks.filter { $0 > classes }.map {
       "The output dims(\(classes)) is less than k(\($0)), so the Top-\($0) metric is meaningless."
     }
@@ -35,7 +35,7 @@ public struct TopKAccuracy: Sendable {
   /// - Returns: the shares in this batch, by name.
   /// - Throws: `HGNetError.Code.shapeMismatch`, or `invalidArgument` for a label outside `0 ..< K`.
   @discardableResult
-  public mutating func add(logits: Tensor, labels: [Int]) throws(HGNetError) -> [(name: String, value: Double)] {
+  package mutating func add(logits: Tensor, labels: [Int]) throws(HGNetError) -> [(name: String, value: Double)] {
     let ranks = try TopKAccuracy.ranks(logits: logits, labels: labels)
     guard !ranks.isEmpty else { return [] }
     let classes = logits.shape[1]
@@ -48,12 +48,12 @@ public struct TopKAccuracy: Sendable {
   }
 
   /// Forgets all pictures.
-  public mutating func reset() { averages.reset() }
+  package mutating func reset() { averages.reset() }
 
   /// How many classes are better than the label, for each row; `Int.max` where the label's score is no number.
   ///
   /// - Throws: as `add`.
-  public static func ranks(logits: Tensor, labels: [Int]) throws(HGNetError) -> [Int] {
+  package static func ranks(logits: Tensor, labels: [Int]) throws(HGNetError) -> [Int] {
     let shape = logits.shape
     guard shape.rank == 2, shape[0] == labels.count else {
       throw HGNetError(.shapeMismatch, "expected logits [\(labels.count), K], found \(shape)")

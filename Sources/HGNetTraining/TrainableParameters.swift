@@ -3,7 +3,7 @@ import HGNetCore
 /// Parameters that an optimiser changes: values and gradients by index.
 ///
 /// Threads: one task changes them at a time; ranges of one parameter may be written from several threads.
-public protocol TrainableParameters {
+package protocol TrainableParameters {
   /// Names, shapes and roles; the index of a parameter is its position here.
   var declarations: [ParameterDeclaration] { get }
   /// Whether each parameter is kept as it is.
@@ -16,7 +16,7 @@ public protocol TrainableParameters {
 
 extension TrainableParameters {
   /// The indices that an optimiser changes: learned and not frozen.
-  public var trainedIndices: [Int] {
+  package var trainedIndices: [Int] {
     declarations.indices.filter {
       declarations[$0].role.isLearned && !($0 < isFrozen.count && isFrozen[$0])
     }

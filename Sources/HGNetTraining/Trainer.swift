@@ -97,11 +97,23 @@ public final class Trainer: Sendable {
   ///   - evaluation: the pictures to evaluate on, if any.
   ///   - folder: where checkpoints go; nil keeps none.
   ///   - pool: the threads.
-  ///   - communicator: the ranks that train together.
   /// - Throws: `HGNetError.Code.invalidArgument` for options that the model does not take.
-  public init(
+  public convenience init(
     configuration: TrainingConfiguration, training: TrainingData, evaluation: TrainingData?, folder: CheckpointFolder?,
-    pool: ThreadPool, communicator: any Communicator = SingleProcess()
+    pool: ThreadPool
+  ) throws(HGNetError) {
+    try self.init(
+      configuration: configuration, training: training, evaluation: evaluation, folder: folder, pool: pool,
+      communicator: SingleProcess())
+  }
+
+  /// Puts together a rank's part of a run.
+  ///
+  /// - Parameters: as above, and `communicator`, the ranks that train together.
+  /// - Throws: as above.
+  package init(
+    configuration: TrainingConfiguration, training: TrainingData, evaluation: TrainingData?, folder: CheckpointFolder?,
+    pool: ThreadPool, communicator: any Communicator
   ) throws(HGNetError) {
     self.configuration = configuration
     var training = training

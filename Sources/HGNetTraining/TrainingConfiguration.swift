@@ -60,15 +60,15 @@ public struct TrainingConfiguration: Sendable {
   /// The most iterations of an epoch, nil for all (`Global.iter_per_epoch`).
   public var iterationsPerEpoch: Int?
   /// The networks of a distillation with what they minimise, nil for one network.
-  public var distillation: Distillation?
+  package var distillation: Distillation?
   /// What one network minimises (`Loss.Train`); not looked at in a distillation.
-  public var trainingLoss: CombinedLoss
+  package var trainingLoss: CombinedLoss
   /// What is logged in evaluation (`Loss.Eval`), nil for nothing.
-  public var evaluationLoss: CombinedLoss?
+  package var evaluationLoss: CombinedLoss?
   /// How parameters change (`Optimizer`).
-  public var optimizer: Optimizer.Settings
+  package var optimizer: Optimizer.Settings
   /// The schedule's numbers (`Optimizer.lr`).
-  public var rate: Rate
+  package var rate: Rate
   /// The decay of the averaged weights, nil without `EMA`.
   public var averageDecay: Double?
   /// What is measured in training (`Metric.Train`).
@@ -77,20 +77,20 @@ public struct TrainingConfiguration: Sendable {
   public var evaluationMetrics: [Metric]
 
   /// The numbers of a schedule before the length of an epoch is known.
-  public struct Rate: Sendable, Hashable {
+  package struct Rate: Sendable, Hashable {
     /// The rule after the warm-up.
-    public var rule: Schedule.Rule
+    package var rule: Schedule.Rule
     /// The base rate.
-    public var learningRate: Double
+    package var learningRate: Double
     /// Epochs of warm-up.
-    public var warmupEpochs: Double
+    package var warmupEpochs: Double
     /// The rate at the beginning of the warm-up.
-    public var warmupStart: Double
+    package var warmupStart: Double
     /// Whether the rate changes per epoch instead of per step.
-    public var isByEpoch: Bool
+    package var isByEpoch: Bool
 
     /// Makes a rate.
-    public init(
+    package init(
       _ rule: Schedule.Rule, learningRate: Double, warmupEpochs: Double = 0, warmupStart: Double = 0,
       isByEpoch: Bool = false
     ) {
@@ -190,7 +190,7 @@ public struct TrainingConfiguration: Sendable {
   ///     fewer steps.
   ///   - rankCount: the processes that train together, by whose number the rates are multiplied on request.
   /// - Throws: `HGNetError.Code.invalidConfiguration`.
-  public func schedule(iterationsPerEpoch: Int, rankCount: Int = 1) throws(HGNetError) -> Schedule {
+  package func schedule(iterationsPerEpoch: Int, rankCount: Int = 1) throws(HGNetError) -> Schedule {
     let rate = scalesLearningRate ? rate.multiplied(by: Double(rankCount)) : rate
     return try Schedule(
       rate.rule, learningRate: rate.learningRate, epochs: epochs,

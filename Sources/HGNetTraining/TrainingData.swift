@@ -7,7 +7,7 @@ import HGNetVision
 /// Threads: a value, safe to share.
 public struct TrainingData: Sendable {
   /// The pictures and what they show.
-  public var dataset: Dataset
+  package var dataset: Dataset
   /// The pictures of a batch, at least 1.
   public var batchSize: Int
   /// Whether each epoch has an order of its own.
@@ -15,14 +15,14 @@ public struct TrainingData: Sendable {
   /// Whether a smaller last batch is left out.
   public var dropsLast: Bool
   /// What happens to each picture.
-  public var transforms: TrainingTransforms
+  package var transforms: TrainingTransforms
   /// How pictures are read ahead.
-  public var loading = Loader.Options()
+  package var loading = Loader.Options()
   /// This process and the number of those that train together, each on its share of every batch.
   var (rank, rankCount) = (0, 1)
 
   /// Makes a part from its pieces.
-  public init(
+  package init(
     dataset: Dataset, batchSize: Int, shuffles: Bool, dropsLast: Bool = false, transforms: TrainingTransforms
   ) {
     self.dataset = dataset
@@ -89,7 +89,7 @@ public struct TrainingData: Sendable {
   /// The order of the pictures.
   ///
   /// - Throws: as `DistributedBatchSampler.init`.
-  public func sampler() throws(HGNetError) -> DistributedBatchSampler {
+  package func sampler() throws(HGNetError) -> DistributedBatchSampler {
     try DistributedBatchSampler(
       sampleCount: dataset.count, batchSize: batchSize, shuffles: shuffles, dropsLast: dropsLast, rank: rank,
       rankCount: rankCount)
@@ -104,7 +104,7 @@ public struct TrainingData: Sendable {
   ///   - seed: of all random transforms.
   ///   - part: the number of a part and the number of parts: part k of n has the batches k, k + n, k + 2 n …
   /// - Throws: as `Loader.init`.
-  public func loader(
+  package func loader(
     epoch: Int, startingAt start: Int = 0, count: Int? = nil, seed: UInt64 = 0, part: (Int, of: Int) = (0, of: 1)
   ) throws(HGNetError) -> Loader {
     var options = loading

@@ -3,7 +3,7 @@
 /// Pure functions: nothing is printed here. People have scripts that read these lines.
 public enum TrainingLog {
   /// The level of a line.
-  public enum Level: String, Sendable {
+  package enum Level: String, Sendable {
     case info = "INFO", warning = "WARNING", error = "ERROR"
   }
 
@@ -13,7 +13,7 @@ public enum TrainingLog {
   ///   - message: the text.
   ///   - level: how much it matters.
   ///   - time: seconds since 1970, shown in local time.
-  public static func line(_ message: String, level: Level = .info, time: Double) -> String {
+  package static func line(_ message: String, level: Level = .info, time: Double) -> String {
     "[\(TextFormat.timestamp(time))] ppcls \(level.rawValue): \(message)"
   }
 
@@ -29,7 +29,7 @@ public enum TrainingLog {
     public var iterations: Int
 
     /// Makes a position.
-    public init(epoch: Int, epochs: Int, iteration: Int, iterations: Int) {
+    package init(epoch: Int, epochs: Int, iteration: Int, iterations: Int) {
       self.epoch = epoch
       self.epochs = epochs
       self.iteration = iteration
@@ -37,30 +37,30 @@ public enum TrainingLog {
     }
 
     /// Iterations that are left, this one included.
-    public var remaining: Int { (epochs - epoch + 1) * iterations - iteration }
+    package var remaining: Int { (epochs - epoch + 1) * iterations - iteration }
   }
 
   /// Mean times of the iterations since the last line, in seconds.
   ///
   /// As in PaddleClas the means begin anew after every printed line and once at iteration 5, when caches are warm.
-  public struct Times: Sendable, Hashable {
+  package struct Times: Sendable, Hashable {
     /// Seconds from the end of one iteration to the end of the next.
-    public private(set) var batch = RunningAverage()
+    package private(set) var batch = RunningAverage()
     /// Seconds that an iteration waited for its data.
-    public private(set) var reader = RunningAverage()
+    package private(set) var reader = RunningAverage()
 
     /// Makes empty times.
-    public init() {}
+    package init() {}
 
     /// Adds an iteration; call it before the line of that iteration is written.
-    public mutating func add(batch seconds: Double, reader wait: Double, iteration: Int) {
+    package mutating func add(batch seconds: Double, reader wait: Double, iteration: Int) {
       if iteration == 5 { reset() }
       batch.add(seconds)
       reader.add(wait)
     }
 
     /// Begins anew.
-    public mutating func reset() { self = Times() }
+    package mutating func reset() { self = Times() }
 
     var text: String {
       "batch_cost: \(TextFormat.fixed(batch.mean, digits: 5))s, "
@@ -80,7 +80,7 @@ public enum TrainingLog {
   ///   - averages: metrics, then losses: the means of the epoch so far.
   ///   - times: how long batches took since the last line.
   ///   - batchSize: pictures of this iteration.
-  public static func iteration(
+  package static func iteration(
     _ position: Position, learningRates: [(name: String, value: Double)], averages: [(name: String, value: Double)],
     times: Times, batchSize: Int
   ) -> String {
@@ -92,7 +92,7 @@ public enum TrainingLog {
   }
 
   /// The line at the end of a training epoch.
-  public static func epoch(_ epoch: Int, of epochs: Int, averages: [(name: String, value: Double)]) -> String {
+  package static func epoch(_ epoch: Int, of epochs: Int, averages: [(name: String, value: Double)]) -> String {
     "[Train][Epoch \(epoch)/\(epochs)][Avg]\(list(averages))"
   }
 
@@ -106,7 +106,7 @@ public enum TrainingLog {
   ///   - metrics: the running metrics, as `metrics(_:)` or `metric(_:)` spell them.
   ///   - times: how long batches took since the last line.
   ///   - batchSize: pictures of this batch.
-  public static func evaluation(
+  package static func evaluation(
     epoch: Int, iteration: Int, iterations: Int, losses: [(name: String, value: Double)], metrics: String,
     times: Times, batchSize: Int
   ) -> String {
@@ -115,15 +115,15 @@ public enum TrainingLog {
   }
 
   /// The line at the end of an evaluation, with the mean losses.
-  public static func evaluation(epoch: Int, losses: [(name: String, value: Double)], metrics: String) -> String {
+  package static func evaluation(epoch: Int, losses: [(name: String, value: Double)], metrics: String) -> String {
     "[Eval][Epoch \(epoch)][Avg]\(joined(losses, metrics))"
   }
 
   /// Metrics with five decimals, `top1: 0.25000, top5: 1.00000`.
-  public static func metrics(_ values: [(name: String, value: Double)]) -> String { list(values) }
+  package static func metrics(_ values: [(name: String, value: Double)]) -> String { list(values) }
 
   /// The multi-label metric with three decimals, `MultiLabelMAP(integral): 0.376`.
-  public static func metric(_ metric: MultiLabelMeanAveragePrecision) -> String {
+  package static func metric(_ metric: MultiLabelMeanAveragePrecision) -> String {
     "\(metric.name): \(TextFormat.fixed(metric.value, digits: 3))"
   }
 
@@ -133,19 +133,19 @@ public enum TrainingLog {
   ///   - epoch: the epoch.
   ///   - metric: the best value so far.
   ///   - isAveraged: whether the averaged weights were evaluated (`EMA`).
-  public static func best(epoch: Int, metric: Double, isAveraged: Bool = false) -> String {
+  package static func best(epoch: Int, metric: Double, isAveraged: Bool = false) -> String {
     "[Eval][Epoch \(epoch)][best metric\(isAveraged ? " ema" : ""): \(TextFormat.shortest(metric))]"
   }
 
   /// The line after a checkpoint was written.
   ///
   /// - Parameter prefix: its path without extension.
-  public static func saved(_ prefix: String) -> String { "Already save model in \(prefix)" }
+  package static func saved(_ prefix: String) -> String { "Already save model in \(prefix)" }
 
   /// The line after a checkpoint was loaded.
   ///
   /// - Parameter prefix: its path without extension.
-  public static func loaded(_ prefix: String) -> String { "Finish load checkpoints from \(prefix)" }
+  package static func loaded(_ prefix: String) -> String { "Finish load checkpoints from \(prefix)" }
 
   private static func list(_ values: [(name: String, value: Double)]) -> String {
     values.map { "\($0.name): \(TextFormat.fixed($0.value, digits: 5))" }.joined(separator: ", ")

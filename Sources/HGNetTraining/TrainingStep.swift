@@ -10,33 +10,33 @@ import HGNetEngine
 /// pictures, gradients are added while the others are still computed, and all ranks end with the same parameters.
 ///
 /// Threads: one task.
-public struct TrainingStep: ~Copyable {
+package struct TrainingStep: ~Copyable {
   /// What a batch gave.
-  public struct Outcome: Sendable {
+  package struct Outcome: Sendable {
     /// The loss and its terms.
-    public let loss: CombinedLoss.Evaluation
+    package let loss: CombinedLoss.Evaluation
     /// The logits before the update, `[N, K]`.
-    public let logits: Tensor
+    package let logits: Tensor
     /// The learning rate that the update used; nil for a batch that was only accumulated.
-    public let learningRate: Double?
+    package let learningRate: Double?
   }
 
   /// The networks, and what they minimise.
   let networks: StepNetworks
   /// The parameters that are trained.
-  public let parameters: TrainingParameters
+  package let parameters: TrainingParameters
   /// The number of batches whose gradients make one update.
-  public let accumulatedSteps: Int
+  package let accumulatedSteps: Int
   /// The formula of the update and its state.
-  public internal(set) var optimizer: Optimizer
+  package internal(set) var optimizer: Optimizer
   /// The learning rate.
-  public internal(set) var schedule: Schedule
+  package internal(set) var schedule: Schedule
   /// The average of the parameters, if one is kept.
-  public internal(set) var average: ExponentialMovingAverage?
+  package internal(set) var average: ExponentialMovingAverage?
   /// The number of batches so far.
-  public internal(set) var batchCount = 0
+  package internal(set) var batchCount = 0
   /// The network; in a distillation the one that is evaluated.
-  public var graph: Graph { networks.graph }
+  package var graph: Graph { networks.graph }
 
   private let pool: ThreadPool
   private let seed: UInt64
@@ -60,7 +60,7 @@ public struct TrainingStep: ~Copyable {
   ///   - synchronizesNormalization: whether ranks normalise with the statistics of all their pictures, so that they
   ///     compute what one rank with all of them would; else the running statistics are averaged over ranks.
   /// - Throws: `HGNetError.Code.invalidConfiguration` for numbers outside their range.
-  public init(
+  package init(
     graph: Graph, parameters: TrainingParameters, loss: CombinedLoss, optimizer: Optimizer.Settings,
     schedule: Schedule, averageDecay: Double? = nil, accumulatedSteps: Int = 1, seed: UInt64 = 0, pool: ThreadPool,
     communicator: any Communicator = SingleProcess(), synchronizesNormalization: Bool = false
@@ -84,7 +84,7 @@ public struct TrainingStep: ~Copyable {
   ///   - communicator: the ranks that train together.
   ///   - synchronizesNormalization: whether batch statistics are those of all ranks.
   /// - Throws: as for one network.
-  public init(
+  package init(
     _ networks: consuming StepNetworks, optimizer: Optimizer.Settings, schedule: Schedule, averageDecay: Double? = nil,
     accumulatedSteps: Int = 1, seed: UInt64 = 0, pool: ThreadPool, communicator: any Communicator = SingleProcess(),
     synchronizesNormalization: Bool = false
@@ -129,7 +129,7 @@ public struct TrainingStep: ~Copyable {
   /// - Throws: `HGNetError.Code.shapeMismatch` for shapes that do not fit, `invalidArgument` for a label outside the
   ///   classes, and `malformedData` at the first loss that is no number: the parameters are then as before the batch,
   ///   but for the running statistics.
-  public mutating func run(
+  package mutating func run(
     _ pictures: Tensor, targets: Targets, samples: [Int] = [], of allRows: Int? = nil
   ) throws(HGNetError) -> Outcome {
     guard pictures.shape.rank == 4, pictures.shape[0] >= 1 else {
@@ -176,7 +176,7 @@ public struct TrainingStep: ~Copyable {
   }
 
   /// Tells a schedule that goes by epoch that one has ended.
-  public mutating func endEpoch() {
+  package mutating func endEpoch() {
     if schedule.isByEpoch { schedule.advance() }
   }
 }

@@ -13,26 +13,26 @@ import HGNetCore
 ///
 /// The centre `(x + 0.5, y + 0.5)` of a target pixel comes from `(a·x + b·y + c, d·x + e·y + f)` of the source, in
 /// pixels from the upper left corner. Threads: a value, safe to share.
-public struct AffineTransform: Hashable, Sendable {
+package struct AffineTransform: Hashable, Sendable {
   /// The factors of x and y and the offset for the position along a row.
-  public var a: Double, b: Double, c: Double
+  package var a: Double, b: Double, c: Double
   /// The factors of x and y and the offset for the row.
-  public var d: Double, e: Double, f: Double
+  package var d: Double, e: Double, f: Double
 
   /// Makes a transform from its six numbers, in the order of Pillow's `Image.transform`.
-  public init(_ a: Double, _ b: Double, _ c: Double, _ d: Double, _ e: Double, _ f: Double) {
+  package init(_ a: Double, _ b: Double, _ c: Double, _ d: Double, _ e: Double, _ f: Double) {
     (self.a, self.b, self.c) = (a, b, c)
     (self.d, self.e, self.f) = (d, e, f)
   }
 
   /// Rows slide along themselves by `factor` pixels per row.
-  public static func shearX(_ factor: Double) -> AffineTransform { AffineTransform(1, factor, 0, 0, 1, 0) }
+  package static func shearX(_ factor: Double) -> AffineTransform { AffineTransform(1, factor, 0, 0, 1, 0) }
   /// Columns slide along themselves by `factor` pixels per column.
-  public static func shearY(_ factor: Double) -> AffineTransform { AffineTransform(1, 0, 0, factor, 1, 0) }
+  package static func shearY(_ factor: Double) -> AffineTransform { AffineTransform(1, 0, 0, factor, 1, 0) }
   /// The picture moves to the left by a number of pixels.
-  public static func translateX(_ pixels: Double) -> AffineTransform { AffineTransform(1, 0, pixels, 0, 1, 0) }
+  package static func translateX(_ pixels: Double) -> AffineTransform { AffineTransform(1, 0, pixels, 0, 1, 0) }
   /// The picture moves up by a number of pixels.
-  public static func translateY(_ pixels: Double) -> AffineTransform { AffineTransform(1, 0, 0, 0, 1, pixels) }
+  package static func translateY(_ pixels: Double) -> AffineTransform { AffineTransform(1, 0, 0, 0, 1, pixels) }
 
   /// The picture turns counter-clockwise about its centre.
   ///
@@ -41,7 +41,7 @@ public struct AffineTransform: Hashable, Sendable {
   /// - Parameters:
   ///   - degrees: the angle.
   ///   - size: the size of the picture.
-  public static func rotation(degrees: Double, size: Size) -> AffineTransform {
+  package static func rotation(degrees: Double, size: Size) -> AffineTransform {
     let angle = -(degrees * (.pi / 180))
     let cosine = rounded(cos(angle))
     let sine = rounded(sin(angle))
@@ -71,7 +71,7 @@ extension Image {
   ///   - interpolation: nearest, bilinear or bicubic.
   ///   - fill: the colour of what comes from outside.
   /// - Throws: `HGNetError.Code.invalidArgument` for another interpolation.
-  public func transformed(
+  package func transformed(
     by transform: AffineTransform, interpolation: Interpolation = .nearest, fill: PixelColor = .grey(0)
   ) throws(HGNetError) -> Image {
     var matrix = hg_affine(
@@ -102,7 +102,7 @@ extension Image {
   ///   - interpolation: nearest, bilinear or bicubic.
   ///   - fill: the colour of the corners that come from outside.
   /// - Throws: `HGNetError.Code.invalidArgument` for another interpolation or an angle that is no number.
-  public func rotated(
+  package func rotated(
     degrees: Double, interpolation: Interpolation = .nearest, fill: PixelColor = .grey(0)
   ) throws(HGNetError) -> Image {
     guard degrees.isFinite else {

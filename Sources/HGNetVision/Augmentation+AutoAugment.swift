@@ -7,9 +7,9 @@ import HGNetCore
 /// safe to share.
 ///
 /// Source: PaddleClas, `ppcls/data/preprocess/ops/timm_autoaugment.py`.
-public struct AutoAugment: Hashable, Sendable {
+package struct AutoAugment: Hashable, Sendable {
   /// The fifteen operations, in the order of their definition.
-  public enum Operation: Int, Sendable, CaseIterable {
+  package enum Operation: Int, Sendable, CaseIterable {
     /// Without an argument.
     case autoContrast, equalize, invert
     /// Up to 30 degrees either way.
@@ -29,25 +29,25 @@ public struct AutoAugment: Hashable, Sendable {
   }
 
   /// The middle of the magnitudes, 0 … 10; beyond 10 counts as 10.
-  public var magnitude = 10
+  package var magnitude = 10
   /// The standard deviation of the magnitudes; 0 keeps them at the middle.
-  public var magnitudeDeviation = 0.0
+  package var magnitudeDeviation = 0.0
   /// How many operations are drawn for a picture.
-  public var operationCount = 2
+  package var operationCount = 2
   /// Whether operations are drawn by timm's first set of weights, without replacement.
-  public var isWeighted = false
+  package var isWeighted = false
   /// Whether a larger magnitude is always a stronger change; otherwise posterize, solarize and the four factors run
   /// through their range once.
-  public var isIncreasing = false
+  package var isIncreasing = false
   /// The probability that a picture is changed at all.
-  public var probability = 1.0
+  package var probability = 1.0
   /// How geometry interpolates; nil draws bilinear or bicubic for every operation.
-  public var interpolation: Interpolation? = .bicubic
+  package var interpolation: Interpolation? = .bicubic
   /// The colour of what geometry brings in from outside: ImageNet's mean.
-  public var fill = PixelColor(red: 124, green: 116, blue: 104)
+  package var fill = PixelColor(red: 124, green: 116, blue: 104)
 
   /// Makes the standard policy: two operations of magnitude 10.
-  public init() {}
+  package init() {}
 
   /// Reads a policy such as `rand-m7-mstd0.5-inc1`.
   ///
@@ -56,7 +56,7 @@ public struct AutoAugment: Hashable, Sendable {
   /// number are skipped, as in the reference.
   ///
   /// - Throws: `HGNetError.Code.unsupported` for the policies `augmix` and `auto`, `invalidArgument` for anything else.
-  public init(_ text: String) throws(HGNetError) {
+  package init(_ text: String) throws(HGNetError) {
     let words = text.split(separator: "-", omittingEmptySubsequences: false)
     guard words.first == "rand" else {
       if text.hasPrefix("augmix") || text.hasPrefix("auto") {
@@ -112,7 +112,7 @@ public struct AutoAugment: Hashable, Sendable {
   /// - Parameters:
   ///   - size: the size of the picture, which translations are relative to.
   ///   - generator: where chance comes from.
-  public func operations(for size: Size, using generator: inout RandomGenerator) -> [PixelOperation] {
+  package func operations(for size: Size, using generator: inout RandomGenerator) -> [PixelOperation] {
     guard probability >= 1 || generator.fraction() < probability else { return [] }
     var weights = isWeighted ? AutoAugment.weights : [Double](repeating: 1, count: Operation.allCases.count)
     var chosen: [Operation] = []
@@ -160,7 +160,7 @@ public struct AutoAugment: Hashable, Sendable {
   /// The picture after the operations that it draws.
   ///
   /// - Throws: as `PixelOperation.applying(to:fill:)`.
-  public func applying(to image: Image, using generator: inout RandomGenerator) throws(HGNetError) -> Image {
+  package func applying(to image: Image, using generator: inout RandomGenerator) throws(HGNetError) -> Image {
     var image = image
     for operation in operations(for: image.size, using: &generator) {
       image = try operation.applying(to: image, fill: fill)

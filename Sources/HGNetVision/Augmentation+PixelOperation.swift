@@ -3,7 +3,7 @@ import HGNetCore
 /// One operation on colours or geometry with everything that chance decides already in it.
 ///
 /// Numeric promise: the bytes of Pillow 13. Threads: a value, safe to share.
-public enum PixelOperation: Hashable, Sendable {
+package enum PixelOperation: Hashable, Sendable {
   /// Stretches every channel to 0 … 255.
   case autoContrast
   /// Spreads the values of every channel evenly.
@@ -44,7 +44,7 @@ public enum PixelOperation: Hashable, Sendable {
   ///   - fill: the colour of what geometry brings in from outside.
   /// - Throws: `HGNetError.Code.invalidArgument` for an interpolation other than nearest, bilinear and bicubic, or an
   ///   angle that is no number.
-  public func applying(to image: Image, fill: PixelColor) throws(HGNetError) -> Image {
+  package func applying(to image: Image, fill: PixelColor) throws(HGNetError) -> Image {
     switch self {
     case .autoContrast: image.withStretchedContrast()
     case .equalize: image.withEqualizedHistogram()

@@ -3,16 +3,16 @@ import HGNetCore
 /// PaddleClas' own RandAugment: a number of operations out of fourteen, always applied, all of one strength.
 ///
 /// Threads: a value, safe to share. Source: PaddleClas, `ppcls/data/preprocess/ops/randaugment.py`.
-public struct RandAugment: Hashable, Sendable {
+package struct RandAugment: Hashable, Sendable {
   /// How many operations a picture gets.
-  public var operationCount = 2
+  package var operationCount = 2
   /// The strength of all of them, 0 … 10.
-  public var magnitude = 5.0
+  package var magnitude = 5.0
   /// The colour of what shears and translations bring in from outside; rotations bring in grey 128.
-  public var fill = PixelColor.grey(128)
+  package var fill = PixelColor.grey(128)
 
   /// Makes the standard policy: two operations of strength 5.
-  public init() {}
+  package init() {}
 
   /// The operations of both versions, in the order of their definition; the first version lacks the last one.
   enum Operation: Int, CaseIterable {
@@ -25,7 +25,7 @@ public struct RandAugment: Hashable, Sendable {
   /// - Parameters:
   ///   - size: the size of the picture, which translations are relative to.
   ///   - generator: where chance comes from.
-  public func operations(for size: Size, using generator: inout RandomGenerator) -> [PixelOperation] {
+  package func operations(for size: Size, using generator: inout RandomGenerator) -> [PixelOperation] {
     (0..<max(operationCount, 0)).map { _ in
       let operation = Operation.allCases[generator.integer(upTo: Operation.allCases.count - 2)]
       let level = magnitude / 10
@@ -41,7 +41,7 @@ public struct RandAugment: Hashable, Sendable {
   /// The picture after the operations that it draws.
   ///
   /// - Throws: as `PixelOperation.applying(to:fill:)`.
-  public func applying(to image: Image, using generator: inout RandomGenerator) throws(HGNetError) -> Image {
+  package func applying(to image: Image, using generator: inout RandomGenerator) throws(HGNetError) -> Image {
     var image = image
     for operation in operations(for: image.size, using: &generator) {
       // Rotations bring in the same grey whatever the fill is.
@@ -52,7 +52,7 @@ public struct RandAugment: Hashable, Sendable {
   }
 
   /// Draws the operations of version 4: two pairs of operation and level (1 … 9 ninths), each kept with probability 1/2.
-  public static func version4(for size: Size, using generator: inout RandomGenerator) -> [PixelOperation] {
+  package static func version4(for size: Size, using generator: inout RandomGenerator) -> [PixelOperation] {
     let drawn = (0..<2).map { _ in
       (Operation.allCases[generator.integer(upTo: Operation.allCases.count - 1)], 1 + generator.integer(upTo: 8))
     }

@@ -18,7 +18,7 @@ extension RandomGenerator {
   ///   - seed: the seed of the run.
   ///   - epoch: the pass over the data.
   ///   - sample: the index of the picture in the data set.
-  public init(seed: UInt64, epoch: Int, sample: Int) {
+  package init(seed: UInt64, epoch: Int, sample: Int) {
     self.init(seed: seed, stream: "augmentation \(epoch) \(sample)")
   }
 
@@ -28,7 +28,7 @@ extension RandomGenerator {
   ///   - seed: the seed of the run.
   ///   - epoch: the pass over the data.
   ///   - batch: the number of the batch in the epoch.
-  public init(seed: UInt64, epoch: Int, batch: Int) {
+  package init(seed: UInt64, epoch: Int, batch: Int) {
     self.init(seed: seed, stream: "mixing \(epoch) \(batch)")
   }
 

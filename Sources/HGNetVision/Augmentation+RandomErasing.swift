@@ -11,9 +11,9 @@ import HGNetCore
 /// Overwrites a random rectangle of a normalised picture (`RandomErasing`).
 ///
 /// Source: PaddleClas, `ppcls/data/preprocess/ops/random_erasing.py`. Threads: a value, safe to share.
-public struct RandomErasing: Hashable, Sendable {
+package struct RandomErasing: Hashable, Sendable {
   /// What is written into the rectangle.
-  public enum Fill: Hashable, Sendable {
+  package enum Fill: Hashable, Sendable {
     /// A standard normal number for every value.
     case pixels
     /// A standard normal number for each channel.
@@ -23,27 +23,27 @@ public struct RandomErasing: Hashable, Sendable {
   }
 
   /// The probability that a picture is changed (`EPSILON`).
-  public var probability = 0.5
+  package var probability = 0.5
   /// The rectangle's share of the area (`sl` … `sh`).
-  public var area: ClosedRange<Double> = 0.02...0.4
+  package var area: ClosedRange<Double> = 0.02...0.4
   /// The smallest height-to-width ratio, above 0 (`r1`); the largest is its inverse.
-  public var ratio = 0.3
+  package var ratio = 0.3
   /// How often a rectangle is drawn anew because it is as high or wide as the picture (`attempt`).
-  public var attempts = 100
+  package var attempts = 100
   /// Whether a ratio is as likely as its inverse; otherwise it is drawn evenly.
-  public var drawsRatioEvenlyInLogarithm = false
+  package var drawsRatioEvenlyInLogarithm = false
   /// What is written.
-  public var fill = Fill.constant(0, 0, 0)
+  package var fill = Fill.constant(0, 0, 0)
 
   /// Makes PaddleClas' standard: probability 1/2, zeros.
-  public init() {}
+  package init() {}
 
   /// Draws the rectangle that is overwritten in one picture, nil for none.
   ///
   /// - Parameters:
   ///   - size: the size of the picture.
   ///   - generator: where chance comes from.
-  public func window(in size: Size, using generator: inout RandomGenerator) -> Augmentation.Window? {
+  package func window(in size: Size, using generator: inout RandomGenerator) -> Augmentation.Window? {
     guard generator.fraction() < probability, ratio > 0, size.height >= 1, size.width >= 1 else { return nil }
     let pixels = Double(size.height) * Double(size.width)
     for _ in 0..<max(attempts, 0) {
@@ -70,7 +70,7 @@ public struct RandomErasing: Hashable, Sendable {
   ///   - size: the height and width of the batch's pictures.
   ///   - generator: where chance comes from.
   /// - Throws: `HGNetError.Code.shapeMismatch` when the batch has no such position.
-  public func apply(
+  package func apply(
     to batch: UnsafeMutableBufferPointer<Float>, at position: Int = 0, size: Size,
     using generator: inout RandomGenerator
   ) throws(HGNetError) {
@@ -106,7 +106,7 @@ public struct RandomErasing: Hashable, Sendable {
   ///   - picture: a normalised picture `[H, W, 3]`.
   ///   - generator: where chance comes from.
   /// - Throws: `HGNetError.Code.shapeMismatch` for another shape.
-  public func apply(to picture: inout Tensor, using generator: inout RandomGenerator) throws(HGNetError) {
+  package func apply(to picture: inout Tensor, using generator: inout RandomGenerator) throws(HGNetError) {
     let shape = picture.shape
     guard shape.rank == 3, shape[2] == 3 else {
       throw HGNetError(.shapeMismatch, "expected a picture [H, W, 3] to erase in, found \(shape)")

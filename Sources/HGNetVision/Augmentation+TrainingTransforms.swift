@@ -4,9 +4,9 @@ import HGNetCore
 ///
 /// The order is that of PaddleClas: decoding, the steps, the erasing after the normalisation; the mixing is for whole
 /// batches. Threads: a value, safe to share.
-public struct TrainingTransforms: Hashable, Sendable {
+package struct TrainingTransforms: Hashable, Sendable {
   /// One step on a picture.
-  public enum Step: Hashable, Sendable {
+  package enum Step: Hashable, Sendable {
     /// A step without chance; a normalisation comes last.
     case fixed(Transform)
     /// A step with chance.
@@ -14,16 +14,16 @@ public struct TrainingTransforms: Hashable, Sendable {
   }
 
   /// Whose pixels a decoded picture has.
-  public var decodingStyle = DecodingStyle.openCV
+  package var decodingStyle = DecodingStyle.openCV
   /// The steps in order.
-  public var steps: [Step]
+  package var steps: [Step]
   /// What is erased after the normalisation, nil for nothing.
-  public var erasing: RandomErasing?
+  package var erasing: RandomErasing?
   /// What happens to whole batches, in order; nothing when empty.
-  public var mixing: [BatchMixing]
+  package var mixing: [BatchMixing]
 
   /// Makes a list of steps.
-  public init(
+  package init(
     decodingStyle: DecodingStyle = .openCV, steps: [Step], erasing: RandomErasing? = nil, mixing: [BatchMixing] = []
   ) {
     self.decodingStyle = decodingStyle
@@ -33,7 +33,7 @@ public struct TrainingTransforms: Hashable, Sendable {
   }
 
   /// Height and width of every picture after the steps, nil where it depends on the picture.
-  public var outputSize: Size? {
+  package var outputSize: Size? {
     for step in steps.reversed() {
       switch step {
       case .random(.randomCrop(let size, _, _, _, _, _)), .fixed(.resize(let size, _, _)),
@@ -53,7 +53,7 @@ public struct TrainingTransforms: Hashable, Sendable {
   ///   - generator: where chance comes from, best a stream of its own for each picture and epoch.
   /// - Throws: as `Augmentation.applying(to:using:)` and `Transform.applying(to:)`; `HGNetError.Code.invalidArgument`
   ///   for a step behind the normalisation.
-  public func augmented(_ image: Image, using generator: inout RandomGenerator) throws(HGNetError) -> Image {
+  package func augmented(_ image: Image, using generator: inout RandomGenerator) throws(HGNetError) -> Image {
     var image = image
     for (index, step) in steps.enumerated() {
       switch step {
@@ -78,7 +78,7 @@ public struct TrainingTransforms: Hashable, Sendable {
   ///   - generator: where chance comes from, best a stream of its own for each picture and epoch.
   /// - Throws: `HGNetError.Code.shapeMismatch` when the picture has another size than the batch or the batch has no such
   ///   position, and as `augmented(_:using:)`.
-  public func write(
+  package func write(
     _ image: Image, into batch: UnsafeMutableBufferPointer<Float>, at position: Int, size: Size,
     using generator: inout RandomGenerator
   ) throws(HGNetError) {
@@ -91,7 +91,7 @@ public struct TrainingTransforms: Hashable, Sendable {
   ///
   /// - Returns: `[H, W, 3]` in C order, red, green, blue.
   /// - Throws: as `write(_:into:at:size:using:)`.
-  public func tensor(from image: Image, using generator: inout RandomGenerator) throws(HGNetError) -> Tensor {
+  package func tensor(from image: Image, using generator: inout RandomGenerator) throws(HGNetError) -> Tensor {
     let image = try augmented(image, using: &generator)
     var tensor = try Transform.tensor(from: image, applying: normalization)
     try erasing?.apply(to: &tensor, using: &generator)

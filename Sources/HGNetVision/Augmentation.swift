@@ -15,7 +15,7 @@ import HGNetCore
 /// its seed alone. Threads: a value, safe to share.
 ///
 /// Source: PaddleClas, `ppcls/data/preprocess/ops`.
-public enum Augmentation: Hashable, Sendable {
+package enum Augmentation: Hashable, Sendable {
   /// Cuts out a random part and resizes it (`RandCropImage`).
   ///
   /// The part has a share `scale` of the area and a width-to-height `ratio`, both drawn evenly; the share is limited to
@@ -38,7 +38,7 @@ public enum Augmentation: Hashable, Sendable {
   case cutout(holes: Int = 1, length: Int = 112, fill: PixelColor? = nil)
 
   /// Which way a picture is mirrored; the raw values are OpenCV's flip codes.
-  public enum FlipDirection: Int, Sendable, CaseIterable {
+  package enum FlipDirection: Int, Sendable, CaseIterable {
     /// Left and right change places.
     case horizontal = 1
     /// Top and bottom change places.
@@ -56,7 +56,7 @@ public enum Augmentation: Hashable, Sendable {
   ///   - generator: where chance comes from.
   /// - Throws: `HGNetError.Code.invalidArgument` for an empty size, a share or ratio that is not above 0 or an
   ///   interpolation that the backend lacks; `limitExceeded` for a size that no memory holds.
-  public func applying(to image: Image, using generator: inout RandomGenerator) throws(HGNetError) -> Image {
+  package func applying(to image: Image, using generator: inout RandomGenerator) throws(HGNetError) -> Image {
     switch self {
     case .randomCrop(let size, let scale, let ratio, let isLogarithmic, let interpolation, let backend):
       let window = try Augmentation.cropWindow(
@@ -93,14 +93,14 @@ public enum Augmentation: Hashable, Sendable {
   }
 
   /// A rectangle of pixels.
-  public struct Window: Hashable, Sendable {
+  package struct Window: Hashable, Sendable {
     /// The first row and column.
-    public var top: Int, left: Int
+    package var top: Int, left: Int
     /// Its height and width.
-    public var size: Size
+    package var size: Size
 
     /// Makes a window from its corner and size.
-    public init(top: Int, left: Int, size: Size) {
+    package init(top: Int, left: Int, size: Size) {
       self.top = top
       self.left = left
       self.size = size
@@ -111,7 +111,7 @@ public enum Augmentation: Hashable, Sendable {
   ///
   /// - Returns: a window of at least 1×1 pixel inside the picture.
   /// - Throws: `HGNetError.Code.invalidArgument` for shares or ratios that are not above 0.
-  public static func cropWindow(
+  package static func cropWindow(
     of size: Size, scale: ClosedRange<Double> = 0.08...1, ratio: ClosedRange<Double> = 3.0 / 4...4.0 / 3,
     drawsRatioEvenlyInLogarithm: Bool = false, using generator: inout RandomGenerator
   ) throws(HGNetError) -> Window {

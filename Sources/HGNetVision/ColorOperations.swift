@@ -2,23 +2,23 @@ import CHGNetKernels
 import HGNetCore
 
 /// A colour of 8-bit red, green and blue.
-public struct PixelColor: Hashable, Sendable {
+package struct PixelColor: Hashable, Sendable {
   /// Red, 0 … 255.
-  public var red: UInt8
+  package var red: UInt8
   /// Green, 0 … 255.
-  public var green: UInt8
+  package var green: UInt8
   /// Blue, 0 … 255.
-  public var blue: UInt8
+  package var blue: UInt8
 
   /// Makes a colour.
-  public init(red: UInt8, green: UInt8, blue: UInt8) {
+  package init(red: UInt8, green: UInt8, blue: UInt8) {
     self.red = red
     self.green = green
     self.blue = blue
   }
 
   /// A grey: the same value three times.
-  public static func grey(_ value: UInt8) -> PixelColor { PixelColor(red: value, green: value, blue: value) }
+  package static func grey(_ value: UInt8) -> PixelColor { PixelColor(red: value, green: value, blue: value) }
 }
 
 // The functions below reproduce Pillow 13's `ImageOps` and `ImageEnhance` on RGB pictures byte for byte.
@@ -26,7 +26,7 @@ extension Image {
   /// The picture with each channel stretched so that its darkest value becomes 0 and its lightest 255.
   ///
   /// A channel of a single value stays. Numeric promise: the bytes of Pillow's `ImageOps.autocontrast` without cutoff.
-  public func withStretchedContrast() -> Image {
+  package func withStretchedContrast() -> Image {
     withTables { counts, channel in
       let values = 0..<256
       guard let low = values.first(where: { counts[256 * channel + $0] > 0 }),
@@ -41,7 +41,7 @@ extension Image {
   /// The picture with each channel's values spread so that they are about equally frequent.
   ///
   /// Numeric promise: the bytes of Pillow's `ImageOps.equalize`.
-  public func withEqualizedHistogram() -> Image {
+  package func withEqualizedHistogram() -> Image {
     withTables { counts, channel in
       let counts = (0..<256).map { Int(counts[256 * channel + $0]) }
       guard let last = counts.last(where: { $0 > 0 }), counts.count(where: { $0 > 0 }) > 1 else { return nil }
@@ -56,25 +56,25 @@ extension Image {
   }
 
   /// The picture with every value `v` as `255 − v`.
-  public func inverted() -> Image { lookedUp { 255 - $0 } }
+  package func inverted() -> Image { lookedUp { 255 - $0 } }
 
   /// The picture with only the upper bits of every value.
   ///
   /// - Parameter bits: how many bits stay: 8 or more change nothing, 0 or less leave black (as Pillow before 12; later
   ///   versions refuse it).
-  public func posterized(bits: Int) -> Image {
+  package func posterized(bits: Int) -> Image {
     if bits >= 8 { return self }
     let mask = bits <= 0 ? 0 : UInt8(truncatingIfNeeded: 0xFF << (8 - bits))
     return lookedUp { $0 & mask }
   }
 
   /// The picture with every value `v` from a threshold on as `255 − v`.
-  public func solarized(threshold: Double) -> Image { lookedUp { Double($0) < threshold ? $0 : 255 - $0 } }
+  package func solarized(threshold: Double) -> Image { lookedUp { Double($0) < threshold ? $0 : 255 - $0 } }
 
   /// The picture with a number added to every value below 128, at most up to 255.
   ///
   /// - Parameter number: what is added, 0 or more.
-  public func solarized(adding number: Int) -> Image {
+  package func solarized(adding number: Int) -> Image {
     let number = min(max(number, 0), 255)
     return lookedUp { $0 < 128 ? UInt8(min(Int($0) + number, 255)) : $0 }
   }
@@ -82,14 +82,14 @@ extension Image {
   /// The picture with stronger (above 1) or weaker colours; 0 is grey, 1 the picture itself.
   ///
   /// Numeric promise: the bytes of Pillow's `ImageEnhance.Color`.
-  public func withColor(_ factor: Double) -> Image {
+  package func withColor(_ factor: Double) -> Image {
     rewritten { hg_blend_grey_u8(storage.base, $0, Int64(height * width), Float(factor)) }
   }
 
   /// The picture with more (above 1) or less contrast; 0 is the mean grey, 1 the picture itself.
   ///
   /// Numeric promise: the bytes of Pillow's `ImageEnhance.Contrast`.
-  public func withContrast(_ factor: Double) -> Image {
+  package func withContrast(_ factor: Double) -> Image {
     let pixels = height * width
     let mean = Int(Double(hg_grey_sum_u8(storage.base, Int64(pixels))) / Double(pixels) + 0.5)
     return lookedUp { Image.blended(from: mean, to: Int($0), by: Float(factor)) }
@@ -98,14 +98,14 @@ extension Image {
   /// The picture brighter (above 1) or darker; 0 is black, 1 the picture itself.
   ///
   /// Numeric promise: the bytes of Pillow's `ImageEnhance.Brightness`.
-  public func withBrightness(_ factor: Double) -> Image {
+  package func withBrightness(_ factor: Double) -> Image {
     lookedUp { Image.blended(from: 0, to: Int($0), by: Float(factor)) }
   }
 
   /// The picture sharper (above 1) or smoother; 0 is smoothed over 3 × 3 pixels, 1 the picture itself.
   ///
   /// Numeric promise: the bytes of Pillow's `ImageEnhance.Sharpness`.
-  public func withSharpness(_ factor: Double) -> Image {
+  package func withSharpness(_ factor: Double) -> Image {
     rewritten { hg_blend_smooth_u8(storage.base, $0, Int64(height), Int64(width), Float(factor)) }
   }
 

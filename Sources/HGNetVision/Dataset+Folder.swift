@@ -21,7 +21,7 @@ extension Dataset {
   ///   - checksPictures: whether each picture must be readable and not be empty.
   /// - Throws: `HGNetError.Code.fileNotFound` and `unreadableFile` for the folder, `noInput` without folders of classes,
   ///   `malformedData` for classes without pictures or that are not in `classNames`, and for what is wrong with pictures.
-  public init(
+  package init(
     folder: String, classNames: [String]? = nil, checksPictures: Bool = true
   ) throws(HGNetError) {
     let found = try Dataset.folders(in: folder)
@@ -68,7 +68,7 @@ extension Dataset {
   ///
   /// - Returns: the folder to train on, and the one to evaluate on where there is one.
   /// - Throws: `HGNetError.Code.fileNotFound`, `unreadableFile`.
-  public static func parts(of folder: String) throws(HGNetError) -> (training: String, evaluation: String?) {
+  package static func parts(of folder: String) throws(HGNetError) -> (training: String, evaluation: String?) {
     let names = try folders(in: folder)
     guard let training = ["train", "training"].first(where: { names.contains($0) }) else { return (folder, nil) }
     let evaluation = ["val", "valid", "validation", "test", "eval"].first { names.contains($0) }

@@ -20,7 +20,7 @@ extension Dataset {
   ///   `malformedData` for wrong lines (no delimiter, a label that is no integer, below 0 or not below the number of
   ///   classes), or the common code of all of them, such as `fileNotFound` where only pictures are missing. The message
   ///   has the number of wrong lines and the first few, the context the list and its first wrong line.
-  public init(
+  package init(
     listFile list: String, folder: String, delimiter: String = " ", relabels: Bool = false, classCount: Int? = nil,
     checksPictures: Bool = true, allowsUnlabelled: Bool = false
   ) throws(HGNetError) {
@@ -84,7 +84,7 @@ extension Dataset {
   ///   - classCount: the number of classes that the network has; nil for as many as the first line has numbers.
   ///   - checksPictures: whether each picture must exist, be readable and not be empty.
   /// - Throws: as the other form; a line is wrong, too, when it has another count of numbers or one that is not 0 or 1.
-  public init(
+  package init(
     multiLabelListFile list: String, folder: String, delimiter: String = "\t", classCount: Int? = nil,
     checksPictures: Bool = true
   ) throws(HGNetError) {

@@ -8,7 +8,7 @@ extension Dataset {
   ///   - folder: what the path in the list is relative to; a picture that is elsewhere keeps its whole path.
   /// - Returns: nil for a path that a list cannot hold: with line breaks, white space at its ends, or a delimiter where
   ///   a reader would take it for one.
-  public func listLine(at index: Int, relativeTo folder: String) -> String? {
+  package func listLine(at index: Int, relativeTo folder: String) -> String? {
     let prefix = folder.isEmpty || folder.hasSuffix("/") ? folder : folder + "/"
     var name = paths[index]
     if name.hasPrefix(prefix) { name.removeFirst(prefix.count) }
@@ -37,7 +37,7 @@ extension Dataset {
   ///   - path: the list file.
   ///   - folder: what the paths in the list are relative to.
   /// - Throws: `HGNetError.Code.unwritableFile`; `unsupported` for a picture without a line, as `listLine` says.
-  public func writeList(to path: String, relativeTo folder: String) throws(HGNetError) {
+  package func writeList(to path: String, relativeTo folder: String) throws(HGNetError) {
     var output = try FileOutput(path: path)
     for index in 0..<count {
       guard let line = listLine(at: index, relativeTo: folder) else {
@@ -50,7 +50,7 @@ extension Dataset {
   }
 
   /// The files that `writeLists` writes into a folder.
-  public static func listFiles(in target: String) -> (training: String, evaluation: String, labels: String) {
+  package static func listFiles(in target: String) -> (training: String, evaluation: String, labels: String) {
     let base = target.hasSuffix("/") ? target : target + "/"
     return (base + "train_list.txt", base + "val_list.txt", base + "labels.txt")
   }
@@ -65,7 +65,7 @@ extension Dataset {
   ///   - folder: what the paths in the lists are relative to.
   /// - Returns: the three files.
   /// - Throws: as `writeList`.
-  public static func writeLists(
+  package static func writeLists(
     training: Dataset, evaluation: Dataset, names: [String], to target: String, relativeTo folder: String
   ) throws(HGNetError) -> (training: String, evaluation: String, labels: String) {
     let files = listFiles(in: target)
@@ -84,7 +84,7 @@ extension Dataset {
   ///   - style: whose decoder to follow.
   /// - Returns: one result per picture, in order.
   /// - Cost: O(pixels of all pictures); memory for one picture per thread.
-  public func decodedSizes(pool: ThreadPool, style: DecodingStyle = .openCV) -> [Result<Size, HGNetError>] {
+  package func decodedSizes(pool: ThreadPool, style: DecodingStyle = .openCV) -> [Result<Size, HGNetError>] {
     let untouched = Result<Size, HGNetError>.failure(HGNetError(.internalInconsistency, "not looked at"))
     var results = [Result<Size, HGNetError>](repeating: untouched, count: count)
     results.withUnsafeMutableBufferPointer { results in
@@ -107,7 +107,7 @@ extension Dataset {
   ///
   /// - Throws: `HGNetError.Code.fileNotFound`, `unreadableFile` for a picture that cannot be read.
   /// - Cost: reads every file once.
-  public func mergingEqualPictures() throws(HGNetError) -> Dataset {
+  package func mergingEqualPictures() throws(HGNetError) -> Dataset {
     guard case .classes(let classes) = targets else { return self }
     var groups: [[Int]] = []
     var groupsByHash: [UInt64: [Int]] = [:]

@@ -12,9 +12,9 @@ import HGNetCore
 ///
 /// Made from a list file or from a folder with one folder per class. Everything that can be wrong without decoding a
 /// picture is found when it is made, and told together. Threads: a value, safe to share.
-public struct Dataset: Sendable {
+package struct Dataset: Sendable {
   /// What the pictures show.
-  public enum Targets: Sendable, Equatable {
+  package enum Targets: Sendable, Equatable {
     /// One class per picture, `0 ..< classCount`; -1 for one of which nobody knows, where that is allowed.
     case classes([Int])
     /// Any number of classes per picture: 0 or 1 for each, `[N, classCount]` in C order.
@@ -22,18 +22,18 @@ public struct Dataset: Sendable {
   }
 
   /// The largest number of classes that a data set may have.
-  public static let maximumClassCount = 1 << 20
+  package static let maximumClassCount = 1 << 20
 
   /// Where the data set was read from: a list file or a folder.
-  public let source: String
+  package let source: String
   /// The files, in the order of the list; folders are sorted by bytes.
-  public let paths: [String]
+  package let paths: [String]
   /// What the pictures show, in the order of `paths`.
-  public let targets: Targets
+  package let targets: Targets
   /// The number of classes, at least 1.
-  public let classCount: Int
+  package let classCount: Int
   /// The names of the classes by number; nil for a list, which has none.
-  public let classNames: [String]?
+  package let classNames: [String]?
 
   init(source: String, paths: [String], targets: Targets, classCount: Int, classNames: [String]? = nil) {
     self.source = source
@@ -44,10 +44,10 @@ public struct Dataset: Sendable {
   }
 
   /// The number of pictures, at least 1 unless a part of a data set was asked for.
-  public var count: Int { paths.count }
+  package var count: Int { paths.count }
 
   /// The number of pictures that show each class.
-  public var pictureCounts: [Int] {
+  package var pictureCounts: [Int] {
     var counts = [Int](repeating: 0, count: classCount)
     switch targets {
     case .classes(let classes):
@@ -59,12 +59,12 @@ public struct Dataset: Sendable {
   }
 
   /// The part of pictures that show each class, 0 … 1: PaddleClas' `label_ratio`.
-  public var classRatios: [Float] { pictureCounts.map { count == 0 ? 0 : Float($0) / Float(count) } }
+  package var classRatios: [Float] { pictureCounts.map { count == 0 ? 0 : Float($0) / Float(count) } }
 
   /// The pictures at some indices, in that order.
   ///
   /// Traps on an index outside `0 ..< count`.
-  public func subset(_ indices: [Int]) -> Dataset {
+  package func subset(_ indices: [Int]) -> Dataset {
     Dataset(
       source: source, paths: indices.map { paths[$0] }, targets: targets(at: indices), classCount: classCount,
       classNames: classNames)
@@ -73,7 +73,7 @@ public struct Dataset: Sendable {
   /// What the pictures at some indices show, in that order.
   ///
   /// Traps on an index outside `0 ..< count`.
-  public func targets(at indices: [Int]) -> Targets {
+  package func targets(at indices: [Int]) -> Targets {
     switch targets {
     case .classes(let classes): .classes(indices.map { classes[$0] })
     case .multipleClasses(let values):
@@ -90,7 +90,7 @@ public struct Dataset: Sendable {
   ///   - fraction: the size of the first part, 0 … 1.
   ///   - seed: which pictures go where.
   /// - Returns: the two parts, each in the order of this data set.
-  public func split(fraction: Double, seed: UInt64) -> (first: Dataset, second: Dataset) {
+  package func split(fraction: Double, seed: UInt64) -> (first: Dataset, second: Dataset) {
     var groups: [[Int]] = [Array(0..<count)]
     if case .classes(let classes) = targets {
       groups = [[Int]](repeating: [], count: classCount)

@@ -17,38 +17,38 @@ public final class Loader: Sendable {
   /// Turns a decoded picture into what the network sees, `[H, W, 3]` in C order; H and W must be the same in a batch.
   ///
   /// Called on several threads at once; all chance must come from the generator.
-  public typealias PictureTransform = @Sendable (Image, inout RandomGenerator) throws(HGNetError) -> Tensor
+  package typealias PictureTransform = @Sendable (Image, inout RandomGenerator) throws(HGNetError) -> Tensor
 
   /// How pictures are read.
-  public struct Options: Sendable {
+  package struct Options: Sendable {
     /// The number of threads; 0 works while the consumer waits, nil takes all that `ProcessorCount` allows.
-    public var threads: Int?
+    package var threads: Int?
     /// The number of batches that are made ahead, at least 1.
-    public var batchesAhead = 2
+    package var batchesAhead = 2
     /// Decides all random numbers.
-    public var seed: UInt64 = 0
+    package var seed: UInt64 = 0
     /// Whose pixels the decoder reproduces.
-    public var decodingStyle = DecodingStyle.openCV
+    package var decodingStyle = DecodingStyle.openCV
     /// The largest height × width that is decoded.
-    public var pixelLimit = Image.defaultPixelLimit
+    package var pixelLimit = Image.defaultPixelLimit
     /// The number of broken pictures of an epoch that is borne.
-    public var brokenPictureLimit = 100
+    package var brokenPictureLimit = 100
 
     /// Makes the options with their defaults.
-    public init() {}
+    package init() {}
   }
 
   /// A picture that was left out.
   public struct BrokenPicture: Sendable {
     /// The index in the data set.
-    public let index: Int
+    package let index: Int
     /// The file.
     public let path: String
     /// Why it could not be read.
     public let error: HGNetError
 
     /// Makes an entry.
-    public init(index: Int, path: String, error: HGNetError) {
+    package init(index: Int, path: String, error: HGNetError) {
       self.index = index
       self.path = path
       self.error = error
@@ -56,26 +56,26 @@ public final class Loader: Sendable {
   }
 
   /// Pictures and what they show.
-  public struct Batch: Sendable {
+  package struct Batch: Sendable {
     /// The number of the batch in the epoch, from 0.
-    public let number: Int
+    package let number: Int
     /// What the network sees: `[N, H, W, 3]` in C order; all extents are 0 in an empty batch.
-    public let inputs: Tensor
+    package let inputs: Tensor
     /// What the pictures show, in the same order.
-    public let targets: Dataset.Targets
+    package let targets: Dataset.Targets
     /// The indices in the data set, in the same order.
-    public let indices: [Int]
+    package let indices: [Int]
     /// The pictures that were left out.
-    public let broken: [BrokenPicture]
+    package let broken: [BrokenPicture]
     /// How long the consumer waited for this batch.
-    public internal(set) var waited: Duration
+    package internal(set) var waited: Duration
 
     /// The number of pictures.
-    public var count: Int { indices.count }
+    package var count: Int { indices.count }
   }
 
   /// The number of batches of the epoch, those before the start included.
-  public let batchCount: Int
+  package let batchCount: Int
   private let core: LoaderCore
 
   /// Starts to read.
@@ -89,7 +89,7 @@ public final class Loader: Sendable {
   ///   - transform: what happens to each picture.
   /// - Throws: `HGNetError.Code.invalidArgument` for an empty batch, an index outside the data set, a start outside `0 ... batches.count`
   ///   or options outside their ranges.
-  public init(
+  package init(
     dataset: Dataset, batches: [[Int]], epoch: Int, startingAt start: Int = 0, options: Options = Options(),
     transform: @escaping PictureTransform
   ) throws(HGNetError) {
@@ -121,14 +121,14 @@ public final class Loader: Sendable {
   /// - Throws: `HGNetError.Code.malformedData` when more pictures are broken than the limit, `shapeMismatch` when the
   ///   pictures of a batch differ in size after the transform, and what the transform throws; the path is the picture's.
   ///   After an error no batch follows.
-  public func next() throws(HGNetError) -> Batch? { try core.next() }
+  package func next() throws(HGNetError) -> Batch? { try core.next() }
 
   /// How long the consumer has waited for batches so far.
-  public var waited: Duration { core.waited }
+  package var waited: Duration { core.waited }
 
   /// The number of pictures that were left out so far.
-  public var brokenCount: Int { core.brokenCount }
+  package var brokenCount: Int { core.brokenCount }
 
   /// Ends the threads; those in the middle of a picture finish it first.
-  public func stop() { core.stop() }
+  package func stop() { core.stop() }
 }

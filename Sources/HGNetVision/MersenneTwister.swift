@@ -4,14 +4,14 @@
 /// integers on every machine. Threads: a value, one per task.
 ///
 /// Source: M. Matsumoto and T. Nishimura, "Mersenne Twister", 1998, with the initialisation of 2002.
-public struct MersenneTwister: Sendable {
+package struct MersenneTwister: Sendable {
   private static let size = 624
   private static let middle = 397
   private var state: [UInt32]
   private var position = MersenneTwister.size
 
   /// Makes the generator of a seed.
-  public init(seed: UInt32) {
+  package init(seed: UInt32) {
     state = [UInt32](repeating: seed, count: MersenneTwister.size)
     for index in 1..<MersenneTwister.size {
       let previous = state[index - 1]
@@ -20,7 +20,7 @@ public struct MersenneTwister: Sendable {
   }
 
   /// The next 32 random bits.
-  public mutating func next() -> UInt32 {
+  package mutating func next() -> UInt32 {
     if position == MersenneTwister.size { refill() }
     var word = state[position]
     position += 1
@@ -34,7 +34,7 @@ public struct MersenneTwister: Sendable {
   ///
   /// Bits beyond the highest of `maximum` are masked off and numbers above it drawn again; more than 32 bits take two
   /// words, the upper one first.
-  public mutating func next(upTo maximum: UInt64) -> UInt64 {
+  package mutating func next(upTo maximum: UInt64) -> UInt64 {
     guard maximum > 0 else { return 0 }
     let mask = UInt64.max >> UInt64(maximum.leadingZeroBitCount)
     while true {
@@ -46,7 +46,7 @@ public struct MersenneTwister: Sendable {
   }
 
   /// Shuffles as `RandomState.shuffle` does.
-  public mutating func shuffle<Element>(_ elements: inout [Element]) {
+  package mutating func shuffle<Element>(_ elements: inout [Element]) {
     for index in stride(from: elements.count - 1, to: 0, by: -1) {
       elements.swapAt(index, Int(next(upTo: UInt64(index))))
     }

@@ -3,7 +3,7 @@ import HGNetCore
 /// What happens to a whole batch before it is trained on: pictures and labels are mixed in pairs.
 ///
 /// Source: PaddleClas, `ppcls/data/preprocess/batch_ops/batch_operators.py`. Threads: a value, safe to share.
-public indirect enum BatchMixing: Hashable, Sendable {
+package indirect enum BatchMixing: Hashable, Sendable {
   /// Every picture becomes `λ · itself + (1 − λ) · a partner`, λ of the distribution Beta(α, α) (`MixupOperator`).
   case mixup(alpha: Double = 1)
   /// A rectangle of every picture comes from a partner (`CutmixOperator`).
@@ -15,14 +15,14 @@ public indirect enum BatchMixing: Hashable, Sendable {
   case oneOf([Choice])
 
   /// One mixing with its probability.
-  public struct Choice: Hashable, Sendable {
+  package struct Choice: Hashable, Sendable {
     /// What is done.
-    public var mixing: BatchMixing
+    package var mixing: BatchMixing
     /// How likely it is, 0 … 1.
-    public var probability: Double
+    package var probability: Double
 
     /// Makes a choice.
-    public init(_ mixing: BatchMixing, probability: Double) {
+    package init(_ mixing: BatchMixing, probability: Double) {
       self.mixing = mixing
       self.probability = probability
     }
@@ -36,7 +36,7 @@ public indirect enum BatchMixing: Hashable, Sendable {
   ///   - generator: where chance comes from.
   /// - Throws: `HGNetError.Code.invalidArgument` for an α that is not above 0 or probabilities that add up to more
   ///   than 1.
-  public func draw(
+  package func draw(
     count: Int, size: Size, using generator: inout RandomGenerator
   ) throws(HGNetError) -> BatchMix? {
     try check()
@@ -70,7 +70,7 @@ public indirect enum BatchMixing: Hashable, Sendable {
   ///
   /// - Throws: `HGNetError.Code.invalidArgument` for an α that is not above 0, or probabilities outside 0 … 1 or with a
   ///   sum above 1.
-  public func check() throws(HGNetError) {
+  package func check() throws(HGNetError) {
     switch self {
     case .mixup(let alpha), .cutmix(let alpha):
       guard alpha > 0, alpha.isFinite else {
@@ -91,13 +91,13 @@ public indirect enum BatchMixing: Hashable, Sendable {
 /// How one batch is mixed: everything that chance decides.
 ///
 /// Threads: a value, safe to share.
-public struct BatchMix: Hashable, Sendable {
+package struct BatchMix: Hashable, Sendable {
   /// For each picture the one that it is mixed with: a permutation.
-  public var partners: [Int]
+  package var partners: [Int]
   /// The share of its own label that a picture keeps, 0 … 1; without a window also of its own pixels.
-  public var share: Double
+  package var share: Double
   /// The part that comes from the partner; nil where whole pictures are blended.
-  public var window: Augmentation.Window?
+  package var window: Augmentation.Window?
 
   /// Mixes a batch and its labels in place.
   ///
@@ -107,7 +107,7 @@ public struct BatchMix: Hashable, Sendable {
   ///   - pictures: `[N, H, W, 3]`.
   ///   - labels: `[N, K]`, for each picture the probability of every class.
   /// - Throws: `HGNetError.Code.shapeMismatch` when the shapes do not belong to each other or to the mix.
-  public func apply(toPictures pictures: inout Tensor, labels: inout Tensor) throws(HGNetError) {
+  package func apply(toPictures pictures: inout Tensor, labels: inout Tensor) throws(HGNetError) {
     let (shape, labelShape, count) = (pictures.shape, labels.shape, partners.count)
     guard shape.rank == 4, shape[3] == 3, labelShape.rank == 2, shape[0] == count, labelShape[0] == count else {
       throw HGNetError(

@@ -8,25 +8,25 @@ import HGNetCore
 ///
 /// Numeric promise: the same indices as PaddlePaddle 3.3 for every epoch, batch size and number of ranks. Threads: a
 /// value, safe to share.
-public struct DistributedBatchSampler: Sendable, Hashable {
+package struct DistributedBatchSampler: Sendable, Hashable {
   /// The number of samples of the data set, at least 1.
-  public let sampleCount: Int
+  package let sampleCount: Int
   /// The number of samples that one rank takes at a time, at least 1.
-  public let batchSize: Int
+  package let batchSize: Int
   /// Whether each epoch has an order of its own.
-  public let shuffles: Bool
+  package let shuffles: Bool
   /// Whether a last batch of fewer samples is left out.
-  public let dropsLast: Bool
+  package let dropsLast: Bool
   /// This process, `0 ..< rankCount`.
-  public let rank: Int
+  package let rank: Int
   /// The number of processes that share the work, at least 1.
-  public let rankCount: Int
+  package let rankCount: Int
 
   /// Makes a sampler.
   ///
   /// - Throws: `HGNetError.Code.noInput` without samples, `invalidArgument` for a batch size or a rank outside its
   ///   range, `limitExceeded` for numbers beyond any data set.
-  public init(
+  package init(
     sampleCount: Int, batchSize: Int, shuffles: Bool, dropsLast: Bool = false, rank: Int = 0, rankCount: Int = 1
   ) throws(HGNetError) {
     guard sampleCount >= 1 else { throw HGNetError(.noInput, "expected at least one sample, found none") }
@@ -49,10 +49,10 @@ public struct DistributedBatchSampler: Sendable, Hashable {
   }
 
   /// The number of samples that this rank sees in an epoch, the repeated ones included, before `dropsLast`.
-  public var sampleCountPerRank: Int { (sampleCount + rankCount - 1) / rankCount }
+  package var sampleCountPerRank: Int { (sampleCount + rankCount - 1) / rankCount }
 
   /// The number of batches that this rank sees in an epoch; 0 where `dropsLast` leaves nothing.
-  public var batchCount: Int {
+  package var batchCount: Int {
     (sampleCountPerRank + (dropsLast ? 0 : batchSize - 1)) / batchSize
   }
 
@@ -62,7 +62,7 @@ public struct DistributedBatchSampler: Sendable, Hashable {
   ///   "Epoch 1". It counts modulo 2³².
   /// - Returns: `batchCount` lists of indices in `0 ..< sampleCount`, the last one possibly shorter.
   /// - Cost: O(samples), of all ranks when they are shuffled.
-  public func batches(epoch: Int) -> [[Int]] {
+  package func batches(epoch: Int) -> [[Int]] {
     let perRank = sampleCountPerRank
     var indices = (0..<(perRank * rankCount)).map { $0 % sampleCount }
     if shuffles {

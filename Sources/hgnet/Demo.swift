@@ -101,7 +101,7 @@ struct Demo: AsyncParsableCommand {
     standard.epochs = epochs
     standard.seed = Int(seed)
     return try Configuration(
-      standard.written().value, path: folder + "/config.yaml", overrides: ["Global.save_safetensors=True"])
+      standard.written(), path: folder + "/config.yaml", overrides: ["Global.save_safetensors=True"])
   }
 
   /// The new pictures with what the trained network says, as `hgnet predict` does it.

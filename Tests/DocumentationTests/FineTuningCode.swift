@@ -9,7 +9,7 @@ func fineTune(folder: String, weights: String, output: String, epochs: Int) thro
   var standard = FolderConfiguration(folder: folder, output: output, model: .b0, weights: weights)
   standard.epochs = epochs
   standard.size = Size(224)
-  let configuration = try Configuration(standard.written().value, path: "\(output)/config.yaml")
+  let configuration = try Configuration(standard.written(), path: "\(output)/config.yaml")
   let settings = try TrainingConfiguration(configuration)
   let classCount = settings.options.classCount
   guard let training = try TrainingData(configuration, part: "Train", classCount: classCount) else { return nil }
