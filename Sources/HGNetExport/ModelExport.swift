@@ -25,9 +25,8 @@ public struct ModelExport: Sendable {
     public let files: [String]
     /// The largest difference between the outputs before and after, on one picture.
     ///
-    /// Of probabilities, or of logits where the network has no activation. nil for a program with a decoder, which
-    /// this package writes but does not read.
-    public let difference: Double?
+    /// Of probabilities, or of logits where the network has no activation.
+    public let difference: Double
   }
 
   /// The network.
@@ -92,17 +91,9 @@ public struct ModelExport: Sendable {
       try file.commit()
       files.append(text.name)
     }
-    let difference = isReadable ? try readBack(path + (suffixes.first ?? ""), check: check) : nil
+    let difference = try readBack(path + (suffixes.first ?? ""), check: check)
     try staging.commit(files)
     return Result(files: files.map { "\(folder)/\($0)" }, difference: difference)
-  }
-
-  /// Whether this package reads what it writes.
-  private var isReadable: Bool {
-    switch format {
-    case .paddle, .onnx: !network.graph.hasDecoder
-    case .safetensors, .paddleParameters: true
-    }
   }
 
   private var suffixes: [String] {

@@ -31,6 +31,8 @@ struct OnnxReader {
   }
 
   private var constants: [String: Parameter] = [:]
+  /// Shapes, bounds and axes.
+  private var integers: [String: [Int]] = [:]
   private var readers: [String: [Int]] = [:]
   private var nodes: [Node] = []
 
@@ -121,6 +123,26 @@ struct OnnxReader {
         ], output: result, ["epsilon": .number(Double(node.attributes["epsilon"]?.float ?? 1e-5))], slot: "Y")
     case "Relu": unary("relu", node, result)
     case "Sigmoid": unary("sigmoid", node, result)
+    case "Reshape":
+      unary("reshape", node, result, ["shape": .integers(try constantIntegers(operand(1)))])
+    case "Transpose":
+      unary("transpose", node, result, ["axis": .integers(node.attributes["perm"]?.integers ?? [])])
+    case "LayerNormalization":
+      append(
+        "layer_norm", node.type, inputs: ["X": [inputs[0]], "Scale": [try operand(1)], "Bias": [try operand(2)]],
+        output: result,
+        [
+          "begin_norm_axis": .integer(node.attributes["axis"]?.integer ?? -1),
+          "epsilon": .number(Double(node.attributes["epsilon"]?.float ?? 1e-5)),
+        ], slot: "Y")
+    case "Slice":
+      guard inputs.count <= 4 else { throw HGNetError(.unsupported, "expected a slice without steps") }
+      append(
+        "slice", node.type, inputs: ["Input": [inputs[0]]], output: result,
+        [
+          "starts": .integers(try constantIntegers(operand(1))), "ends": .integers(try constantIntegers(operand(2))),
+          "axes": .integers(try constantIntegers(operand(3))),
+        ])
     case "Softmax": unary("softmax", node, result, ["axis": .integer(node.attributes["axis"]?.integer ?? -1)])
     case "Identity", "Dropout": unary("assign", node, result)
     case "Flatten":
@@ -187,6 +209,13 @@ struct OnnxReader {
       && indices.allSatisfy { nodes[$0].type == "Add" && nodes[$0].inputs.contains { scalar($0) != nil } }
   }
 
+  private func constantIntegers(_ name: String) throws(HGNetError) -> [Int] {
+    guard let values = integers[name] else {
+      throw HGNetError(.unsupported, "expected constant whole numbers, found a computed value", key: name)
+    }
+    return values
+  }
+
   private func scalar(_ name: String) -> Float? {
     guard let constant = constants[name], constant.shape.count == 1, constant.elementType == .float32 else {
       return nil
@@ -238,6 +267,7 @@ struct OnnxReader {
   // MARK: Messages
 
   private static let float = 1
+  private static let wholeNumber = 7
 
   private static func node(_ bytes: BlobSlice) throws(HGNetError) -> Node {
     var node = Node()
@@ -307,6 +337,13 @@ struct OnnxReader {
       }
     }
     // Constants of other types, such as sizes, belong to preprocessing; a network that reads one is refused there.
+    if type == OnnxReader.wholeNumber, let raw, raw.count <= 64, raw.count % 8 == 0 {
+      integers[name] = raw.withUnsafeBytes { bytes in
+        stride(from: 0, to: bytes.count, by: 8).map {
+          Int(Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: $0, as: Int64.self)))
+        }
+      }
+    }
     let types: [Int: ElementType] = [1: .float32, 10: .float16, 11: .float64, 16: .bfloat16]
     guard let elementType = types[type], extents.count <= Shape.maximumRank else { return }
     do throws(HGNetError) {

@@ -55,6 +55,8 @@ struct PaddleTranslator {
     case parameter(name: String, shape: [Int])
     case activation(Activation)
     case scaled(Activation, by: String)
+    /// Part of a decoder.
+    case tokens(Activation, TokenForm)
   }
 
   /// A convolution or product that may yet get a bias.
@@ -204,6 +206,8 @@ struct PaddleTranslator {
     case .scaled(_, let scale):
       throw HGNetError(
         .unsupported, "a multiplication by one value must be followed by the addition of one value", key: scale)
+    case .tokens:
+      throw HGNetError(.unsupported, "expected a feature map or scores, found tokens of a decoder", key: name)
     }
   }
 

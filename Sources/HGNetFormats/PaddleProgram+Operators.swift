@@ -5,6 +5,7 @@ extension PaddleTranslator {
   ///
   /// - Throws: `HGNetError.Code.unsupported` naming it when it is none of these networks'.
   mutating func translate(_ operation: PaddleProgram.Operation) throws(HGNetError) {
+    if try translateTokens(operation) { return }
     switch operation.kind {
     case "feed": try feed(operation)
     case "fetch": try fetch(operation)
@@ -191,6 +192,13 @@ extension PaddleTranslator {
     }
     let biased: Operator
     switch pending[index].operation {
+    case .decoder(.groupedLinear(let weight, _, let tokens, let features, let perToken, let classes)):
+      // Goes on waiting: the number of classes may come later.
+      declare(name, .convolutionBias)
+      pending[index].operation = .decoder(
+        .groupedLinear(
+          weight: weight, bias: name, tokens: tokens, features: features, classesPerToken: perToken, classes: classes))
+      return activation
     case .convolution(var layer):
       layer.bias = name
       declare(name, .convolutionBias)
@@ -325,6 +333,11 @@ extension PaddleTranslator {
 
   private mutating func flattened(_ input: Activation) throws(HGNetError) -> Activation {
     if input.isFlat { return input }
+    if case .pending(let index) = input.source, case .decoder = pending[index].operation {
+      var flat = input
+      flat.isFlat = true
+      return flat
+    }
     guard input.shape.height == 1, input.shape.width == 1 else {
       throw HGNetError(.shapeMismatch, "cannot flatten \(input.shape): expected one pixel; is a global pool missing?")
     }
@@ -352,7 +365,7 @@ extension PaddleTranslator {
         extents[1] == -1 || extents[1] == input.shape.channels
       else { throw HGNetError(.unsupported, "expected a reshape to [N, \(input.shape.count)], found \(extents)") }
       values[result] = .activation(try flattened(input))
-    case .scaled: throw HGNetError(.unsupported, "such a reshape is not part of PP-HGNet")
+    case .scaled, .tokens: throw HGNetError(.unsupported, "such a reshape is not part of PP-HGNet")
     }
   }
 

@@ -72,6 +72,9 @@ private struct PirReader {
     "flatten_": Signature(kind: "flatten_contiguous_range", operands: ["X"]),
     "reshape": Signature(kind: "reshape", operands: ["X"], constants: [1: "shape"]),
     "reshape_": Signature(kind: "reshape", operands: ["X"], constants: [1: "shape"]),
+    "transpose": Signature(kind: "transpose", operands: ["X"], renamedAttributes: ["perm": "axis"]),
+    "layer_norm": Signature(kind: "layer_norm", operands: ["X", "Scale", "Bias"], result: "Y"),
+    "slice": Signature(kind: "slice", operands: ["Input"], constants: [1: "starts", 2: "ends"]),
     "matmul": Signature(
       kind: "matmul", operands: ["X", "Y"],
       renamedAttributes: ["transpose_x": "trans_x", "transpose_y": "trans_y"]),

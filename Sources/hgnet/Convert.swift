@@ -45,7 +45,7 @@ struct Convert: AsyncParsableCommand {
     names.warnOfDifferences(weights.graph)
     StandardError.write(
       "hgnet: \(weights.format.title) to \(result.files.joined(separator: ", "))"
-        + (result.difference.map { "; largest difference on a picture \($0)" } ?? ""))
+        + "; largest difference on a picture \(result.difference)")
   }
 
   private func target() throws(HGNetError) -> (folder: String, stem: String, format: ModelExport.Format) {

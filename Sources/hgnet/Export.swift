@@ -119,8 +119,7 @@ struct Export: AsyncParsableCommand {
     let what = withPreprocessing ? "\(output) behind the preprocessing" : output
     for line in [
       "Export succeeded! The inference model exported has been saved in \"\(folder)/\(stem)\".",
-      result.difference.map { "Checked: read back and run on a picture, largest difference of the \(what) \($0)" }
-        ?? "Not checked: hgnet writes programs with an ML-Decoder, but does not read them",
+      "Checked: read back and run on a picture, largest difference of the \(what) \(result.difference)",
     ] { try StandardOutput.write(configuration == nil ? line : PaddleClasText.logLine(line)) }
     for file in result.files { StandardError.write("hgnet: \(file)") }
   }

@@ -7,7 +7,7 @@ func export(_ path: String, to folder: String) throws -> [String] {
   let network = try ExportedNetwork(weights, activation: .softmax)
   let export = try ModelExport(weights, as: network, format: .onnx(OnnxExport.Options()))
   let result = try export.write(into: folder, stem: "inference")
-  print("largest difference: \(result.difference ?? 0)")
+  print("largest difference: \(result.difference)")
   return result.files
 }
 

@@ -166,7 +166,10 @@ struct DistillationTests {
     for format in ["onnx", "paddle-json", "paddle"] {
       let exported = try ToolRun(
         ["export"] + weights + ["--output", format, "--format", format], folder: workspace.url.path)
-      #expect(exported.status == 0 && exported.output.contains("Export succeeded"), "\(exported.errors)")
+      #expect(exported.status == 0 && exported.output.contains("Checked: read back"), "\(exported.errors)")
+      let again = try ToolRun(
+        ["predict", "00.png", "--weights", format, "--threshold", "0", "--json"], folder: workspace.url.path)
+      #expect(again.status == 0 && again.output.contains("across"), "\(again.output) \(again.errors)")
     }
     let refused = try run(["infer"] + weights + ["-o", "Arch.MLDecoder.depth=2"])
     #expect(refused.status == 78 || refused.status == 65 || refused.status == 69, "\(refused.status)")
