@@ -170,6 +170,16 @@ def logits_case(report, arguments, model, size, classes):
             f"{size[0]}x{size[1]}")
         worst.append(float(np.abs(run_exported(out, form, inputs) - scores).max()))
         report.check(worst[-1], f"{title}: {form}", 1e-5)
+        runs.run(arguments.binary, "run", out, "--input", os.path.join(folder, "inputs.npy"), "--output", target)
+        report.check(logits.difference(np.load(target), expected), f"{title}: {form}, read back")
+    # PaddlePaddle's own export.
+    own = os.path.join(folder, "own", "inference")
+    specification = paddle.static.InputSpec([None, 3, *size], "float32", "x")
+    paddle.jit.save(paddle.jit.to_static(network, input_spec=[specification], full_graph=True), own)
+    runs.run(
+        arguments.binary, "run", os.path.dirname(own), "--input", os.path.join(folder, "inputs.npy"), "--output", target)
+    worst.append(logits.difference(np.load(target), expected))
+    report.check(worst[-1], f"{title}: PaddlePaddle's export")
     print(f"{title:40} " + "  ".join(f"{value:.0e}" for value in worst), flush=True)
     if not arguments.keep:
         shutil.rmtree(folder)
@@ -205,7 +215,7 @@ def main():
     os.makedirs(arguments.folder)
     report = training.Report()
 
-    print("Logits, then scores of exported models, differences from PaddlePaddle")
+    print("Logits, then scores of exported models, then logits of PaddlePaddle's own export: differences from PaddlePaddle")
     for entry in LOGITS[:1] if arguments.quick else LOGITS:
         try:
             logits_case(report, arguments, *entry)

@@ -6,8 +6,8 @@ enum TokenForm: Equatable {
   case rows
   /// `[N, C, tokens]`, a feature map whose pixels were put in a row.
   case columns
-  /// `[N, tokens * C, 1, 1]`.
-  case joined
+  /// `[N, tokens * C]`, then `[N, tokens * C, 1]` and `[N, tokens * C, 1, 1]`, by the number of axes.
+  case joined(rank: Int)
   /// Heads as runs of channels, multiplied by a factor that belongs to the attention.
   case heads(Int, order: Order, scale: Double)
   /// `[N, heads, queries, keys]`, the products of queries with keys and what softmax makes of them.
@@ -25,7 +25,8 @@ enum TokenForm: Equatable {
 
   static func == (left: TokenForm, right: TokenForm) -> Bool {
     switch (left, right) {
-    case (.rows, .rows), (.columns, .columns), (.joined, .joined): true
+    case (.rows, .rows), (.columns, .columns): true
+    case (.joined(let rank), .joined(let other)): rank == other
     case (.heads(let heads, let order, let scale), .heads(let others, let another, let factor)):
       (heads, order, scale) == (others, another, factor)
     default: false
@@ -40,7 +41,8 @@ extension PaddleTranslator {
     "reshape": ("X", "Out"), "flatten_contiguous_range": ("X", "Out"), "transpose": ("X", "Out"),
     "slice": ("Input", "Out"), "scale": ("X", "Out"), "dropout": ("X", "Out"), "assign": ("X", "Out"),
     "softmax": ("X", "Out"), "relu": ("X", "Out"), "layer_norm": ("X", "Y"), "elementwise_add": ("X", "Out"),
-    "matmul": ("X", "Out"), "conv2d": ("Input", "Output"),
+    "matmul": ("X", "Out"), "conv2d": ("Input", "Output"), "unsqueeze": ("X", "Out"), "shape": ("X", "Out"),
+    "stack": ("X", "Out"), "tile": ("X", "Out"), "expand": ("X", "Out"),
   ]
 
   /// Translates an operator that reads tokens or makes them; false for any other.
@@ -50,23 +52,29 @@ extension PaddleTranslator {
     guard let slots = PaddleTranslator.tokenSlots[operation.kind], operation.inputs[slots.input]?.count == 1 else {
       return false
     }
-    let operand = try value(operation, slots.input)
-    let result = try operation.output(slots.output)
-    switch (operation.kind, operand) {
+    let made: Value
+    switch (operation.kind, try value(operation, slots.input)) {
     case ("reshape", .parameter(let name, let extents)) where extents.count == 2:
-      values[result] = try queries(name, extents, as: operation.integers("shape", default: []))
+      made = try queries(name, extents, as: operation.integers("shape", default: []))
+    case ("unsqueeze", .parameter(let name, let extents)) where extents.count == 2:
+      try expect(try operation.integers("axes", default: []) == [0], operation)
+      made = try queries(name, extents, as: [1] + extents)
     case ("reshape", .activation(let map)):
       let extents = try operation.integers("shape", default: [])
       guard extents.count == 3, !map.isFlat else { return false }
       try expect(isBatch(extents[0]) && extents[1] == map.shape.channels && isCount(extents[2], of: map), operation)
-      values[result] = .tokens(map, .columns)
+      made = .tokens(map, .columns)
     case ("flatten_contiguous_range", .activation(let map)) where !map.isFlat:
       guard try operation.integer("start_axis", default: 1) == 2 else { return false }
-      values[result] = .tokens(map, .columns)
-    case ("slice", .activation(let scores)): values[result] = .activation(try sliced(scores, operation))
-    case (_, .tokens(let tokens, let form)): values[result] = try step(operation, tokens, form)
+      made = .tokens(map, .columns)
+    case ("shape", .activation(let map)) where !map.isFlat:
+      made = .extents([-1, map.shape.channels, map.shape.height, map.shape.width])
+    case ("slice", .activation(let scores)): made = .activation(try sliced(scores, operation))
+    case (_, .extents(let extents)): made = .extents(try self.extents(extents, operation))
+    case (_, .tokens(let tokens, let form)): made = try step(operation, tokens, form)
     default: return false
     }
+    values[try operation.output(slots.output)] = made
     return true
   }
 
@@ -79,7 +87,7 @@ extension PaddleTranslator {
       let channels = tokens.shape.channels
       if extents.count == 4, extents[2] == 1, extents[3] == 1 {
         try expect(isBatch(extents[0]) && (extents[1] == -1 || extents[1] == tokens.shape.count), operation)
-        return .tokens(tokens, .joined)
+        return .tokens(tokens, .joined(rank: 4))
       }
       try expect(
         extents.count == 4 && isBatch(extents[0]) && isCount(extents[1], of: tokens) && extents[2] > 0
@@ -90,6 +98,22 @@ extension PaddleTranslator {
       try expect(
         extents.count == 3 && isBatch(extents[0]) && isCount(extents[1], of: tokens)
           && extents[2] == tokens.shape.channels, operation)
+      return .tokens(tokens, .rows)
+    case ("flatten_contiguous_range", .rows):
+      let last = try operation.integer("stop_axis", default: -1)
+      try expect(try operation.integer("start_axis", default: 1) == 1 && (last == 2 || last == -1), operation)
+      return .tokens(tokens, .joined(rank: 2))
+    case ("unsqueeze", .joined(let rank)):
+      let axes = try operation.integers("axes", default: [])
+      try expect(axes == [-1] || axes == [rank] || rank == 2 && axes == [2, 3], operation)
+      return .tokens(tokens, .joined(rank: rank + axes.count))
+    case ("tile", .rows), ("expand", .rows):
+      // The queries once for each picture.
+      guard case .extents(let extents) = try value(operation, "Extents"), extents.count == 3, extents[0] == -1,
+        operation.kind == "tile"
+          ? extents.dropFirst() == [1, 1]
+          : isCount(extents[1], of: tokens) && isSame(extents[2], tokens.shape.channels)
+      else { throw unknown(operation) }
       return .tokens(tokens, .rows)
     case ("transpose", _): return .tokens(tokens, try transposed(form, operation))
     case ("scale", .heads(let heads, let order, let scale)):
@@ -115,7 +139,25 @@ extension PaddleTranslator {
     case ("layer_norm", .rows): return .tokens(try normalized(tokens, operation), .rows)
     case ("elementwise_add", .rows): return .tokens(try sum(tokens, operation), .rows)
     case ("matmul", _): return try product(tokens, form, operation)
-    case ("conv2d", .joined): return .activation(try groupedLinear(tokens, operation))
+    case ("conv2d", .joined(4)): return .activation(try groupedLinear(tokens, operation))
+    default: throw unknown(operation)
+    }
+  }
+
+  /// What the program computes from the extents of a feature map, to repeat the queries for every picture.
+  private func extents(_ extents: [Int], _ operation: PaddleProgram.Operation) throws(HGNetError) -> [Int] {
+    switch operation.kind {
+    case "slice":
+      let (starts, ends) = (try operation.integers("starts", default: []), try operation.integers("ends", default: []))
+      try expect(
+        try operation.integers("axes", default: []) == [0] && starts.count == 1 && ends.count == 1, operation)
+      try expect(starts[0] >= 0 && starts[0] < ends[0] && ends[0] <= extents.count, operation)
+      return Array(extents[starts[0]..<ends[0]])
+    case "stack":
+      let parts = try operation.integers("extents", default: [])
+      try expect(extents == [-1] && parts.filter { $0 == -1 }.count == 1, operation)
+      return parts
+    case "assign": return extents
     default: throw unknown(operation)
     }
   }

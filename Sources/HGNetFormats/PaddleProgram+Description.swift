@@ -148,7 +148,8 @@ extension PaddleProgram {
   }
 
   private static let oldNames = [
-    "flatten2": "flatten", "reshape2": "reshape", "transpose2": "transpose", "relu_": "relu", "matmul": "matmul_v1", "matmul_v2": "matmul",
+    "flatten2": "flatten", "reshape2": "reshape", "transpose2": "transpose", "unsqueeze2": "unsqueeze",
+    "relu_": "relu", "matmul": "matmul_v1", "matmul_v2": "matmul",
     "mul": "matmul_v0", "depthwise_conv2d": "conv2d", "sync_batch_norm": "batch_norm",
   ]
 

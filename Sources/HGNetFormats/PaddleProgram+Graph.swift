@@ -57,6 +57,8 @@ struct PaddleTranslator {
     case scaled(Activation, by: String)
     /// Part of a decoder.
     case tokens(Activation, TokenForm)
+    /// Whole numbers that the program computes, -1 for the number of pictures.
+    case extents([Int])
   }
 
   /// A convolution or product that may yet get a bias.
@@ -206,8 +208,8 @@ struct PaddleTranslator {
     case .scaled(_, let scale):
       throw HGNetError(
         .unsupported, "a multiplication by one value must be followed by the addition of one value", key: scale)
-    case .tokens:
-      throw HGNetError(.unsupported, "expected a feature map or scores, found tokens of a decoder", key: name)
+    case .tokens, .extents:
+      throw HGNetError(.unsupported, "expected a feature map or scores, found a part of a decoder", key: name)
     }
   }
 

@@ -365,7 +365,7 @@ extension PaddleTranslator {
         extents[1] == -1 || extents[1] == input.shape.channels
       else { throw HGNetError(.unsupported, "expected a reshape to [N, \(input.shape.count)], found \(extents)") }
       values[result] = .activation(try flattened(input))
-    case .scaled, .tokens: throw HGNetError(.unsupported, "such a reshape is not part of PP-HGNet")
+    case .scaled, .tokens, .extents: throw HGNetError(.unsupported, "such a reshape is not part of PP-HGNet")
     }
   }
 

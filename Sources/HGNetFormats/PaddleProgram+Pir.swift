@@ -36,6 +36,8 @@ private struct PirReader {
   private var parameterNames: [Int: String] = [:]
   private var constants: [Int: PaddleProgram.Attribute] = [:]
   private var lists: [Int: [String]] = [:]
+  /// The constants among the members of a list.
+  private var mixtures: [Int: [PaddleProgram.Attribute?]] = [:]
   private var defined: Set<Int> = []
 
   /// How an operator's operands and results are called in the older encoding.
@@ -74,6 +76,11 @@ private struct PirReader {
     "reshape_": Signature(kind: "reshape", operands: ["X"], constants: [1: "shape"]),
     "transpose": Signature(kind: "transpose", operands: ["X"], renamedAttributes: ["perm": "axis"]),
     "layer_norm": Signature(kind: "layer_norm", operands: ["X", "Scale", "Bias"], result: "Y"),
+    "unsqueeze": Signature(kind: "unsqueeze", operands: ["X"], constants: [1: "axes"]),
+    "shape": Signature(kind: "shape", operands: ["X"]),
+    "shape64": Signature(kind: "shape", operands: ["X"]),
+    "tile": Signature(kind: "tile", operands: ["X", "Extents"]),
+    "expand": Signature(kind: "expand", operands: ["X", "Extents"]),
     "slice": Signature(kind: "slice", operands: ["Input"], constants: [1: "starts", 2: "ends"]),
     "matmul": Signature(
       kind: "matmul", operands: ["X", "Y"],
@@ -118,6 +125,21 @@ private struct PirReader {
     case "combine":
       guard let result = results.first else { throw malformed("expected a result", label) }
       lists[result] = operands.map { name(of: $0) }
+      mixtures[result] = operands.map { constants[$0] }
+    case "stack":
+      guard let result = results.first, let list = operands.first, let parts = mixtures[list], let names = lists[list]
+      else { throw malformed("expected a list and a result", label) }
+      // Constants are told as such, the rest by name.
+      let extents = parts.map { part in
+        switch part {
+        case .integer(let value)?: value
+        case .number(let value)? where abs(value) < 1e9: Int(value)
+        default: -1
+        }
+      }
+      append(
+        "stack", label, inputs: ["X": zip(names, parts).compactMap { $1 == nil ? $0 : nil }],
+        outputs: ["Out": ["%\(result)"]], ["extents": .integers(extents)])
     default:
       guard let signature = PirReader.signatures[kind] else {
         // The translator tells the user which operator it is, in one place for both encodings.

@@ -153,7 +153,7 @@ struct PaddleProgramTests {
     #expect(hgnetError { _ = try unused.model() }?.code == .malformedData)
   }
 
-  @Test("an operator of other networks is named", arguments: ["conv3d", "gelu", "while", "layer_norm", "transpose"])
+  @Test("an operator of other networks is named", arguments: ["conv3d", "gelu", "while", "group_norm", "transpose"])
   func unknownOperator(kind: String) {
     var program = ProgramText()
     program.data(1, [-1, 3, 8, 8])
