@@ -131,7 +131,17 @@ struct Evaluate: AsyncParsableCommand {
     let named = try folder.model.map { name throws(HGNetError) in try Model.named(name) }
     let weights = try await ModelSource.weights(file: folder.weights, model: named, isOffline: offline)
     let (training, evaluation) = try Dataset.parts(of: data)
-    let names = evaluation == nil ? nil : try Dataset(folder: training, checksPictures: false).classNames
+    var names = try Dataset(folder: training, checksPictures: false).classNames
+    // The recipe of the training run, as in every other command.
+    var recipe =
+      try WeightsRecipe.beside(
+        weights, note: { if options.verbose { StandardError.write("hgnet: \($0)") } },
+        warn: { StandardError.write("hgnet: warning: \($0)") }) ?? weights.standardRecipe
+    // The numbers of the network's own classes where the folders bear their names, all of them or some.
+    if let labels = recipe.labels, let count = weights.graph.classCount, labels.count == count {
+      let known = (0..<count).map { labels[$0] }
+      if Set(names ?? []).isSubset(of: known) { names = known }
+    }
     let dataset = try Dataset(folder: evaluation ?? training, classNames: names)
     if let classes = weights.graph.classCount, classes != dataset.classCount {
       throw HGNetError(
@@ -139,7 +149,6 @@ struct Evaluate: AsyncParsableCommand {
         "expected one folder for each of the \(classes) classes of \(weights.path), found \(dataset.classCount)",
         path: data)
     }
-    var recipe = weights.standardRecipe
     if let size = folder.inputSize?.size {
       recipe.transforms =
         [

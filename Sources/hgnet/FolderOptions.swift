@@ -19,7 +19,9 @@ struct FolderOptions: ParsableArguments {
 
   @Option(
     name: .customLong("input-size"),
-    help: ArgumentHelp("Height and width that the network sees, with --data (default: 224).", valueName: "HxW"))
+    help: ArgumentHelp(
+      "Height and width that the network sees, with --data (default: 224 in training, those of the training run in evaluation).",
+      valueName: "HxW"))
   var inputSize: SizeArgument?
 
   @Option(help: ArgumentHelp("Pictures of a batch, with --data (default: 32).", valueName: "n"))

@@ -88,6 +88,18 @@ struct TrainingTests {
     #expect(json?["pictures"] as? Int == 24)
     #expect((json?["classes"] as? [[String: Any]])?.map { $0["pictures"] as? Int } == [8, 8, 8])
     #expect(try String(contentsOfFile: workspace.path("r.html"), encoding: .utf8).contains("Confusion"))
+    // The size and the classes are those of the training run without being asked for.
+    let plain = try ToolRun(
+      ["eval", "--data", "data", "--weights", "out/latest.pdparams", "--json"], folder: workspace.url.path)
+    let numbers = try JSONSerialization.jsonObject(with: Data(plain.output.utf8)) as? [String: Any]
+    #expect(numbers?["metrics"] as? [String: Double] == json?["metrics"] as? [String: Double], "\(plain.errors)")
+    #expect(numbers?["losses"] as? [String: Double] == json?["losses"] as? [String: Double])
+    try FileManager.default.createDirectory(atPath: workspace.path("part"), withIntermediateDirectories: true)
+    try FileManager.default.copyItem(atPath: workspace.path("data/class 2"), toPath: workspace.path("part/class 2"))
+    let part = try ToolRun(
+      ["eval", "--data", "part", "--weights", "out/latest.pdparams", "--json"], folder: workspace.url.path)
+    let classes = try JSONSerialization.jsonObject(with: Data(part.output.utf8)) as? [String: Any]
+    #expect((classes?["classes"] as? [[String: Any]])?.map { $0["pictures"] as? Int } == [0, 0, 8], "\(part.errors)")
   }
 
   /// Starts the tool and lets the caller end it.
