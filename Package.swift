@@ -20,7 +20,10 @@ let package = Package(
   name: "swift-hgnet",
   products: [
     .library(
-      name: "HGNet", targets: ["HGNet", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision"]),
+      name: "HGNet",
+      targets: [
+        "HGNet", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetConfiguration",
+      ]),
     // Training and export from Swift; a program that only classifies does not need it.
     .library(name: "HGNetTraining", targets: ["HGNetTraining", "HGNetConfiguration", "HGNetExport"]),
     .executable(name: "hgnet", targets: ["hgnet"]),

@@ -51,6 +51,15 @@ public struct Configuration: Sendable {
     self.root = root
   }
 
+  /// Writes keys and values as YAML, under another name until all of it is there.
+  ///
+  /// - Throws: `HGNetError.Code.unwritableFile`.
+  public func write(to path: String) throws(HGNetError) {
+    var file = try FileOutput(path: path)
+    try file.write(root.yaml)
+    try file.commit()
+  }
+
   /// One line about the keys that are ignored, nil when there are none.
   public var notice: String? {
     var keys = ignoredKeys

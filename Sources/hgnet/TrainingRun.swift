@@ -95,7 +95,7 @@ struct TrainingRun {
     for line in configuration.root.lines() { log.write(line) }
     let ranks = communicator.rankCount > 1 ? ", ranks: \(communicator.rankCount)" : ""
     log.write("train with hgnet \(Tool.configuration.version) and device cpu, threads: \(pool.count)\(ranks)")
-    if isFirst { try write(configuration.root.yaml, to: "\(path)/config.yaml") }
+    if isFirst { try configuration.write(to: "\(path)/config.yaml") }
 
     let trainer = try Trainer(
       configuration: settings, training: training, evaluation: evaluation, folder: folder, pool: pool,
@@ -206,12 +206,6 @@ struct TrainingRun {
     var advised = error
     advised.message += "; the checkpoint \(prefix) is complete"
     return advised
-  }
-
-  private func write(_ text: String, to path: String) throws(HGNetError) {
-    var output = try FileOutput(path: path)
-    try output.write(text)
-    try output.commit()
   }
 }
 
