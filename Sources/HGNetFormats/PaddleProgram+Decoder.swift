@@ -1,7 +1,7 @@
 import HGNetCore
 
 /// How a program sees the tokens of a decoder, which the graph keeps as the pixels of a map.
-enum TokenForm: Equatable {
+enum TokenForm {
   /// `[N, tokens, C]`; queries before the pictures come in are `[1, tokens, C]`.
   case rows
   /// `[N, C, tokens]`, a feature map whose pixels were put in a row.
@@ -21,16 +21,6 @@ enum TokenForm: Equatable {
     case headsFirst
     /// `[N, heads, size, tokens]`.
     case tokensLast
-  }
-
-  static func == (left: TokenForm, right: TokenForm) -> Bool {
-    switch (left, right) {
-    case (.rows, .rows), (.columns, .columns): true
-    case (.joined(let rank), .joined(let other)): rank == other
-    case (.heads(let heads, let order, let scale), .heads(let others, let another, let factor)):
-      (heads, order, scale) == (others, another, factor)
-    default: false
-    }
   }
 }
 
