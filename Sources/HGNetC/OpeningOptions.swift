@@ -82,7 +82,7 @@ struct OpeningOptions {
       var recipe = Recipe.deployment(labels: standard.labels)
       recipe.postProcessing = standard.postProcessing
       return recipe
-    default: return try WeightsRecipe.beside(weights, warn: warn) ?? standard
+    default: return try WeightsRecipe.of(weights, warn: warn)
     }
   }
 }

@@ -28,6 +28,15 @@ package enum WeightsRecipe {
     return try trained.recipe(warn: warn)
   }
 
+  /// The recipe beside weights or inside them, else the standard one of their network.
+  ///
+  /// - Throws: as `beside`.
+  package static func of(
+    _ weights: WeightsFile, note: (String) -> Void = { _ in }, warn: (String) -> Void
+  ) throws(HGNetError) -> Recipe {
+    try beside(weights, note: note, warn: warn) ?? weights.standardRecipe
+  }
+
   /// `inference.yml` in the folder of an exported model, else in the model itself.
   private static func inferenceConfiguration(of weights: WeightsFile) throws(HGNetError) -> Configuration? {
     let isExported = weights.format.isInferenceModel || weights.metadata[metadataKey] != nil

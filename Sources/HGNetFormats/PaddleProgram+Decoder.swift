@@ -260,14 +260,18 @@ extension PaddleTranslator {
       try operation.integer("groups", default: 1) == count && extents.count == 4 && extents[0] >= count
         && extents[0] % count == 0 && Array(extents.dropFirst()) == [features, 1, 1] && tokens.shape.width == 1,
       operation)
+    // A border would make more than one pixel.
+    let pixel = ActivationShape(channels: extents[0], height: 1, width: 1)
+    try operation.expectChannelsFirst("data_format")
+    try expect(
+      try Window(operation, kernel: Size(1), input: pixel).result(of: pixel, channels: extents[0]) == pixel, operation)
     declare(weight, .convolutionWeight)
     return try wait(
       .decoder(
         .groupedLinear(
           weight: weight, bias: "", tokens: count, features: features, classesPerToken: extents[0] / count,
           classes: extents[0])),
-      name: PaddleTranslator.layerName(of: weight), input: tokens,
-      shape: ActivationShape(channels: extents[0], height: 1, width: 1), stride: nil)
+      name: PaddleTranslator.layerName(of: weight), input: tokens, shape: pixel, stride: nil)
   }
 
   /// The first scores, where there are more than classes.
@@ -275,17 +279,14 @@ extension PaddleTranslator {
     _ scores: Activation, _ operation: PaddleProgram.Operation
   ) throws(HGNetError) -> Activation {
     let (starts, ends) = (try operation.integers("starts", default: []), try operation.integers("ends", default: []))
-    guard case .pending(let index) = scores.source, pending[index].node == nil, scores.isFlat, starts == [0],
+    guard case .pending(let index) = scores.source, scores.isFlat, starts == [0],
       try operation.integers("axes", default: []) == [1], ends.count == 1, (1...scores.shape.channels) ~= ends[0],
       case .decoder(.groupedLinear(let weight, let bias, let tokens, let features, let perToken, _)) = pending[index]
         .operation
     else { throw unknown(operation) }
-    pending[index].operation = .decoder(
-      .groupedLinear(
-        weight: weight, bias: bias, tokens: tokens, features: features, classesPerToken: perToken, classes: ends[0]))
-    var result = scores
-    result.shape.channels = ends[0]
-    return result
+    let layer = DecoderOperator.groupedLinear(
+      weight: weight, bias: bias, tokens: tokens, features: features, classesPerToken: perToken, classes: ends[0])
+    return replacing(scores, at: index, with: .decoder(layer), channels: ends[0])
   }
 
   // MARK: Forms

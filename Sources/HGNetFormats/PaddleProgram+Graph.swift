@@ -230,6 +230,9 @@ struct PaddleTranslator {
     case .pending(let index):
       if let node = pending[index].node { return node }
       let waiting = pending[index]
+      if case .decoder(.groupedLinear(let weight, "", _, _, _, _)) = waiting.operation {
+        throw HGNetError(.unsupported, "the products of a decoder's queries need a bias", key: weight)
+      }
       let result = try append(
         waiting.operation, name: waiting.name, inputs: [waiting.input], shape: activation.shape,
         stride: activation.stride)
@@ -268,6 +271,17 @@ struct PaddleTranslator {
     try checkSize(shape)
     pending.append(Pending(operation: operation, input: try node(of: input), name: name))
     return Activation(source: .pending(pending.count - 1), shape: shape, isFlat: isFlat, stride: stride)
+  }
+
+  /// What waits, with another operation; who has read it before keeps what it has read.
+  mutating func replacing(
+    _ activation: Activation, at index: Int, with operation: Operator, channels: Int
+  ) -> Activation {
+    pending.append(Pending(operation: operation, input: pending[index].input, name: pending[index].name))
+    var result = activation
+    result.source = .pending(pending.count - 1)
+    result.shape.channels = channels
+    return result
   }
 
   private func checkSize(_ shape: ActivationShape) throws(HGNetError) {

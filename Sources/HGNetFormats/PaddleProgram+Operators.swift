@@ -192,13 +192,12 @@ extension PaddleTranslator {
     }
     let biased: Operator
     switch pending[index].operation {
-    case .decoder(.groupedLinear(let weight, _, let tokens, let features, let perToken, let classes)):
+    case .decoder(.groupedLinear(let weight, "", let tokens, let features, let perToken, let classes)):
       // Goes on waiting: the number of classes may come later.
       declare(name, .convolutionBias)
-      pending[index].operation = .decoder(
-        .groupedLinear(
-          weight: weight, bias: name, tokens: tokens, features: features, classesPerToken: perToken, classes: classes))
-      return activation
+      let layer = DecoderOperator.groupedLinear(
+        weight: weight, bias: name, tokens: tokens, features: features, classesPerToken: perToken, classes: classes)
+      return replacing(activation, at: index, with: .decoder(layer), channels: channels)
     case .convolution(var layer):
       layer.bias = name
       declare(name, .convolutionBias)
@@ -206,7 +205,7 @@ extension PaddleTranslator {
     case .linear(let weight, _, let inputFeatures, let outputFeatures):
       declare(name, .linearBias)
       biased = .linear(weight: weight, bias: name, inputFeatures: inputFeatures, outputFeatures: outputFeatures)
-    default: throw HGNetError(.internalInconsistency, "only convolutions and linear layers wait for a bias")
+    default: throw HGNetError(.unsupported, "expected one bias for a layer, found another", key: name)
     }
     return try append(
       biased, name: pending[index].name, inputs: [pending[index].input], shape: activation.shape,

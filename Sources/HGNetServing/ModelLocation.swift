@@ -33,7 +33,7 @@ package struct ModelLocation: Sendable {
   /// - Throws: `HGNetError` naming the file.
   package func load(pool: ThreadPool?, warn: (String) -> Void) throws(HGNetError) -> ServedNetwork {
     let weights = try WeightsFile(contentsOf: path, model: model)
-    var recipe = try WeightsRecipe.beside(weights, warn: warn) ?? weights.standardRecipe
+    var recipe = try WeightsRecipe.of(weights, warn: warn)
     if let labelsPath { recipe.labels = try Labels(contentsOf: labelsPath) }
     if let topK, case .topK = recipe.postProcessing { recipe.postProcessing = .topK(topK) }
     return try ServedNetwork(weights, model: model, recipe: recipe, pool: pool)

@@ -133,10 +133,9 @@ struct Evaluate: AsyncParsableCommand {
     let (training, evaluation) = try Dataset.parts(of: data)
     var names = try Dataset(folder: training, checksPictures: false).classNames
     // The recipe of the training run, as in every other command.
-    var recipe =
-      try WeightsRecipe.beside(
-        weights, note: { if options.verbose { StandardError.write("hgnet: \($0)") } },
-        warn: { StandardError.write("hgnet: warning: \($0)") }) ?? weights.standardRecipe
+    var recipe = try WeightsRecipe.of(
+      weights, note: { if options.verbose { StandardError.write("hgnet: \($0)") } },
+      warn: { StandardError.write("hgnet: warning: \($0)") })
     // The numbers of the network's own classes where the folders bear their names, all of them or some.
     if let labels = recipe.labels, let count = weights.graph.classCount, labels.count == count {
       let known = (0..<count).map { labels[$0] }

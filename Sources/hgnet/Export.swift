@@ -155,7 +155,7 @@ struct Export: AsyncParsableCommand {
   ) throws -> Recipe {
     let warn = { (text: String) in StandardError.write("hgnet: warning: \(text)") }
     var recipe =
-      try configuration?.recipe(warn: warn) ?? WeightsRecipe.beside(weights, warn: warn) ?? weights.standardRecipe
+      try configuration?.recipe(warn: warn) ?? WeightsRecipe.of(weights, warn: warn)
     if let labels { recipe.labels = try Labels(contentsOf: labels) }
     if network.activation == .sigmoid, case .topK = recipe.postProcessing, configuration == nil {
       recipe.postProcessing = .threshold(0.5)

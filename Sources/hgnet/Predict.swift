@@ -171,12 +171,9 @@ struct Predict: AsyncParsableCommand {
           key: "PreProcess.transform_ops")
       }
       recipe = described
-    } else if let beside = try WeightsRecipe.beside(
-      weights, note: { if options.verbose { StandardError.write("hgnet: \($0)") } }, warn: warn)
-    {
-      recipe = beside
     } else {
-      recipe = weights.standardRecipe
+      recipe = try WeightsRecipe.of(
+        weights, note: { if options.verbose { StandardError.write("hgnet: \($0)") } }, warn: warn)
     }
     if let labels { recipe.labels = try Labels(contentsOf: labels) }
     if let topK { recipe.postProcessing = .topK(topK) }

@@ -164,6 +164,36 @@ struct PaddleProgramTests {
     #expect(error?.message.contains(kind) == true)
   }
 
+  // Two queries of four channels, a product for each; what comes after it is what is asked.
+  @Test(
+    "a decoder's last layer takes one bias, and no border",
+    arguments: [(0, 0, false), (1, 0, true), (2, 0, false), (1, 1, false)])
+  func groupedProducts(biases: Int, border: Int, isRead: Bool) {
+    var program = ProgramText()
+    program.parameter(1, "queries", [2, 4])
+    program.parameter(2, "weight", [2, 4, 1, 1])
+    for number in 0..<biases { program.parameter(3 + number, "bias\(number)", [2]) }
+    program.data(10, [-1, 3, 8, 8])
+    program.list(11, [0])
+    program.list(12, [-1])
+    program.append("unsqueeze", [1, 11], [20])
+    program.append("flatten", [20], [21], attributes: [("start_axis", "1"), ("stop_axis", "2")])
+    program.append("unsqueeze", [21, 12], [22])
+    program.append("unsqueeze", [22, 12], [23])
+    program.append(
+      "conv2d", [23, 2], [24], attributes: [("groups", "2"), ("paddings", "[\(border),\(border)]")])
+    for number in 0..<biases {
+      program.list(30 + number, [1, -1, 1, 1])
+      program.append("reshape", [3 + number, 30 + number], [40 + number])
+      program.append("add", [24 + number, 40 + number], [25 + number])
+    }
+    program.append("flatten", [24 + biases], [50], attributes: [("start_axis", "1"), ("stop_axis", "3")])
+    program.fetch(50)
+    var error: HGNetError?
+    do { _ = try program.model() } catch let caught as HGNetError { error = caught } catch {}
+    #expect(error?.code == (isRead ? nil : .unsupported), "\(String(describing: error))")
+  }
+
   @Test("results that grow without end are refused")
   func growth() {
     var program = ProgramText()
