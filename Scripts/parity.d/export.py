@@ -7,7 +7,8 @@ the folded and the plain network, after onnx.checker with full shape inference. 
 network in PaddlePaddle within 1e-5, for one picture and for three. Variants put a sigmoid or nothing on top. Then each
 way back: PaddlePaddle loads `hgnet convert`'s state dictionary bit for bit.
 
-Where they are installed, Paddle2ONNX, Paddle Lite's `opt`, OpenVINO and timm take part as well; what is missing is said.
+Where they are installed, Paddle2ONNX, Paddle Lite's `opt`, OpenVINO, MNN, ncnn and timm take part as well; what is missing
+is said. Paddle Lite has packages up to Python 3.10 only: HGNET_PADDLE_LITE_PYTHON names a Python that has it.
 """
 
 import argparse
@@ -25,6 +26,7 @@ os.environ.setdefault("GLOG_minloglevel", "2")
 import logits as common
 
 PROBABILITY_BOUND = 1e-5
+LITE_PYTHON = os.environ.get("HGNET_PADDLE_LITE_PYTHON")
 # Resizing as Pillow does is rounded to the next whole number in one pixel of thousands, as OpenCV does in more: ONNX has
 # no fixed-point arithmetic.
 PILLOW_BOUND, OPENCV_BOUND = 2e-4, 2e-3
@@ -34,6 +36,8 @@ QUICK_MODELS = ["PPHGNetV2_B0", "PPHGNet_tiny"]
 
 
 def has(module):
+    if module == "paddlelite" and LITE_PYTHON:
+        return True
     return importlib.util.find_spec(module) is not None
 
 
@@ -121,6 +125,60 @@ def check_openvino(report, path, values, expected):
     report.compare("onnx: OpenVINO", compiled(values)[0], expected)
 
 
+def check_mnn(report, path, work, values, expected):
+    import MNN
+
+    target = os.path.join(work, "inference.mnn")
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from MNN.tools.mnnconvert import main; sys.exit(main())", "-f", "ONNX",
+         "--modelFile", path, "--MNNModel", target, "--bizCode", "parity"], capture_output=True, text=True)
+    if not os.path.exists(target):
+        report.check("onnx: MNN", False, (done.stdout + done.stderr)[-300:])
+        return
+    interpreter = MNN.Interpreter(target)
+    # Its own choice of Winograd's F(6, 3) rounds to about 1e-3 of the logits (Benchmarks/README.md): level 0 leaves it out.
+    interpreter.setSessionHint(3, 0)
+    session = interpreter.createSession({"backend": "CPU", "numThread": 1, "precision": "high"})
+    for count in (1, len(values)):
+        tensor = interpreter.getSessionInput(session)
+        interpreter.resizeTensor(tensor, values[:count].shape)
+        interpreter.resizeSession(session)
+        tensor.copyFrom(MNN.Tensor(
+            values[:count].shape, MNN.Halide_Type_Float, values[:count], MNN.Tensor_DimensionType_Caffe))
+        interpreter.runSession(session)
+        output = interpreter.getSessionOutput(session)
+        found = MNN.Tensor(
+            output.getShape(), MNN.Halide_Type_Float, np.zeros(output.getShape(), np.float32),
+            MNN.Tensor_DimensionType_Caffe)
+        output.copyToHostTensor(found)
+        report.compare(
+            f"onnx: MNN, batch {count}", np.array(found.getNumpyData()).reshape(output.getShape()), expected[:count])
+
+
+def check_ncnn(report, path, work, values, expected):
+    import ncnn
+
+    shape = ",".join(map(str, (1, *values.shape[1:])))
+    pnnx = os.path.join(os.path.dirname(sys.executable), "pnnx")
+    done = subprocess.run(
+        [pnnx, os.path.basename(path), f"inputshape=[{shape}]", "fp16=0"], cwd=os.path.dirname(path),
+        capture_output=True, text=True)
+    network = ncnn.Net()
+    network.opt.num_threads = 1
+    network.opt.use_vulkan_compute = False
+    network.opt.use_fp16_packed = network.opt.use_fp16_storage = network.opt.use_fp16_arithmetic = False
+    stem = path.removesuffix(".onnx")
+    if network.load_param(stem + ".ncnn.param") or network.load_model(stem + ".ncnn.bin"):
+        report.check("onnx: ncnn (pnnx)", False, (done.stdout + done.stderr)[-300:])
+        return
+    found = []
+    for picture in values:
+        extractor = network.create_extractor()
+        extractor.input(network.input_names()[0], ncnn.Mat(picture))
+        found.append(np.array(extractor.extract(network.output_names()[0])[1]).reshape(-1))
+    report.compare("onnx: ncnn (pnnx)", np.stack(found), expected)
+
+
 def check_paddle2onnx(report, folder, work, values, expected):
     target = os.path.join(work, "paddle2onnx.onnx")
     command = [
@@ -142,7 +200,7 @@ def check_paddle_lite(report, folder, work):
         "o.set_param_file(sys.argv[2]); o.set_valid_places('arm'); o.set_model_type('naive_buffer');"
         "o.set_optimize_out(sys.argv[3]); o.run()")
     done = subprocess.run(
-        [sys.executable, "-c", script, os.path.join(folder, "inference.pdmodel"),
+        [LITE_PYTHON or sys.executable, "-c", script, os.path.join(folder, "inference.pdmodel"),
          os.path.join(folder, "inference.pdiparams"), target], capture_output=True, text=True)
     size = os.path.getsize(target + ".nb") if os.path.exists(target + ".nb") else 0
     weights = os.path.getsize(os.path.join(folder, "inference.pdiparams"))
@@ -223,6 +281,10 @@ def check_model(arguments, report, name, seed):
         report.check("onnx: batch normalisation is kept", "BatchNormalization" in kinds)
         if has("openvino"):
             check_openvino(report, path, values, expected)
+        if has("MNN"):
+            check_mnn(report, path, work, values, expected)
+        if has("ncnn") and has("pnnx"):
+            check_ncnn(report, path, work, values, expected)
     folder = export("safetensors", "safetensors", "--names", "timm")
     if has("timm"):
         # timm has no factor in place of PaddlePaddle's dropout, which only the base model has.
@@ -350,7 +412,7 @@ def main():
     report = Report()
     models = arguments.models or (QUICK_MODELS if arguments.quick else list(reference.ROWS))
     os.makedirs(arguments.folder, exist_ok=True)
-    for module in ("onnx", "onnxruntime", "openvino", "paddle2onnx", "paddlelite", "timm"):
+    for module in ("onnx", "onnxruntime", "openvino", "MNN", "ncnn", "pnnx", "paddle2onnx", "paddlelite", "timm"):
         if not has(module):
             print(f"{module} is not installed; its checks are left out", flush=True)
     for index, name in enumerate(models):

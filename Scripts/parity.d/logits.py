@@ -24,14 +24,19 @@ SIZES = [(224, 224), (193, 257)]
 BATCHES = [1, 3]
 FORMATS = ["pdparams4", "pdparams2", "safetensors", "timm", "json", "pdmodel", "tar"]
 
-# Networks that differ from the ten in an option: each is saved and read back without naming the model.
+# Networks that differ from the ten in an option, with a batch and a size: each is saved and read back without naming the
+# model.
 VARIANTS = [
-    ("PPHGNetV2_B0", dict(class_num=7)),
-    ("PPHGNetV2_B1", dict(class_num=10, use_last_conv=False)),
-    ("PPHGNetV2_B2", dict(use_lab=False, class_expand=1280)),
-    ("PPHGNetV2_B4", dict(class_num=3, use_lab=True)),
-    ("PPHGNet_tiny", dict(class_num=5, dropout_prob=0.0)),
-    ("PPHGNet_tiny", dict(class_num=5, use_last_conv=False)),
+    ("PPHGNetV2_B0", dict(class_num=7), 1, (193, 257)),
+    ("PPHGNetV2_B1", dict(class_num=10, use_last_conv=False), 1, (193, 257)),
+    ("PPHGNetV2_B2", dict(use_lab=False, class_expand=1280), 1, (193, 257)),
+    ("PPHGNetV2_B4", dict(class_num=3, use_lab=True), 1, (193, 257)),
+    ("PPHGNet_tiny", dict(class_num=5, dropout_prob=0.0), 1, (193, 257)),
+    ("PPHGNet_tiny", dict(class_num=5, use_last_conv=False), 1, (193, 257)),
+    ("PPHGNetV2_B0", dict(class_num=2), 32, (160, 160)),
+    ("PPHGNetV2_B0", dict(class_num=21841), 8, (288, 288)),
+    ("PPHGNetV2_B3", dict(class_num=21841), 2, (96, 448)),
+    ("PPHGNetV2_B4", dict(class_num=10), 8, (160, 160)),
 ]
 
 
@@ -342,7 +347,7 @@ def remove_weights(folder, form):
             os.remove(path)
 
 
-def compare_variant(arguments, report, name, options, seed):
+def compare_variant(arguments, report, name, options, batch, size, seed):
     import reference
 
     folder = os.path.join(arguments.folder, "variant")
@@ -350,11 +355,11 @@ def compare_variant(arguments, report, name, options, seed):
     os.makedirs(folder)
     network = reference.build(name, **options)
     draw(network, seed)
-    values = pictures(1, SIZES[1], seed)
+    values = pictures(batch, size, seed)
     expected, _ = run_reference(network, values)
     source = os.path.join(folder, "x.npy")
     np.save(source, values)
-    text = ", ".join(f"{key}={value}" for key, value in options.items())
+    text = ", ".join(f"{key}={value}" for key, value in options.items()) + f"; {size[0]}x{size[1]}/{batch}"
     try:
         weights = save(network, name, options, "pdparams4", folder, None)
         logits, _ = run_hgnet(arguments.binary, weights, None, source, folder, False)
@@ -399,9 +404,9 @@ def main():
             compare_model(arguments, report, name, 1000 + 17 * index, writer)
     if writer:
         writer.close()
-    for index, (name, options) in enumerate(VARIANTS):
+    for index, (name, options, batch, size) in enumerate(VARIANTS):
         if name in names:
-            compare_variant(arguments, report, name, options, 2000 + 17 * index)
+            compare_variant(arguments, report, name, options, batch, size, 2000 + 17 * index)
     print(f"worst {report.worst:.1e} (bound {FAIL:.0e})")
     print(f"{report.passed} passed, {report.failed} failed")
     raise SystemExit(1 if report.failed else 0)

@@ -45,7 +45,7 @@ public struct Recipe: Sendable, Hashable {
     Recipe(
       transforms: [
         .resizeShort(shortSide, interpolation: .bicubic, backend: .pillow), .centerCrop(Size(crop)),
-        .normalize(scale: 1.0 / 255, mean: imageNetMean, standardDeviation: imageNetStandardDeviation),
+        .normalize(scale: Float(1) / 255, mean: imageNetMean, standardDeviation: imageNetStandardDeviation),
       ], labels: labels)
   }
 

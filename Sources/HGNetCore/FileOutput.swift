@@ -18,9 +18,9 @@ package struct FileOutput: ~Copyable {
   /// Nil for a device or pipe.
   private let temporaryPath: String?
   private var descriptor: Int32
-  private var buffer: [UInt8] = []
+  private var buffer: [UInt8]
   /// The number of bytes written so far.
-  package private(set) var count = 0
+  package private(set) var count: Int
 
   /// Opens a temporary file beside `path`.
   ///
@@ -42,7 +42,9 @@ package struct FileOutput: ~Copyable {
     self.path = path
     temporaryPath = temporary
     descriptor = opened
+    buffer = []
     buffer.reserveCapacity(1 << 16)
+    count = 0
   }
 
   /// Checks that a file can be written, without touching anything: for work that takes long before it writes.

@@ -11,6 +11,7 @@ struct PaddleDescription {
     static let tensor = 7
     static let feedList = 9
     static let fetchList = 10
+    static let unsigned8 = 20
   }
 
   private enum Attribute {
@@ -73,10 +74,16 @@ struct PaddleDescription {
       appendOperator(
         type, inputs: [("X", [inputs[0]]), ("Y", [inputs[1]])], outputs: [("Out", [result])], attributes)
     }
-    func reshaping(_ type: String, _ attribute: (String, Attribute)) {
-      appendTensor("\(result).shape", [0])
+    // Results for a gradient, which Paddle Lite asks for although nothing reads them.
+    func unary(_ type: String, for name: String, _ kind: Int, _ attributes: [(String, Attribute)]) {
+      let unread = "\(result).\(name.lowercased())"
+      appendTensor(unread, kind == VariableKind.float32 ? [0] : operation.extents, kind)
       appendOperator(
-        type, inputs: [("X", [inputs[0]])], outputs: [("Out", [result]), ("XShape", ["\(result).shape"])], [attribute])
+        type, inputs: [("X", [inputs[0]])], outputs: [("Out", [result]), (name, [unread])].sorted { $0.0 < $1.0 },
+        attributes)
+    }
+    func reshaping(_ type: String, _ attributes: [(String, Attribute)]) {
+      unary(type, for: "XShape", VariableKind.float32, attributes)
     }
     switch operation.kind {
     case .convolution(let convolution):
@@ -127,14 +134,14 @@ struct PaddleDescription {
       appendOperator("concat", inputs: [("X", inputs)], outputs: [("Out", [result])], [("axis", .integer(1))])
     case .dropout(let probability):
       unary(
-        "dropout",
+        "dropout", for: "Mask", VariableKind.unsigned8,
         [
           ("dropout_implementation", .text("downgrade_in_infer")), ("dropout_prob", .float(probability)),
           ("fix_seed", .flag(false)), ("is_test", .flag(true)), ("seed", .integer(0)),
         ])
-    case .flatten: unary("flatten_contiguous_range", [("start_axis", .integer(1)), ("stop_axis", .integer(3))])
-    case .reshape(let shape): reshaping("reshape2", ("shape", .integers(shape)))
-    case .transpose(let order): reshaping("transpose2", ("axis", .integers(order)))
+    case .flatten: reshaping("flatten_contiguous_range", [("start_axis", .integer(1)), ("stop_axis", .integer(3))])
+    case .reshape(let shape): reshaping("reshape2", [("shape", .integers(shape))])
+    case .transpose(let order): reshaping("transpose2", [("axis", .integers(order))])
     case .scale(let factor):
       unary("scale", [("bias", .float(0)), ("bias_after_scale", .flag(true)), ("scale", .float(factor))])
     case .layerNormalization(let epsilon, let axis):
@@ -180,7 +187,8 @@ struct PaddleDescription {
   }
 
   private mutating func appendTensor(
-    _ name: String, _ extents: [Int], isParameter: Bool = false, isLearned: Bool = false, isInput: Bool = false
+    _ name: String, _ extents: [Int], _ kind: Int = VariableKind.float32, isParameter: Bool = false,
+    isLearned: Bool = false, isInput: Bool = false
   ) {
     variables.message(3) { variable in
       variable.text(1, name)
@@ -188,7 +196,7 @@ struct PaddleDescription {
         type.integer(1, VariableKind.tensor)
         type.message(3) { dense in
           dense.message(1) { tensor in
-            tensor.integer(1, VariableKind.float32)
+            tensor.integer(1, kind)
             for extent in extents { tensor.integer(2, extent) }
           }
           dense.integer(2, 0)

@@ -24,7 +24,7 @@ struct PickleWriter: ~Copyable {
   private var output: FileOutput
   private let version: Int
   private let path: String
-  private var memo: [String: Int] = [:]
+  private var memo: [String: Int]
 
   init(path: String, protocol version: Int) throws(HGNetError) {
     guard (2...4).contains(version) else {
@@ -35,6 +35,7 @@ struct PickleWriter: ~Copyable {
     self.output = output
     self.path = path
     self.version = version
+    memo = [:]
   }
 
   /// Ends the pickle.

@@ -170,10 +170,7 @@ package struct BatchMix: Hashable, Sendable {
         isDone[current] = true
         for run in 0..<runs {
           let own = base + current * stride + start + run * runStride
-          let other =
-            next == first
-            ? UnsafePointer(kept + run * runLength)
-            : UnsafePointer(base + next * stride + start + run * runStride)
+          let other = next == first ? kept + run * runLength : base + next * stride + start + run * runStride
           for index in 0..<runLength { own[index] = combine(own[index], other[index]) }
         }
         current = next
