@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -186,6 +187,36 @@ with Server(tool, "--weights", weights, "--name", "shapes", "--max-queue", "4", 
     for name in ("hgnet_ready 1", "hgnet_inference_requests_total", 'outcome="overloaded"', "hgnet_queue_pictures",
                  "hgnet_batch_pictures_bucket", "hgnet_request_seconds_bucket", 'stage="network"'):
         check(name in text, f"metrics: {name} is missing")
+
+# No more connections over gRPC than are allowed: the next one is closed, and has room once another is gone.
+with Server(tool, "--weights", weights, "--max-connections", "3") as server:
+    server.ready()
+    peers = [socket.create_connection(("127.0.0.1", server.grpc_port)) for _ in range(4)]
+    for peer in peers:
+        peer.settimeout(2)
+
+    def is_open(peer):
+        try:
+            return peer.recv(64) != b""
+        except ConnectionError:
+            return False
+        except TimeoutError:
+            return True
+
+    # The server begins with its settings, so that an open connection has something to read.
+    check(sum(map(is_open, peers)) == 3, "gRPC connections beyond the limit")
+    for peer in peers:
+        peer.close()
+    for _ in range(50):
+        client = tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{server.grpc_port}")
+        try:
+            if client.is_server_ready():
+                break
+        except tritonclient.utils.InferenceServerException:
+            pass
+        time.sleep(0.1)
+    else:
+        check(False, "no gRPC connection after others have ended")
 
 # A token and TLS, over both protocols.
 with tempfile.TemporaryDirectory() as folder:

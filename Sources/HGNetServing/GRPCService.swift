@@ -75,9 +75,22 @@
   final class GRPCConnections: Sendable {
     private let open = Mutex<[ObjectIdentifier: any Channel]>([:])
 
+    private let limit: Int
+
+    /// None yet.
+    ///
+    /// - Parameter limit: how many may be open at a time.
+    init(limit: Int) { self.limit = limit }
+
+    /// Takes a connection, or closes it where the limit is reached.
     func add(_ channel: any Channel) {
       let key = ObjectIdentifier(channel)
-      open.withLock { $0[key] = channel }
+      let isTaken = open.withLock { open in
+        guard open.count < limit else { return false }
+        open[key] = channel
+        return true
+      }
+      guard isTaken else { return channel.close(promise: nil) }
       channel.closeFuture.whenComplete { _ in self.open.withLock { $0[key] = nil } }
     }
 

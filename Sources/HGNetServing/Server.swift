@@ -25,7 +25,7 @@
       let log = state.log
       let (state, configuration) = (state, configuration)
       let listeners = (http: Listener(), grpc: Listener())
-      let connections = GRPCConnections()
+      let connections = GRPCConnections(limit: configuration.connectionLimit)
       let http = try HTTPServer(routes: HTTPRoutes(state: state), configuration: configuration).service(
         listener: listeners.http
       ) { port in

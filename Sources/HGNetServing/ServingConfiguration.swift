@@ -28,7 +28,7 @@ package struct ServingConfiguration: Sendable {
   package var bodyLimit = 32 << 20
   /// Bytes of a request's header fields.
   package var headerLimit = 16 << 10
-  /// Connections over HTTP; more wait until one ends.
+  /// Connections of each protocol; over HTTP more wait until one ends, over gRPC they are closed.
   package var connectionLimit = 1024
   /// Seconds for a request to arrive, and for which a connection may do nothing.
   package var idleSeconds = 30
