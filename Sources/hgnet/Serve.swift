@@ -144,7 +144,8 @@ struct ServingLimitOptions: ParsableArguments {
     name: .customLong("max-pixels"), help: ArgumentHelp("Millions of pixels of a picture.", valueName: "millions"))
   var pixels = 50
 
-  @Option(name: .customLong("max-connections"), help: ArgumentHelp("Connections of each protocol at a time.", valueName: "n"))
+  @Option(
+    name: .customLong("max-connections"), help: ArgumentHelp("Connections of each protocol at a time.", valueName: "n"))
   var connections = 1024
 
   @Option(
