@@ -107,7 +107,7 @@ def comparison(rows, tolerance):
         panel = Panel(70 + 470 * (index % across), 90 + 300 * (index // across), 380, 220,
                       (-0.4, len(models) - 0.6), (low, high), y_log=True)
         size = "" if side == "224" else f", {side}x{side}"
-        panel.frame(f"{threads} thread{'' if str(threads) == '1' else 's'}, batch {batch}{size}",
+        panel.frame(f"{threads} thread{'' if threads == '1' else 's'}, batch {batch}{size}",
                     [(place, report.short(model)) for place, model in enumerate(models)],
                     round_ticks(low, high, (1, 1.2, 1.5, 2, 3, 4, 5, 7)))
         panel.line(panel.left, panel.y(1), panel.left + panel.width, panel.y(1), COLORS["hgnet"], 2)
@@ -148,7 +148,7 @@ def growth(rows, axis, tolerance):
             for x, y in places:
                 panel.dot(x, y, COLORS.get(name, "#777"), True, f"{name}, {report.short(model)}, {x}: {y:g}")
         panels.append(panel)
-    legend = [(f"{report.short(model)} {name}, {threads} thread{'' if str(threads) == '1' else 's'}",
+    legend = [(f"{report.short(model)} {name}, {threads} thread{'' if threads == '1' else 's'}",
                COLORS.get(name, "#777"), models.index((model, threads)) % 2 == 1)
               for model, threads, name in lines]
     label = "batch" if axis == "batch" else "input side in pixels"

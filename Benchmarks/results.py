@@ -35,7 +35,8 @@ class Results:
             writer.writerows(self.rows)
 
     def add(self, rows):
-        """Takes the rows of one cell."""
+        """Takes the rows of one cell, as texts, which is what a file gives back."""
+        rows = [{field: "" if row.get(field) is None else str(row[field]) for field in FIELDS} for row in rows]
         self.rows += rows
         if self.path:
             with open(self.path, "a", newline="") as file:
@@ -47,4 +48,4 @@ class Results:
 
 
 def cell_of(row):
-    return tuple(str(row[field]) for field in CELL)
+    return tuple(row[field] for field in CELL)

@@ -74,7 +74,6 @@
   /// all requests in it. So clients are told a little earlier to begin nothing new on theirs. Threads: safe to share.
   final class GRPCConnections: Sendable {
     private let open = Mutex<[ObjectIdentifier: any Channel]>([:])
-
     private let limit: Int
 
     /// None yet.
