@@ -136,7 +136,9 @@ def check_mnn(report, path, work, values, expected):
         report.check("onnx: MNN", False, (done.stdout + done.stderr)[-300:])
         return
     interpreter = MNN.Interpreter(target)
-    session = interpreter.createSession({"backend": "CPU", "numThread": 1})
+    # Without Winograd (a hint without a name in Python): with it B6 is 3e-5 off, by rounding.
+    interpreter.setSessionHint(3, 0)
+    session = interpreter.createSession({"backend": "CPU", "numThread": 1, "precision": "high"})
     for count in (1, len(values)):
         tensor = interpreter.getSessionInput(session)
         interpreter.resizeTensor(tensor, values[:count].shape)
