@@ -1,5 +1,8 @@
 // Register-blocked products: rows of pixels times panels of 16 output channels. Included once per instruction set.
 // Every sum runs over taps and channels in ascending order, whatever the blocking: the same bits for any cut.
+//
+// The first rows that meet a panel wait for its weights, which come from memory where the network is larger than the
+// caches. So each block of rows fetches a panel of those to come, a line with each channel, while it multiplies.
 
 typedef struct {
   const float *const *rows;    // [taps] pointers to the first row
@@ -15,6 +18,7 @@ typedef struct {
   const float *residual;       // NULL without an epilogue
   const hg_epilogue *epilogue; // NULL: store as it is
   int columns;                 // valid columns of these panels
+  const float *ahead;          // a panel to fetch, as long as one tap of these; NULL for none
 } hg_block;
 
 HG_INLINE void hg_block_run(const hg_block *b, const int R, const int P) {
@@ -38,7 +42,9 @@ HG_INLINE void hg_block_run(const hg_block *b, const int R, const int P) {
     const float *a[HG_BLOCK_ROWS];
     HG_UNROLL for (int r = 0; r < R; r++) a[r] = b->rows[tap] + r * b->row_distance;
     const float *w = b->weights + tap * b->tap_distance;
+    const ptrdiff_t ahead = b->ahead ? b->ahead - w : 0;
     for (int64_t k = 0; k < count; k++) {
+      __builtin_prefetch(w + ahead);
       hg_vector y[HG_BLOCK_PANELS * HG_VECTORS];
       HG_UNROLL for (int p = 0; p < P; p++)
         HG_UNROLL for (int v = 0; v < HG_VECTORS; v++)
@@ -217,9 +223,17 @@ static void HG_NAME(hg_product)(const void *descriptor, int32_t task, float *scr
     const int64_t k1 = k0 + d->channels_per_block < K ? k0 + d->channels_per_block : K;
     for (int p = panel0; p < panel1;) {
       const int P = hg_next_panels_of(panel1 - p, hg_min((int64_t)panel1 * HG_PANEL, d->columns));
-      for (int64_t row = row0; row < row1;) {
+      int index = 0;
+      for (int64_t row = row0; row < row1; index++) {
         const int R = hg_next_rows(row1 - row);
         const float *first = d->input + row * d->input_stride + k0;
+        // The panels after these, and after the last ones the first of the next channels. Rows of a single block take no
+        // longer than their own weights.
+        const int next = p + P + index;
+        const float *ahead = index >= HG_BLOCK_PANELS || R == row1 - row0 ? NULL
+            : next < panel1 ? d->weights + ((int64_t)next * K + k0) * HG_PANEL
+            : k1 < K        ? d->weights + ((int64_t)(panel0 + index) * K + k1) * HG_PANEL
+                            : NULL;
         hg_block b = {
             .rows = &first, .row_distance = d->input_stride, .taps = 1, .channels = k1 - k0,
             .weights = d->weights + ((int64_t)p * K + k0) * HG_PANEL, .tap_distance = 0,
@@ -227,7 +241,7 @@ static void HG_NAME(hg_product)(const void *descriptor, int32_t task, float *scr
             .output = d->output + row * d->output_stride + p * HG_PANEL, .output_stride = d->output_stride,
             .residual = k1 == K && d->epilogue.residual
                 ? d->epilogue.residual + row * d->epilogue.residual_stride + p * HG_PANEL : NULL,
-            .epilogue = k1 == K ? &d->epilogue : NULL, .columns = d->columns - p * HG_PANEL};
+            .epilogue = k1 == K ? &d->epilogue : NULL, .columns = d->columns - p * HG_PANEL, .ahead = ahead};
         hg_block_dispatch(&b, R, P);
         row += R;
       }

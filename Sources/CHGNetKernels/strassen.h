@@ -26,6 +26,7 @@ typedef struct {
   hg_quarter quarters[2];
   int quarter_count;
   ptrdiff_t output_stride;
+  const float *ahead;           // a panel to fetch, as in hg_block; never NULL
 } hg_strassen_block;
 
 HG_INLINE void hg_quarter_add(const hg_quarter *q, hg_vector sum[][HG_BLOCK_PANELS * HG_VECTORS], ptrdiff_t stride,
@@ -61,7 +62,9 @@ HG_INLINE void hg_strassen_run(const hg_strassen_block *b, const int R, const in
   float *sums = b->sums;
   const hg_vector other_sign = hg_splat(b->other_sign);
   const int64_t count = b->channels, distance = b->panel_distance;
+  const ptrdiff_t ahead = b->ahead - w;
   for (int64_t k = 0; k < count; k++) {
+    __builtin_prefetch(w + ahead);
     hg_vector y[HG_BLOCK_PANELS * HG_VECTORS];
     HG_UNROLL for (int p = 0; p < P; p++)
       HG_UNROLL for (int v = 0; v < HG_VECTORS; v++) {
@@ -130,6 +133,8 @@ static const hg_term hg_terms[7] = {
 };
 // The first and the last product into each quarter of the output.
 static const int8_t hg_first_term[4] = {0, 2, 1, 0}, hg_last_term[4] = {6, 4, 3, 5};
+// The quarter of the weights that is fetched under each product: the last two of these panels, the first two of the next.
+static const int8_t hg_fetched[7] = {1, 2, -1, -1, 0, 3, -1};
 
 static void HG_NAME(hg_strassen)(const void *descriptor, int32_t task, float *scratch) {
   const hg_strassen *d = descriptor;
@@ -153,9 +158,14 @@ static void HG_NAME(hg_strassen)(const void *descriptor, int32_t task, float *sc
       P = hg_next_panels(panel1 - p);
       const float *left = d->weights + (p * K + k0) * HG_PANEL, *right = left + half_panels * K * HG_PANEL;
       const float *weights[4] = {left, right, left + half * HG_PANEL, right + half * HG_PANEL};
+      const float *next = p + P < panel1    ? left + P * K * HG_PANEL
+                          : k0 + count < half ? d->weights + (panel0 * K + k0 + count) * HG_PANEL
+                                              : NULL;
       const float *sum = sums;
       for (int t = 0; t < 7; t++) {
         const hg_term *term = &hg_terms[t];
+        const float *panels = t < 2 ? left : next, *fetched = NULL;
+        if (panels && hg_fetched[t] >= 0) fetched = panels + (weights[hg_fetched[t]] - left);
         const float *rows = term->is_sum ? sum : quarters[term->activation];
         if (term->is_sum) sum += M * count;
         hg_strassen_block b = {.row_distance = term->is_sum ? count : d->input_stride, .channels = count,
@@ -163,10 +173,11 @@ static void HG_NAME(hg_strassen)(const void *descriptor, int32_t task, float *sc
                                .others = term->other_weight < 0 ? NULL : weights[term->other_weight],
                                .other_sign = term->other_sign, .quarter_count = term->other_quarter < 0 ? 1 : 2,
                                .output_stride = d->output_stride};
-        for (int m = 0, R; m < M; m += R) {
+        for (int m = 0, R, index = 0; m < M; m += R, index++) {
           const int is_first = b.others && m == 0;
           R = is_first ? HG_BLOCK_ROWS : hg_next_rows(M - m);
           b.rows = rows + m * b.row_distance;
+          b.ahead = fetched && index < HG_BLOCK_PANELS ? fetched + index * K * HG_PANEL : b.weights;
           for (int i = 0; i < b.quarter_count; i++) {
             const int quarter = i ? term->other_quarter : term->quarter;
             const int column = (p + (quarter & 1) * half_panels) * HG_PANEL;

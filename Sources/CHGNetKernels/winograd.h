@@ -23,18 +23,49 @@ HG_INLINE void hg_winograd_input(hg_vector *d, const int s, const int M) {
   d[5 * s] = four * d1 + (d5 - five * d3);
 }
 
+// Three of the six values of the transform for M = 4, the first or the last, from the five that they need.
+HG_INLINE void hg_winograd_input_part(const hg_vector *x, hg_vector *to, const int is_last) {
+  const hg_vector four = hg_splat(4), five = hg_splat(5), two = hg_splat(2);
+  if (is_last) {
+    const hg_vector c = x[3] - x[1], e = x[2] - x[0];
+    to[0] = two * e + c;
+    to[1] = c - two * e;
+    to[2] = four * x[0] + (x[4] - five * x[2]);
+  } else {
+    const hg_vector a = x[4] - four * x[2], b = x[3] - four * x[1];
+    to[0] = four * x[0] + (x[4] - five * x[2]);
+    to[1] = a + b;
+    to[2] = a - b;
+  }
+}
+
 // The input transform of one tile; its points lie `distance` apart.
 HG_INLINE void hg_winograd_transform(const float *const *pixels, int channels, float *to, int64_t distance, const int M) {
   const int P = M + 2;
   for (int c = 0; c < channels; c += HG_LANES) {
-    hg_vector v[36];
-    HG_UNROLL for (int i = 0; i < P; i++) {
-      HG_UNROLL for (int j = 0; j < P; j++) v[i * P + j] = hg_load(pixels[i * P + j] + c);
-      hg_winograd_input(v + i * P, 1, M);
+    hg_vector v[18];
+    if (M == 2) {
+      HG_UNROLL for (int i = 0; i < P; i++) {
+        HG_UNROLL for (int j = 0; j < P; j++) v[i * P + j] = hg_load(pixels[i * P + j] + c);
+        hg_winograd_input(v + i * P, 1, M);
+      }
+      HG_UNROLL for (int j = 0; j < P; j++) {
+        hg_winograd_input(v + j, P, M);
+        HG_UNROLL for (int i = 0; i < P; i++) hg_store(to + (i * P + j) * distance + c, v[i * P + j]);
+      }
+      continue;
     }
-    HG_UNROLL for (int j = 0; j < P; j++) {
-      hg_winograd_input(v + j, P, M);
-      HG_UNROLL for (int i = 0; i < P; i++) hg_store(to + (i * P + j) * distance + c, v[i * P + j]);
+    // Half of the columns at a time: all 36 values would not stay in registers.
+    HG_UNROLL for (int part = 0; part < 2; part++) {
+      HG_UNROLL for (int i = 0; i < 6; i++) {
+        hg_vector x[5];
+        HG_UNROLL for (int j = 0; j < 5; j++) x[j] = hg_load(pixels[i * 6 + part + j] + c);
+        hg_winograd_input_part(x, v + i * 3, part);
+      }
+      HG_UNROLL for (int j = 0; j < 3; j++) {
+        hg_winograd_input(v + j, 3, M);
+        HG_UNROLL for (int i = 0; i < 6; i++) hg_store(to + (i * 6 + part * 3 + j) * distance + c, v[i * 3 + j]);
+      }
     }
   }
 }
@@ -69,11 +100,12 @@ HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratc
     const int y0 = (int)(tile / across % down) * M - g->padding_top, x0 = (int)(tile % across) * M - g->padding_left;
     const float *pixels[36];
     const float *base = g->input + image * g->height * row_stride;
-    for (int i = 0; i < P1; i++)
-      for (int j = 0; j < P1; j++) {
-        const int y = y0 + i, x = x0 + j, outside = y < 0 || y >= g->height || x < 0 || x >= g->width;
-        pixels[i * P1 + j] = outside ? d->zeros : base + y * row_stride + x * stride;
-      }
+    for (int i = 0; i < P1; i++) {
+      const int is_inside = (uint32_t)(y0 + i) < (uint32_t)g->height;
+      const float *row = base + (y0 + i) * row_stride + x0 * stride;
+      for (int j = 0; j < P1; j++)
+        pixels[i * P1 + j] = is_inside && (uint32_t)(x0 + j) < (uint32_t)g->width ? row + j * stride : d->zeros;
+    }
     hg_winograd_transform(pixels, C, input + (int64_t)t * C, (int64_t)d->tiles_per_task * C, M);
   }
 
@@ -84,14 +116,17 @@ HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratc
     float *to = product + (int64_t)point * d->tiles_per_task * N;
     for (int p = 0; p < panel1 - panel0;) {
       const int P = hg_next_panels(panel1 - panel0 - p);
-      for (int t = 0; t < T;) {
+      int index = 0;
+      for (int t = 0; t < T; index++) {
         const int R = hg_next_rows(T - t);
         const float *first = from + (int64_t)t * C;
         hg_block b = {.rows = &first, .row_distance = C, .taps = 1, .channels = C,
                       .weights = weights + (int64_t)p * C * HG_PANEL, .tap_distance = 0,
                       .panel_distance = (int64_t)C * HG_PANEL, .bias = none,
                       .output = to + (int64_t)t * N + p * HG_PANEL, .output_stride = N, .residual = NULL,
-                      .epilogue = NULL, .columns = P * HG_PANEL};
+                      .epilogue = NULL, .columns = P * HG_PANEL,
+                      // The panels of a point lie after those of the point before.
+                      .ahead = index < HG_BLOCK_PANELS ? weights + (int64_t)(p + P + index) * C * HG_PANEL : NULL};
         hg_block_dispatch(&b, R, P);
         t += R;
       }
@@ -99,6 +134,9 @@ HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratc
     }
   }
 
+  const hg_vector lower = hg_splat(d->epilogue.lower), scale = hg_splat(d->epilogue.scale);
+  const hg_vector shift = hg_splat(d->epilogue.shift);
+  const float *residual = d->epilogue.residual;
   for (int t = 0; t < T; t++) {
     const int64_t tile = tile0 + t, image = tile / ((int64_t)across * down);
     const int y0 = (int)(tile / across % down) * M, x0 = (int)(tile % across) * M;
@@ -119,12 +157,12 @@ HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratc
       HG_UNROLL for (int i = 0; i < M; i++) {
         hg_vector y[4];
         hg_winograd_output(half + i * P1, 1, y, 1, M);
-        if (i >= rows) break;
+        if (i >= rows) continue;
         for (int j = 0; j < columns; j++) {
           const int64_t pixel = pixel0 + (int64_t)i * g->output_width + j;
-          const float *residual =
-              d->epilogue.residual ? d->epilogue.residual + pixel * d->epilogue.residual_stride + column : NULL;
-          hg_finish(&d->epilogue, y[j] + bias, residual, g->output + pixel * g->output_stride + column, left);
+          hg_vector x = hg_max(y[j] + bias, lower) * scale + shift;
+          if (residual) x += hg_load_some(residual + pixel * d->epilogue.residual_stride + column, left);
+          hg_store_some(g->output + pixel * g->output_stride + column, x, left);
         }
       }
     }

@@ -160,7 +160,7 @@ struct TaskCutter {
     let tiles = batch * divided(step.output.shape.height, by: tile) * divided(step.output.shape.width, by: tile)
     let columns = divided(convolution.outputChannels, by: 16) * 16
     let floatsPerTile = (tile + 2) * (tile + 2) * (convolution.inputChannels + columns)
-    let most = min(max(640 * 1024 / floatsPerTile, blockRows * 2), 256 / tile)
+    let most = min(max(680 * 1024 / floatsPerTile, blockRows * 2), 256 / tile)
     let tilesPerTask = part(of: tiles, most: most, unit: 1)
     step.work = .winograd(window, tile: tile, columns: convolution.outputChannels, tilesPerTask: tilesPerTask)
     step.taskCount = divided(tiles, by: tilesPerTask)
