@@ -85,21 +85,18 @@ static void HG_NAME(hg_depthwise)(const void *descriptor, int32_t task, float *s
   }
 }
 
-// The maximum of `count` pixels; a constant count unrolls.
-HG_INLINE void hg_maximum(const float *const *pixels, const int count, float *output, int channels) {
-  if (channels < HG_LANES) {
-    hg_vector best = hg_load_some(pixels[0], channels);
-    for (int i = 1; i < count; i++) best = hg_max(hg_load_some(pixels[i], channels), best);
-    hg_store_some(output, best, channels);
-    return;
-  }
-  for (int next = 0; next < channels; next += HG_LANES) {
-    // The last vector overlaps the one before, which writes the same values twice.
-    const int c = next + HG_LANES <= channels ? next : channels - HG_LANES;
-    hg_vector best = hg_load(pixels[0] + c);
-    for (int i = 1; i < count; i++) best = hg_max(hg_load(pixels[i] + c), best);
-    hg_store(output + c, best);
-  }
+// The maxima of `run` windows of `count` pixels, each `distance` after the one before; a constant count unrolls.
+HG_INLINE void hg_maximum(const float *const *pixels, const int count, int run, ptrdiff_t distance, float *output,
+                          ptrdiff_t output_stride, int channels) {
+  const int some = channels < HG_LANES ? channels : HG_LANES;
+  for (ptrdiff_t at = 0; run > 0; run--, at += distance, output += output_stride)
+    for (int next = 0; next < channels; next += HG_LANES) {
+      // The last vector overlaps the one before, which writes the same values twice.
+      const int c = next + some <= channels ? next : channels - some;
+      hg_vector best = hg_load_some(pixels[0] + at + c, some);
+      for (int i = 1; i < count; i++) best = hg_max(hg_load_some(pixels[i] + at + c, some), best);
+      hg_store_some(output + c, best, some);
+    }
 }
 
 static void HG_NAME(hg_maximum_pool)(const void *descriptor, int32_t task, float *scratch) {
@@ -115,18 +112,22 @@ static void HG_NAME(hg_maximum_pool)(const void *descriptor, int32_t task, float
     const int top = y * g->stride_height - g->padding_top;
     const int i0 = top < 0 ? 0 : top, i1 = hg_min(top + g->kernel_height, g->height);
     float *out = g->output + ((int64_t)image * g->output_height + y) * g->output_width * g->output_stride;
-    for (int x = 0; x < g->output_width; x++, out += g->output_stride) {
+    for (int x = 0, run; x < g->output_width; x += run, out += run * g->output_stride) {
       const int left = x * g->stride_width - g->padding_left;
       const int j0 = left < 0 ? 0 : left, j1 = hg_min(left + g->kernel_width, g->width);
       const float *pixels[HG_MAXIMUM_TAPS];
       int count = 0;
       for (int i = i0; i < i1; i++)
         for (int j = j0; j < j1; j++) pixels[count++] = base + i * row_stride + j * stride;
+      // Windows that leave the picture neither left nor right need one list for all.
+      const int is_inside = j1 - j0 == g->kernel_width;
+      run = is_inside ? hg_min((g->width - j1) / g->stride_width + 1, g->output_width - x) : 1;
+      const ptrdiff_t distance = g->stride_width * stride;
       switch (count) {
         case 0: break;  // A window wholly in the border: the engine refuses such a geometry.
-        case 4: hg_maximum(pixels, 4, out, g->channels); break;
-        case 9: hg_maximum(pixels, 9, out, g->channels); break;
-        default: hg_maximum(pixels, count, out, g->channels);
+        case 4: hg_maximum(pixels, 4, run, distance, out, g->output_stride, g->channels); break;
+        case 9: hg_maximum(pixels, 9, run, distance, out, g->output_stride, g->channels); break;
+        default: hg_maximum(pixels, count, run, distance, out, g->output_stride, g->channels);
       }
     }
   }
