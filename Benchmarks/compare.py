@@ -1,6 +1,7 @@
 """Measures hgnet beside the other engines in interleaved rounds; called by Benchmarks/compare."""
 
 import argparse
+import contextlib
 import os
 import pathlib
 import signal
@@ -15,7 +16,7 @@ import cells
 import chart
 import float64
 import report
-from engines import Cell, Hgnet, default_tool, peers
+from engines import Cell, EngineError, Hgnet, default_tool, peers
 from machine import commit, core_count, cpu_name, peaks, results_path, today
 from network import MODELS, Network, write_safetensors
 from results import Results, read
@@ -51,6 +52,8 @@ def parse():
     parser.add_argument("--output", help="the CSV file; .md and .svg lie beside it (default: "
                                          "Benchmarks/results/DATE-CPU.csv; - for none)")
     parser.add_argument("--resume", action="store_true", help="keep the cells that the CSV file has of this revision")
+    parser.add_argument("--folder", help="keep the converted models there; a later call takes them as they are")
+    parser.add_argument("--convert", action="store_true", help="convert the models into --folder and end")
     parser.add_argument("--report", metavar="CSV", help="only write the table and the chart of a CSV file again")
     options = parser.parse_args()
     sweep = options.sweep
@@ -68,6 +71,8 @@ def parse():
             parser.error(f"unknown engine {name}; known: {known}")
     if min(*options.threads, *options.batch, *options.sides, options.rounds, options.seconds) <= 0:
         parser.error("expected positive numbers of threads, pictures, pixels, rounds and seconds")
+    if options.convert and not options.folder:
+        parser.error("--convert needs --folder")
     if not options.report and not os.access(options.hgnet, os.X_OK):
         parser.error(f"{options.hgnet} is not there; run `make build` first")
     return options
@@ -130,8 +135,11 @@ def run_all(options, results, engines):
         own = [cell for cell in plan if cell.model == model]
         if not own:
             continue
-        with tempfile.TemporaryDirectory(prefix="hgnet-compare.") as folder:
+        with kept_folder(options, model) as folder:
             workshop = Workshop(model, pathlib.Path(folder))
+            if options.convert:
+                convert(options, workshop, own, engines)
+                continue
             chosen = choose(options, workshop, engines) if options.sweep else engines
             for cell in own:
                 begin = time.monotonic()
@@ -143,6 +151,28 @@ def run_all(options, results, engines):
                 if left:
                     print(f"{len(left)} cells left, about {duration(pace * sum(left.values()))}", flush=True)
                 print(flush=True)
+
+
+def kept_folder(options, model):
+    """The folder for a model's files, which goes with the block unless --folder names it."""
+    if not options.folder:
+        return tempfile.TemporaryDirectory(prefix="hgnet-compare.")
+    folder = pathlib.Path(options.folder) / model
+    folder.mkdir(parents=True, exist_ok=True)
+    return contextlib.nullcontext(folder)
+
+
+def convert(options, workshop, plan, engines):
+    """Converts a model for all engines, without measuring."""
+    for cell in plan:
+        workshop.pictures(cell.side, max(options.batch))
+        for engine in engines:
+            begin = time.monotonic()
+            try:
+                engine.prepare(workshop.folder, cell)
+                print(f"{cell}: {engine.name}, {time.monotonic() - begin:.0f} s", flush=True)
+            except EngineError as error:
+                print(f"{cell}: {engine.name}: {error}", flush=True)
 
 
 def choose(options, workshop, engines):

@@ -16,7 +16,7 @@ import requirements
 from machine import ROOT, commit
 
 WORKERS = pathlib.Path(__file__).resolve().parent / "workers"
-PATIENCE = 900  # seconds after which a process is given up; compiling the largest network takes minutes
+PATIENCE = 1800  # seconds after which a process is given up; compiling the largest network takes minutes
 
 
 class EngineError(Exception):
@@ -118,10 +118,14 @@ class Peer:
         """Installs the packages and converts the model, once for what needs it."""
         key = cell if self.prepares_each_cell else cell.model
         if key not in self.prepared:
+            each = f"-{cell.batch}-{cell.side}-{cell.threads}" if self.prepares_each_cell else ""
+            mark = folder / f"{self.name}-{cell.model}{each}.converted"
+            pins = " ".join(requirements.section(self.worker))
             try:
                 reason = requirements.install(self.worker)
-                if not reason:
+                if not reason and not (mark.exists() and mark.read_text() == pins):
                     self.ask(folder, cell, action="convert")
+                    mark.write_text(pins)
             except EngineError as error:
                 reason = f"conversion: {error}"
             self.prepared[key] = reason

@@ -127,10 +127,11 @@ struct TaskCutter {
     step.taskCount = divided(rows, by: rowsPerTask) * divided(panels, by: panelsPerTask)
   }
 
-  /// Takes one level of Strassen's algorithm where it pays: Benchmarks/NOTES.md has what it brings, from these extents on.
+  /// Takes one level of Strassen's algorithm where the table of costs has it quicker and halves are whole.
   private func cutStrassen(_ step: inout Plan.Step, pixels: Int, inputFeatures: Int, columns: Int) -> Bool {
-    guard pixels >= 128, pixels % 2 == 0, inputFeatures >= 160, inputFeatures % 2 == 0, columns >= 128,
-      columns % 32 == 0
+    guard pixels % 2 == 0, inputFeatures % 2 == 0, columns % 32 == 0,
+      AlgorithmCosts(kernels: kernels).strassen.ratio(
+        pixelCount: pixels, inputFeatures: inputFeatures, columnCount: columns) < 0.99
     else { return false }
     let (pairs, halfChannels, halfPanels) = (pixels / 2, inputFeatures / 2, columns / 32)
     // Sums of activations stay in the second cache; fewer pairs would read the weights for too little work.
