@@ -2,7 +2,40 @@
 // Every sum runs over taps and channels in ascending order, whatever the blocking: the same bits for any cut.
 //
 // The first rows that meet a panel wait for its weights, which come from memory where the network is larger than the
-// caches. So each block of rows fetches a panel of those to come, a line with each channel, while it multiplies.
+// caches. So blocks of rows fetch panels to come while they multiply, each its share: evenly, since a block that fetches
+// much waits for memory itself.
+
+// Panels to come and how blocks of rows share them.
+typedef struct {
+  const float *panels;         // NULL: none
+  int count;
+  int halvings;                // of a panel among blocks, up to a value a channel
+  int64_t channels;
+  int64_t distance;            // floats between panels
+} hg_fetch;
+
+// One block's share: with each channel it moves on by a line, or a half, a quarter, … of one.
+typedef struct {
+  const float *next;           // NULL: nothing
+  ptrdiff_t step;
+} hg_ahead;
+
+static inline hg_fetch hg_fetch_of(const float *panels, int count, int64_t channels, int64_t distance, int64_t rows,
+                                   int block_rows) {
+  const int64_t blocks = (rows + block_rows - 1) / block_rows;
+  hg_fetch f = {.panels = panels, .count = count, .halvings = 0, .channels = channels, .distance = distance};
+  while (f.halvings < 4 && (int64_t)count << (f.halvings + 1) <= blocks) f.halvings++;
+  // A single block waits for its own weights as long as for others.
+  if (blocks == 1) f.panels = NULL;
+  return f;
+}
+
+static inline hg_ahead hg_fetch_share(const hg_fetch *f, int block) {
+  const int panel = block >> f->halvings, part = block & ((1 << f->halvings) - 1);
+  if (!f->panels || panel >= f->count) return (hg_ahead){0};
+  const ptrdiff_t step = HG_PANEL >> f->halvings;
+  return (hg_ahead){f->panels + panel * f->distance + part * f->channels * step, step};
+}
 
 typedef struct {
   const float *const *rows;    // [taps] pointers to the first row
@@ -18,7 +51,7 @@ typedef struct {
   const float *residual;       // NULL without an epilogue
   const hg_epilogue *epilogue; // NULL: store as it is
   int columns;                 // valid columns of these panels
-  const float *ahead;          // a panel to fetch, as long as one tap of these; NULL for none
+  hg_ahead ahead;
 } hg_block;
 
 HG_INLINE void hg_block_run(const hg_block *b, const int R, const int P) {
@@ -42,9 +75,10 @@ HG_INLINE void hg_block_run(const hg_block *b, const int R, const int P) {
     const float *a[HG_BLOCK_ROWS];
     HG_UNROLL for (int r = 0; r < R; r++) a[r] = b->rows[tap] + r * b->row_distance;
     const float *w = b->weights + tap * b->tap_distance;
-    const ptrdiff_t ahead = b->ahead ? b->ahead - w : 0;
-    for (int64_t k = 0; k < count; k++) {
-      __builtin_prefetch(w + ahead);
+    const float *ahead = b->ahead.next ? b->ahead.next : w;
+    const ptrdiff_t step = b->ahead.step;
+    for (int64_t k = 0; k < count; k++, ahead += step) {
+      __builtin_prefetch(ahead);
       hg_vector y[HG_BLOCK_PANELS * HG_VECTORS];
       HG_UNROLL for (int p = 0; p < P; p++)
         HG_UNROLL for (int v = 0; v < HG_VECTORS; v++)
@@ -223,17 +257,17 @@ static void HG_NAME(hg_product)(const void *descriptor, int32_t task, float *scr
     const int64_t k1 = k0 + d->channels_per_block < K ? k0 + d->channels_per_block : K;
     for (int p = panel0; p < panel1;) {
       const int P = hg_next_panels_of(panel1 - p, hg_min((int64_t)panel1 * HG_PANEL, d->columns));
-      int index = 0;
-      for (int64_t row = row0; row < row1; index++) {
+      // The panels after these, and after the last ones the first of the next channels.
+      const int left = panel1 - p - P;
+      const float *next = left > 0 ? d->weights + ((int64_t)(p + P) * K + k0) * HG_PANEL
+                          : k1 < K ? d->weights + ((int64_t)panel0 * K + k1) * HG_PANEL
+                                   : NULL;
+      const hg_fetch fetch = hg_fetch_of(next, hg_min(left > 0 ? left : panel1 - panel0, HG_BLOCK_PANELS), k1 - k0,
+                                         K * HG_PANEL, row1 - row0, HG_BLOCK_ROWS);
+      int block = 0;
+      for (int64_t row = row0; row < row1; block++) {
         const int R = hg_next_rows(row1 - row);
         const float *first = d->input + row * d->input_stride + k0;
-        // The panels after these, and after the last ones the first of the next channels. Rows of a single block take no
-        // longer than their own weights.
-        const int next = p + P + index;
-        const float *ahead = index >= HG_BLOCK_PANELS || R == row1 - row0 ? NULL
-            : next < panel1 ? d->weights + ((int64_t)next * K + k0) * HG_PANEL
-            : k1 < K        ? d->weights + ((int64_t)(panel0 + index) * K + k1) * HG_PANEL
-                            : NULL;
         hg_block b = {
             .rows = &first, .row_distance = d->input_stride, .taps = 1, .channels = k1 - k0,
             .weights = d->weights + ((int64_t)p * K + k0) * HG_PANEL, .tap_distance = 0,
@@ -241,7 +275,7 @@ static void HG_NAME(hg_product)(const void *descriptor, int32_t task, float *scr
             .output = d->output + row * d->output_stride + p * HG_PANEL, .output_stride = d->output_stride,
             .residual = k1 == K && d->epilogue.residual
                 ? d->epilogue.residual + row * d->epilogue.residual_stride + p * HG_PANEL : NULL,
-            .epilogue = k1 == K ? &d->epilogue : NULL, .columns = d->columns - p * HG_PANEL, .ahead = ahead};
+            .epilogue = k1 == K ? &d->epilogue : NULL, .columns = d->columns - p * HG_PANEL, .ahead = hg_fetch_share(&fetch, block)};
         hg_block_dispatch(&b, R, P);
         row += R;
       }

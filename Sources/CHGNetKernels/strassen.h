@@ -26,7 +26,7 @@ typedef struct {
   hg_quarter quarters[2];
   int quarter_count;
   ptrdiff_t output_stride;
-  const float *ahead;           // a panel to fetch, as in hg_block; never NULL
+  hg_ahead ahead;
 } hg_strassen_block;
 
 HG_INLINE void hg_quarter_add(const hg_quarter *q, hg_vector sum[][HG_BLOCK_PANELS * HG_VECTORS], ptrdiff_t stride,
@@ -62,9 +62,10 @@ HG_INLINE void hg_strassen_run(const hg_strassen_block *b, const int R, const in
   float *sums = b->sums;
   const hg_vector other_sign = hg_splat(b->other_sign);
   const int64_t count = b->channels, distance = b->panel_distance;
-  const ptrdiff_t ahead = b->ahead - w;
-  for (int64_t k = 0; k < count; k++) {
-    __builtin_prefetch(w + ahead);
+  const float *ahead = b->ahead.next ? b->ahead.next : w;
+  const ptrdiff_t step = b->ahead.step;
+  for (int64_t k = 0; k < count; k++, ahead += step) {
+    __builtin_prefetch(ahead);
     hg_vector y[HG_BLOCK_PANELS * HG_VECTORS];
     HG_UNROLL for (int p = 0; p < P; p++)
       HG_UNROLL for (int v = 0; v < HG_VECTORS; v++) {
@@ -164,8 +165,9 @@ static void HG_NAME(hg_strassen)(const void *descriptor, int32_t task, float *sc
       const float *sum = sums;
       for (int t = 0; t < 7; t++) {
         const hg_term *term = &hg_terms[t];
-        const float *panels = t < 2 ? left : next, *fetched = NULL;
-        if (panels && hg_fetched[t] >= 0) fetched = panels + (weights[hg_fetched[t]] - left);
+        const float *panels = hg_fetched[t] < 0 ? NULL : t < 2 ? left : next;
+        if (panels) panels += weights[hg_fetched[t]] - left;
+        const hg_fetch fetch = hg_fetch_of(panels, P, count, K * HG_PANEL, M, HG_BLOCK_ROWS);
         const float *rows = term->is_sum ? sum : quarters[term->activation];
         if (term->is_sum) sum += M * count;
         hg_strassen_block b = {.row_distance = term->is_sum ? count : d->input_stride, .channels = count,
@@ -173,11 +175,11 @@ static void HG_NAME(hg_strassen)(const void *descriptor, int32_t task, float *sc
                                .others = term->other_weight < 0 ? NULL : weights[term->other_weight],
                                .other_sign = term->other_sign, .quarter_count = term->other_quarter < 0 ? 1 : 2,
                                .output_stride = d->output_stride};
-        for (int m = 0, R, index = 0; m < M; m += R, index++) {
+        for (int m = 0, R, block = 0; m < M; m += R, block++) {
           const int is_first = b.others && m == 0;
           R = is_first ? HG_BLOCK_ROWS : hg_next_rows(M - m);
           b.rows = rows + m * b.row_distance;
-          b.ahead = fetched && index < HG_BLOCK_PANELS ? fetched + index * K * HG_PANEL : b.weights;
+          b.ahead = hg_fetch_share(&fetch, block);
           for (int i = 0; i < b.quarter_count; i++) {
             const int quarter = i ? term->other_quarter : term->quarter;
             const int column = (p + (quarter & 1) * half_panels) * HG_PANEL;

@@ -116,8 +116,10 @@ HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratc
     float *to = product + (int64_t)point * d->tiles_per_task * N;
     for (int p = 0; p < panel1 - panel0;) {
       const int P = hg_next_panels(panel1 - panel0 - p);
-      int index = 0;
-      for (int t = 0; t < T; index++) {
+      // The panels of a point lie after those of the point before.
+      const hg_fetch fetch = hg_fetch_of(weights + (int64_t)(p + P) * C * HG_PANEL, P, C, (int64_t)C * HG_PANEL, T, HG_BLOCK_ROWS);
+      int block = 0;
+      for (int t = 0; t < T; block++) {
         const int R = hg_next_rows(T - t);
         const float *first = from + (int64_t)t * C;
         hg_block b = {.rows = &first, .row_distance = C, .taps = 1, .channels = C,
@@ -125,8 +127,7 @@ HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratc
                       .panel_distance = (int64_t)C * HG_PANEL, .bias = none,
                       .output = to + (int64_t)t * N + p * HG_PANEL, .output_stride = N, .residual = NULL,
                       .epilogue = NULL, .columns = P * HG_PANEL,
-                      // The panels of a point lie after those of the point before.
-                      .ahead = index < HG_BLOCK_PANELS ? weights + (int64_t)(p + P + index) * C * HG_PANEL : NULL};
+                      .ahead = hg_fetch_share(&fetch, block)};
         hg_block_dispatch(&b, R, P);
         t += R;
       }
