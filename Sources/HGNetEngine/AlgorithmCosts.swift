@@ -28,7 +28,7 @@ struct AlgorithmCosts {
   init(kernels: hg_kernels) {
     strassen =
       kernels.lanes == 16
-      ? Strassen(constant: 0.931, channels: 8.0, columns: 2.9, pixels: 3.6)
-      : Strassen(constant: 0.946, channels: 8.9, columns: 4.0, pixels: 2.5)
+      ? Strassen(constant: 0.933, channels: 8.3, columns: 2.6, pixels: 3.1)
+      : Strassen(constant: 0.911, channels: 14.7, columns: 3.7, pixels: 3.0)
   }
 }
