@@ -12,6 +12,7 @@ let servingProducts: [Target.Dependency] = [
   .product(name: "NIOCore", package: "swift-nio", condition: serving),
   .product(name: "NIOSSL", package: "swift-nio-ssl", condition: serving),
   .product(name: "Logging", package: "swift-log", condition: serving),
+  .product(name: "CoreMetrics", package: "swift-metrics", condition: serving),
   .product(name: "ServiceLifecycle", package: "swift-service-lifecycle", condition: serving),
 ]
 
@@ -47,6 +48,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: [
@@ -147,6 +149,7 @@ let package = Package(
       name: "HGNetServingTests",
       dependencies: [
         "HGNetServing", "HGNet", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNetCore", "TemporaryFolders",
+        .product(name: "Metrics", package: "swift-metrics", condition: serving),
       ]),
     .testTarget(
       name: "ToolTests",

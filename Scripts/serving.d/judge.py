@@ -1,4 +1,5 @@
-"""tritonclient's ordinary calls, over HTTP and gRPC, at once and with asyncio, must work unchanged.
+"""tritonclient's ordinary calls, over HTTP and gRPC, at once and with asyncio, must work unchanged, and Prometheus'
+parser must read the page of metrics.
 
 usage: judge.py TOOL WEIGHTS PICTURE…
 """
@@ -9,6 +10,7 @@ import json
 import subprocess
 import sys
 import threading
+import urllib.request
 
 import grpc
 import numpy
@@ -17,6 +19,7 @@ import tritonclient.grpc.aio
 import tritonclient.http
 import tritonclient.http.aio
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 from server import Server
 
 sys.path.append("Sources/HGNetServing/Protocols")
@@ -185,11 +188,91 @@ def judge_pipeline(url):
     check(stub.inference(messages.Request(name="nope")).err_no == 3002, "pipeline: an unknown name")
 
 
+def metrics(server):
+    """The families of the page, and each sample by its name and labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics") as answer:
+        check(answer.headers["Content-Type"].startswith("text/plain; version=0.0.4"), "metrics: the content type")
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    samples = {}
+    for family in families:
+        for sample in family.samples:
+            key = (sample.name, frozenset(sample.labels.items()))
+            check(key not in samples, f"metrics: {key} twice")
+            samples[key] = sample.value
+    check(len({family.name for family in families}) == len(families), "metrics: a family twice")
+    return families, samples
+
+
+def judge_metrics(server):
+    model = {"model": "shapes", "version": "1"}
+    families, before = metrics(server)
+    kinds = {family.name: family.type for family in families}
+    # Prometheus' parser takes _total off the names of counters.
+    wanted = {
+        "hgnet_ready": "gauge", "hgnet_inference_requests": "counter", "hgnet_other_requests": "counter",
+        "hgnet_pictures": "counter", "hgnet_queue_pictures": "gauge", "hgnet_batch_pictures": "histogram",
+        "hgnet_request_seconds": "histogram", "hgnet_stage_seconds": "histogram", "hgnet_connections": "gauge",
+        "hgnet_metrics_left_out": "counter", "process_resident_memory_bytes": "gauge",
+    }
+    check(kinds == wanted, f"metrics: {kinds}")
+    check(all(family.documentation for family in families), "metrics: a family without help")
+
+    over_http = tritonclient.http.InferenceServerClient(f"127.0.0.1:{server.port}")
+    over_grpc = tritonclient.grpc.InferenceServerClient(f"127.0.0.1:{server.grpc_port}")
+    for _ in range(3):
+        over_http.infer("shapes", [picture_input(tritonclient.http)])
+    for _ in range(2):
+        over_grpc.infer("shapes", [picture_input(tritonclient.grpc)])
+    try:
+        over_http.infer("shapes", [])
+    except tritonclient.utils.InferenceServerException:
+        pass
+    families, after = metrics(server)
+
+    def rise(name, **labels):
+        key = (name, frozenset({**model, **labels}.items()))
+        return after.get(key, 0) - before.get(key, 0)
+
+    requests = "hgnet_inference_requests_total"
+    check(rise(requests, protocol="http", outcome="ok") == 3, "metrics: requests over http")
+    check(rise(requests, protocol="grpc", outcome="ok") == 2, "metrics: requests over grpc")
+    check(rise(requests, protocol="http", outcome="invalidRequest") == 1, "metrics: refused requests")
+    check(rise("hgnet_pictures_total") == 5 * len(files), "metrics: pictures")
+    check(rise("hgnet_request_seconds_count") == 6, "metrics: timed requests")
+    check(rise("hgnet_batch_pictures_count") == 5 and rise("hgnet_batch_pictures_sum") >= 5 * len(files), "metrics: batches")
+    for stage in ("queue", "decode", "network"):
+        check(rise("hgnet_stage_seconds_count", stage=stage) == 5, f"metrics: {stage}")
+    for protocol in ("http", "grpc"):
+        check(after[("hgnet_connections", frozenset({"protocol": protocol}.items()))] >= 1, f"metrics: {protocol}")
+    for family in families:
+        rows = {}
+        for sample in family.samples:
+            if sample.name.endswith("_bucket"):
+                rest = frozenset((name, value) for name, value in sample.labels.items() if name != "le")
+                rows.setdefault(rest, []).append((float(sample.labels["le"]), sample.value))
+        for labels, row in rows.items():
+            check(row == sorted(row) and [count for _, count in row] == sorted(count for _, count in row),
+                  f"metrics: {family.name} is not ascending")
+            check(row[-1][1] == after[(family.name + "_count", labels)], f"metrics: the count of {family.name}")
+
+    # The statistics of the protocol are the same numbers.
+    told = over_http.get_inference_statistics("shapes")["model_stats"][0]
+    value = lambda name, **labels: after.get((name, frozenset({**model, **labels}.items())), 0)
+    check(told["inference_count"] == value("hgnet_pictures_total"), "statistics: pictures")
+    stats = told["inference_stats"]
+    check(stats["queue"]["count"] == value("hgnet_stage_seconds_count", stage="queue"), "statistics: requests")
+    check(abs(stats["compute_infer"]["ns"] - 1e9 * value("hgnet_stage_seconds_sum", stage="network")) < 10, "statistics: time")
+    total = stats["success"]["ns"] + stats["fail"]["ns"]
+    check(abs(total - 1e9 * value("hgnet_request_seconds_sum")) < 10, "statistics: time of requests")
+    check(stats["success"]["count"] + stats["fail"]["count"] == value("hgnet_request_seconds_count"), "statistics: count")
+
+
 with Server(tool, "--weights", weights, "--name", "shapes") as server:
     server.ready()
     judge_http(f"127.0.0.1:{server.port}")
     judge_grpc(f"127.0.0.1:{server.grpc_port}")
     asyncio.run(judge_asyncio(server))
     judge_pipeline(f"127.0.0.1:{server.grpc_port}")
+    judge_metrics(server)
 check(server.process.returncode == 0, f"the server ended with {server.process.returncode}")
-print("judge: tritonclient agrees over http and grpc")
+print("judge: tritonclient agrees over http and grpc, Prometheus' parser reads the metrics")

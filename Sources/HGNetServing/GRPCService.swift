@@ -81,6 +81,9 @@
     /// - Parameter limit: how many may be open at a time.
     init(limit: Int) { self.limit = limit }
 
+    /// The connections that are open.
+    var count: Int { open.withLock { $0.count } }
+
     /// Takes a connection, or closes it where the limit is reached.
     func add(_ channel: any Channel) {
       let key = ObjectIdentifier(channel)

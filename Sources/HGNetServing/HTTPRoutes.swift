@@ -55,7 +55,7 @@ package struct HTTPRoutes: Sendable {
     case .metrics:
       answer = HTTPAnswer(
         fields: [("content-type", "text/plain; version=0.0.4; charset=utf-8")],
-        body: Array(MetricsText.text(of: state).utf8))
+        body: Array(state.metrics.registry.text.utf8))
     default: answer = await describe(route)
     }
     state.otherRequests.note(transport: "http", operation: route.operation, refusal: answer.refusal)

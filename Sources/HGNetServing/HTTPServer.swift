@@ -21,7 +21,7 @@
   struct HTTPServer: HTTPResponder {
     let routes: HTTPRoutes
     let configuration: ServingConfiguration
-    let connections = HTTPConnections()
+    let connections: HTTPConnections
 
     func respond(to request: Request, context: HTTPContext) async throws -> Response {
       let started = ContinuousClock.now
@@ -188,7 +188,7 @@
         responder: self, server: server,
         configuration: ApplicationConfiguration(
           address: .hostname(configuration.host, port: configuration.port), serverName: "hgnet",
-          availableConnectionsDelegate: MaximumAvailableConnections(configuration.connectionLimit)),
+          availableConnectionsDelegate: connections),
         onServerRunning: { channel in
           listener.set(channel)
           onRunning(channel.localAddress?.port ?? 0)

@@ -46,22 +46,36 @@ package final class ModelRepository: Sendable {
     var hasLoaded = false
     /// Fingerprints of files that somebody may still be writing.
     var seen: [Key: String] = [:]
+
+    /// Lets go of versions; their numbers stay for when they come back.
+    mutating func remove(where isGone: (Key) -> Bool) {
+      for key in slots.keys where isGone(key) {
+        slots[key] = nil
+        statistics[key]?.isShown = false
+      }
+    }
   }
 
   private let source: Source
   private let pool: ThreadPool
   private let limits: Batcher.Limits
   private let log: ServingLog
+  /// The numbers for Prometheus.
+  package let metrics: ServingMetrics
   private let state = Mutex(State())
   /// Loading takes long and must not hold a thread that answers requests; one model at a time.
   private let loading = DispatchQueue(label: "models")
 
   /// Names the models; nothing is loaded yet.
-  package init(source: Source, pool: ThreadPool, limits: Batcher.Limits, log: ServingLog) {
+  package init(
+    source: Source, pool: ThreadPool, limits: Batcher.Limits, log: ServingLog,
+    metrics: ServingMetrics = ServingMetrics()
+  ) {
     self.source = source
     self.pool = pool
     self.limits = limits
     self.log = log
+    self.metrics = metrics
   }
 
   /// Whether every model that should be there is: at least one, and none that failed.
@@ -176,10 +190,9 @@ package final class ModelRepository: Sendable {
   /// - Throws: `notFound`.
   package func unload(_ name: String) throws(ServingError) {
     let isKnown = state.withLock { state in
-      let keys = state.slots.keys.filter { $0.name == name }
-      for key in keys { state.slots[key] = nil }
-      if !keys.isEmpty { state.unloaded.insert(name) }
-      return !keys.isEmpty || state.unloaded.contains(name)
+      if state.slots.keys.contains(where: { $0.name == name }) { state.unloaded.insert(name) }
+      state.remove { $0.name == name }
+      return state.unloaded.contains(name)
     }
     guard isKnown else { throw ServingError(.notFound, "unknown model \"\(name)\"") }
     log.write(.info, "model unloaded", [("model", name)])
@@ -194,7 +207,7 @@ package final class ModelRepository: Sendable {
       case .success(let names):
         let gone = state.withLock { state in
           let gone = Set(state.slots.keys.map(\.name)).subtracting(names)
-          for key in state.slots.keys where gone.contains(key.name) { state.slots[key] = nil }
+          state.remove { gone.contains($0.name) }
           state.unloaded.formIntersection(names)
           return gone
         }
@@ -221,9 +234,7 @@ package final class ModelRepository: Sendable {
         }
       }
       let numbers = Set(versions.map(\.0))
-      state.withLock { state in
-        for key in state.slots.keys where key.name == name && !numbers.contains(key.version) { state.slots[key] = nil }
-      }
+      state.withLock { state in state.remove { $0.name == name && !numbers.contains($0.version) } }
     }
     var failures: [HGNetError] = []
     for (version, source) in versions {
@@ -254,7 +265,9 @@ package final class ModelRepository: Sendable {
     do {
       let source = try source.get()
       let statistics = state.withLock { state in
-        let found = state.statistics[key] ?? ModelStatistics()
+        let found =
+          state.statistics[key]
+          ?? ModelStatistics(name: key.name, version: String(key.version), metrics: metrics)
         state.statistics[key] = found
         return found
       }
@@ -277,6 +290,7 @@ package final class ModelRepository: Sendable {
       let isWanted = state.withLock { state in
         guard !state.unloaded.contains(key.name) else { return false }
         state.slots[key] = Slot(model: model, fingerprint: fingerprint)
+        statistics.isShown = true
         return true
       }
       guard isWanted else { return nil }

@@ -1,111 +1,126 @@
 import Synchronization
 
-/// What a model has done since the server started, in nanoseconds and counts.
+/// What a model has done since the server started.
 ///
-/// Threads: safe to share.
+/// The numbers are those of the page for Prometheus: its handlers hold them, and the totals of the Open Inference
+/// Protocol are read from there. Threads: safe to share.
 package final class ModelStatistics: Sendable {
   /// A number of events and the time that they took.
   package struct Total: Sendable {
     package var count = 0
     package var nanoseconds = 0
 
-    mutating func add(_ duration: Duration) {
-      count += 1
-      nanoseconds += Int(duration.inSeconds * 1e9)
+    /// Nothing.
+    package init() {}
+
+    fileprivate init(count: Int, seconds: Double) {
+      self.count = count
+      nanoseconds = Int(max(0, seconds * 1e9))
+    }
+
+    fileprivate init(_ histogram: PrometheusHistogram) {
+      let current = histogram.current
+      self.init(count: current.count, seconds: current.sum)
     }
   }
 
   /// All totals.
   package struct Totals: Sendable {
     /// Pictures that were run.
-    package var pictureCount = 0
+    package let pictureCount: Int
     /// Batches that were run, each counted by its parts.
-    package var batchCount = 0.0
+    package let batchCount: Double
     /// Requests with a result.
-    package var success = Total()
+    package let success: Total
     /// Requests without.
-    package var failure = Total()
-    package var queue = Total()
-    package var prepare = Total()
-    package var compute = Total()
-    /// How often a request was part of a batch of so many pictures.
-    package var batchSizes = Histogram(bounds: [1, 2, 4, 8, 16, 32, 64])
-    package var queueSeconds = Histogram(bounds: Histogram.latencyBounds)
-    package var prepareSeconds = Histogram(bounds: Histogram.latencyBounds)
-    package var computeSeconds = Histogram(bounds: Histogram.latencyBounds)
-    package var requestSeconds = Histogram(bounds: Histogram.latencyBounds)
-    /// Requests by protocol and outcome.
-    package var requests: [Outcome: Int] = [:]
+    package let failure: Total
+    package let queue: Total
+    package let prepare: Total
+    package let compute: Total
   }
 
   /// What became of a request.
-  package struct Outcome: Hashable, Sendable, Comparable {
+  private struct Outcome: Hashable {
     /// The protocol, such as `http` or `grpc`.
-    package let transport: String
-    /// `ok` or the kind of refusal.
-    package let code: String
-
-    package static func < (left: Outcome, right: Outcome) -> Bool {
-      (left.transport, left.code) < (right.transport, right.code)
-    }
+    let transport: String
+    /// nil for a result.
+    let refusal: ServingError.Kind?
   }
 
-  private let totals = Mutex(Totals())
+  private let labels: [PrometheusLabel]
+  private let visibility = PrometheusVisibility(isOn: false)
+  private let requests: PrometheusFamily<PrometheusCounter>
+  private let outcomes = Mutex<[Outcome: PrometheusCounter]>([:])
+  private let pictures: PrometheusCounter
+  private let batchPictures: PrometheusHistogram
+  private let requestSeconds: PrometheusHistogram
+  private let queueSeconds: PrometheusHistogram
+  private let prepareSeconds: PrometheusHistogram
+  private let computeSeconds: PrometheusHistogram
+  // Only the Open Inference Protocol asks for these two.
+  private let batches = PrometheusCounter()
+  private let failureSeconds = PrometheusCounter()
 
-  /// Nothing yet.
-  package init() {}
+  /// Nothing yet, and not on the page.
+  package init(name: String, version: String, metrics: ServingMetrics) {
+    let labels = [PrometheusLabel("model", name), PrometheusLabel("version", version)]
+    self.labels = labels
+    requests = metrics.requests
+    pictures = metrics.pictures.series(labels, visibility: visibility)
+    batchPictures = metrics.batchPictures.series(labels, visibility: visibility)
+    requestSeconds = metrics.requestSeconds.series(labels, visibility: visibility)
+    let visibility = visibility
+    func stage(_ name: String) -> PrometheusHistogram {
+      metrics.stageSeconds.series(labels + [PrometheusLabel("stage", name)], visibility: visibility)
+    }
+    queueSeconds = stage("queue")
+    prepareSeconds = stage("decode")
+    computeSeconds = stage("network")
+  }
+
+  /// Whether the numbers are on the page; they go on where they were when they come back.
+  package var isShown: Bool {
+    get { visibility.isOn }
+    set { visibility.isOn = newValue }
+  }
 
   /// All totals at this moment.
-  package var current: Totals { totals.withLock { $0 } }
+  package var current: Totals {
+    let counts = outcomes.withLock { $0.mapValues { $0.stepCount } }
+    let succeeded = counts.reduce(0) { $0 + ($1.key.refusal == nil ? $1.value : 0) }
+    let failed = counts.reduce(0) { $0 + ($1.key.refusal == nil ? 0 : $1.value) }
+    let failureSeconds = failureSeconds.value
+    return Totals(
+      pictureCount: pictures.stepCount, batchCount: batches.value,
+      success: Total(count: succeeded, seconds: requestSeconds.current.sum - failureSeconds),
+      failure: Total(count: failed, seconds: failureSeconds),
+      queue: Total(queueSeconds), prepare: Total(prepareSeconds), compute: Total(computeSeconds))
+  }
 
   /// Counts a request's part in a batch.
   func note(_ result: BatchResult) {
-    totals.withLock { totals in
-      totals.pictureCount += result.logits.count
-      if result.batchSize > 0 { totals.batchCount += Double(result.logits.count) / Double(result.batchSize) }
-      totals.queue.add(result.queued)
-      totals.prepare.add(result.prepared)
-      totals.compute.add(result.computed)
-      totals.batchSizes.add(Double(result.batchSize))
-      totals.queueSeconds.add(result.queued.inSeconds)
-      totals.prepareSeconds.add(result.prepared.inSeconds)
-      totals.computeSeconds.add(result.computed.inSeconds)
-    }
+    pictures.increment(by: Int64(result.logits.count))
+    if result.batchSize > 0 { batches.increment(by: Double(result.logits.count) / Double(result.batchSize)) }
+    batchPictures.record(Double(result.batchSize))
+    queueSeconds.record(result.queued.inSeconds)
+    prepareSeconds.record(result.prepared.inSeconds)
+    computeSeconds.record(result.computed.inSeconds)
   }
 
   /// Counts an answer.
   package func note(transport: String, refusal: ServingError.Kind?, duration: Duration) {
-    totals.withLock { totals in
-      if refusal == nil { totals.success.add(duration) } else { totals.failure.add(duration) }
-      totals.requestSeconds.add(duration.inSeconds)
-      totals.requests[Outcome(transport: transport, code: refusal?.rawValue ?? "ok"), default: 0] += 1
+    requestSeconds.record(duration.inSeconds)
+    if refusal != nil { failureSeconds.increment(by: duration.inSeconds) }
+    let counter = outcomes.withLock { outcomes in
+      let outcome = Outcome(transport: transport, refusal: refusal)
+      if let known = outcomes[outcome] { return known }
+      let made = requests.series(
+        labels + [
+          PrometheusLabel("protocol", transport), PrometheusLabel("outcome", refusal?.rawValue ?? "ok"),
+        ], visibility: visibility)
+      outcomes[outcome] = made
+      return made
     }
-  }
-}
-
-/// Counts of values by size, as Prometheus reads them.
-package struct Histogram: Sendable {
-  /// From half a millisecond to ten seconds.
-  package static let latencyBounds = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
-  ]
-
-  /// The upper bounds, ascending.
-  package let bounds: [Double]
-  /// Values up to each bound and above the one before; the last holds what is above all.
-  package private(set) var counts: [Int]
-  /// The sum of all values.
-  package private(set) var sum = 0.0
-
-  /// No values yet.
-  package init(bounds: [Double]) {
-    self.bounds = bounds
-    counts = [Int](repeating: 0, count: bounds.count + 1)
-  }
-
-  /// Counts a value.
-  package mutating func add(_ value: Double) {
-    counts[bounds.firstIndex { value <= $0 } ?? bounds.count] += 1
-    sum += value
+    counter.increment()
   }
 }

@@ -25,10 +25,18 @@
       let log = state.log
       let (state, configuration) = (state, configuration)
       let listeners = (http: Listener(), grpc: Listener())
-      let connections = GRPCConnections(limit: configuration.connectionLimit)
-      let http = try HTTPServer(routes: HTTPRoutes(state: state), configuration: configuration).service(
-        listener: listeners.http
-      ) { port in
+      let connections = (
+        http: HTTPConnections(limit: configuration.connectionLimit),
+        grpc: GRPCConnections(limit: configuration.connectionLimit)
+      )
+      state.metrics.registry.readings("hgnet_connections", help: "Open connections.") {
+        [("grpc", connections.grpc.count), ("http", connections.http.count)].map {
+          ([PrometheusLabel("protocol", $0.0)], Double($0.1))
+        }
+      }
+      let http = try HTTPServer(
+        routes: HTTPRoutes(state: state), configuration: configuration, connections: connections.http
+      ).service(listener: listeners.http) { port in
         log.write(
           .info, "listening",
           [
@@ -43,7 +51,7 @@
           .init(
             service: GRPCService(
               state: state, configuration: configuration, port: port, listener: listeners.grpc,
-              connections: connections)))
+              connections: connections.grpc)))
       }
       var settings = ServiceGroupConfiguration(
         services: services, logger: Logger(label: "services") { _ in ServingLogHandler(log: log) })
@@ -72,7 +80,7 @@
           await listeners.grpc.refuse()
           // What has begun is taken meanwhile.
           try? await Task.sleep(for: .milliseconds(100))
-          connections.announceEnd()
+          connections.grpc.announceEnd()
           try? await Task.sleep(for: .milliseconds(300))
           await group.triggerGracefulShutdown()
           return

@@ -13,15 +13,27 @@ package final class ServingState: Sendable {
   /// The time after which a request is refused, whatever the client says.
   package let requestTimeout: Duration
   /// Requests that are no inference, by transport, operation and outcome.
-  package let otherRequests = RequestCounts()
+  package var otherRequests: RequestCounts { metrics.otherRequests }
+  /// The numbers for Prometheus.
+  package let metrics: ServingMetrics
   private let draining = Atomic<Bool>(false)
 
   /// Puts the parts together.
   package init(repository: ModelRepository, log: ServingLog, token: BearerToken?, requestTimeout: Duration) {
     self.repository = repository
+    metrics = repository.metrics
     self.log = log
     self.token = token
     self.requestTimeout = requestTimeout
+    metrics.registry.readings(
+      "hgnet_ready", help: "Whether every model is ready and the server is not about to end."
+    ) { [weak self] in self.map { [([], $0.isReady ? 1 : 0)] } ?? [] }
+    metrics.registry.readings("hgnet_queue_pictures", help: "Pictures that wait for the network.") {
+      [weak repository] in
+      (repository?.models ?? []).map { model in
+        ([PrometheusLabel("model", model.name), PrometheusLabel("version", model.version)], Double(model.queueLength))
+      }
+    }
   }
 
   /// Whether requests may come: every model is ready and the server is not about to end.
@@ -32,33 +44,6 @@ package final class ServingState: Sendable {
 
   /// Lets the server end.
   package func drain() { draining.store(true, ordering: .relaxed) }
-}
-
-/// Counts of requests under a few names.
-///
-/// Threads: safe to share.
-package final class RequestCounts: Sendable {
-  /// What is counted together.
-  package struct Name: Hashable, Sendable, Comparable {
-    package let transport: String
-    package let operation: String
-    package let code: String
-
-    package static func < (left: Name, right: Name) -> Bool {
-      (left.transport, left.operation, left.code) < (right.transport, right.operation, right.code)
-    }
-  }
-
-  private let counts = Mutex<[Name: Int]>([:])
-
-  /// The counts at this moment.
-  package var current: [Name: Int] { counts.withLock { $0 } }
-
-  /// Counts a request.
-  package func note(transport: String, operation: String, refusal: ServingError.Kind?) {
-    let name = Name(transport: transport, operation: operation, code: refusal?.rawValue ?? "ok")
-    counts.withLock { $0[name, default: 0] += 1 }
-  }
 }
 
 /// A secret that requests carry in `Authorization: Bearer …`.

@@ -203,6 +203,7 @@ struct ServingLimitOptions: ParsableArguments {
       bounds.pixelLimit = limits.pixels * 1_000_000
       let source = try await source()
       let models = ModelRepository(source: source, pool: compute.pool(), limits: bounds, log: log)
+      models.metrics.registry.bootstrap()
       let state = ServingState(
         repository: models, log: log, token: token, requestTimeout: .seconds(limits.request))
 
