@@ -7,11 +7,14 @@ import tempfile
 
 import numpy as np
 
-from machine import ROOT, commit, cpu_name, results_path, run, today
+from machine import ROOT, commit, cpu_name, run, today, write_rows
+
+
+GREATEST_RATIO = 0.99  # that of TaskCutter.swift
 
 
 def measure():
-    """The rows that algorithms.c prints, for AVX2 and AVX-512 where the machine has them."""
+    """The rows that algorithms.c prints, for each instruction set that the machine has."""
     kernels = ROOT / "Sources/CHGNetKernels"
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -35,7 +38,7 @@ def fit(rows):
         terms = np.column_stack([np.ones(len(own)), 1 / extents])
         near = ratio < 1.15  # Where the choice is open; small extents would bend the fit.
         values, *_ = np.linalg.lstsq(terms[near], ratio[near], rcond=None)
-        taken = terms @ values < 1
+        taken = terms @ values < GREATEST_RATIO
         chosen, best = np.where(taken, strassen, product), np.minimum(product, strassen)
         print(f"{name}: {values[0]:.3f} + {values[1]:.1f} / channels + {values[2]:.1f} / columns + {values[3]:.1f} / pixels; "
               f"off by {np.abs(terms[near] @ values - ratio[near]).mean():.3f} on average")
@@ -57,14 +60,8 @@ def main():
         return
     rows = measure()
     fit(rows)
-    path = arguments[0] if arguments else str(results_path("algorithms-"))
-    if path != "-":
-        with open(path, "w", newline="") as file:
-            file.write(f"# {today()}; hgnet {commit()}; {cpu_name()}; one thread, least of 8 rounds\n")
-            writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        print(f"written to {path}")
+    write_rows(rows, arguments[0] if arguments else None, "algorithms-",
+               f"{today()}; hgnet {commit()}; {cpu_name()}; one thread, least of 8 rounds")
 
 
 main()

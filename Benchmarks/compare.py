@@ -130,7 +130,7 @@ def run_all(options, results, engines):
     plan = [cell for cell in plan if not results.has(cell)]
     left = {cell: expected_seconds(options, cell, engines) for cell in plan}
     print(f"{len(plan)} cells, about {duration(sum(left.values()))}\n", flush=True)
-    pace = 1.0
+    pace, is_whole = 1.0, True
     for model in options.models:
         own = [cell for cell in plan if cell.model == model]
         if not own:
@@ -138,7 +138,7 @@ def run_all(options, results, engines):
         with kept_folder(options, model) as folder:
             workshop = Workshop(model, pathlib.Path(folder))
             if options.convert:
-                convert(options, workshop, own, engines)
+                is_whole &= convert(options, workshop, own, engines)
                 continue
             chosen = choose(options, workshop, engines) if options.sweep else engines
             for cell in own:
@@ -151,6 +151,7 @@ def run_all(options, results, engines):
                 if left:
                     print(f"{len(left)} cells left, about {duration(pace * sum(left.values()))}", flush=True)
                 print(flush=True)
+    return is_whole
 
 
 def kept_folder(options, model):
@@ -163,7 +164,8 @@ def kept_folder(options, model):
 
 
 def convert(options, workshop, plan, engines):
-    """Converts a model for all engines, without measuring."""
+    """Converts a model for all engines, without measuring; says whether all could be."""
+    is_whole = True
     for cell in plan:
         workshop.pictures(cell.side, max(options.batch))
         for engine in engines:
@@ -173,6 +175,8 @@ def convert(options, workshop, plan, engines):
                 print(f"{cell}: {engine.name}, {time.monotonic() - begin:.0f} s", flush=True)
             except EngineError as error:
                 print(f"{cell}: {engine.name}: {error}", flush=True)
+                is_whole = False
+    return is_whole
 
 
 def choose(options, workshop, engines):
@@ -221,13 +225,13 @@ def main():
     engines = [Hgnet(options.hgnet), *(
         peer for peer in peers() if peer.name in options.engines or peer.accurate_form_of in options.engines)]
     try:
-        run_all(options, results, engines)
+        is_whole = run_all(options, results, engines)
     except KeyboardInterrupt:
         print("\ninterrupted; the finished cells are kept, and --resume goes on with the rest", file=sys.stderr)
         write_report(options, path, results.rows, notes)
         sys.exit(130)
     write_report(options, path, results.rows, notes)
-    sys.exit(1 if any(row["status"] != "ok" for row in results.rows) else 0)
+    sys.exit(0 if is_whole and all(row["status"] == "ok" for row in results.rows) else 1)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Each measurement is a process of its own: `hgnet` itself, or a script of workers
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -16,7 +17,7 @@ import requirements
 from machine import ROOT, commit
 
 WORKERS = pathlib.Path(__file__).resolve().parent / "workers"
-PATIENCE = 1800  # seconds after which a process is given up; compiling the largest network takes minutes
+PATIENCE = 900  # seconds after which a process is given up; compiling the largest network takes minutes
 
 
 class EngineError(Exception):
@@ -114,18 +115,25 @@ class Peer:
         self.version = answer["version"]
         return answer
 
+    def origin(self, folder, cell):
+        """What a converted model is made of: the peer's packages and worker, and the weights."""
+        digest = hashlib.sha256(" ".join(requirements.section(self.worker)).encode())
+        for path in (WORKERS / f"{self.worker}_worker.py", folder / f"{cell.model}.safetensors"):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
     def prepare(self, folder, cell):
         """Installs the packages and converts the model, once for what needs it."""
         key = cell if self.prepares_each_cell else cell.model
         if key not in self.prepared:
             each = f"-{cell.batch}-{cell.side}-{cell.threads}" if self.prepares_each_cell else ""
             mark = folder / f"{self.name}-{cell.model}{each}.converted"
-            pins = " ".join(requirements.section(self.worker))
+            origin = self.origin(folder, cell)
             try:
                 reason = requirements.install(self.worker)
-                if not reason and not (mark.exists() and mark.read_text() == pins):
+                if not reason and not (mark.exists() and mark.read_text() == origin):
                     self.ask(folder, cell, action="convert")
-                    mark.write_text(pins)
+                    mark.write_text(origin)
             except EngineError as error:
                 reason = f"conversion: {error}"
             self.prepared[key] = reason

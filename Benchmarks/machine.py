@@ -66,13 +66,15 @@ def peaks(threads):
         return json.loads(run([program, *map(str, threads)]))["threads"]
 
 
-def write_rows(rows, output, prefix=""):
-    """Writes rows as CSV to a path, to the standard one without, nowhere for "-"."""
+def write_rows(rows, output, prefix="", note=None):
+    """Writes rows as CSV to a path, to the standard one without, nowhere for "-"; a note goes before them."""
     if output == "-" or not rows:
         return
     path = pathlib.Path(output or results_path(prefix))
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", newline="") as file:
+        if note:
+            file.write(f"# {note}\n")
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

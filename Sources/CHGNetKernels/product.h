@@ -20,9 +20,8 @@ typedef struct {
   ptrdiff_t step;
 } hg_ahead;
 
-static inline hg_fetch hg_fetch_of(const float *panels, int count, int64_t channels, int64_t distance, int64_t rows,
-                                   int block_rows) {
-  const int64_t blocks = (rows + block_rows - 1) / block_rows;
+HG_INLINE hg_fetch hg_fetch_of(const float *panels, int count, int64_t channels, int64_t distance, int64_t rows) {
+  const int64_t blocks = (rows + HG_BLOCK_ROWS - 1) / HG_BLOCK_ROWS;
   hg_fetch f = {.panels = panels, .count = count, .halvings = 0, .channels = channels, .distance = distance};
   while (f.halvings < 4 && (int64_t)count << (f.halvings + 1) <= blocks) f.halvings++;
   // A single block waits for its own weights as long as for others.
@@ -30,7 +29,7 @@ static inline hg_fetch hg_fetch_of(const float *panels, int count, int64_t chann
   return f;
 }
 
-static inline hg_ahead hg_fetch_share(const hg_fetch *f, int block) {
+HG_INLINE hg_ahead hg_fetch_share(const hg_fetch *f, int block) {
   const int panel = block >> f->halvings, part = block & ((1 << f->halvings) - 1);
   if (!f->panels || panel >= f->count) return (hg_ahead){0};
   const ptrdiff_t step = HG_PANEL >> f->halvings;
@@ -263,7 +262,7 @@ static void HG_NAME(hg_product)(const void *descriptor, int32_t task, float *scr
                           : k1 < K ? d->weights + ((int64_t)panel0 * K + k1) * HG_PANEL
                                    : NULL;
       const hg_fetch fetch = hg_fetch_of(next, hg_min(left > 0 ? left : panel1 - panel0, HG_BLOCK_PANELS), k1 - k0,
-                                         K * HG_PANEL, row1 - row0, HG_BLOCK_ROWS);
+                                         K * HG_PANEL, row1 - row0);
       int block = 0;
       for (int64_t row = row0; row < row1; block++) {
         const int R = hg_next_rows(row1 - row);
@@ -275,7 +274,8 @@ static void HG_NAME(hg_product)(const void *descriptor, int32_t task, float *scr
             .output = d->output + row * d->output_stride + p * HG_PANEL, .output_stride = d->output_stride,
             .residual = k1 == K && d->epilogue.residual
                 ? d->epilogue.residual + row * d->epilogue.residual_stride + p * HG_PANEL : NULL,
-            .epilogue = k1 == K ? &d->epilogue : NULL, .columns = d->columns - p * HG_PANEL, .ahead = hg_fetch_share(&fetch, block)};
+            .epilogue = k1 == K ? &d->epilogue : NULL, .columns = d->columns - p * HG_PANEL,
+            .ahead = hg_fetch_share(&fetch, block)};
         hg_block_dispatch(&b, R, P);
         row += R;
       }

@@ -159,7 +159,7 @@ static void HG_NAME(hg_strassen)(const void *descriptor, int32_t task, float *sc
       P = hg_next_panels(panel1 - p);
       const float *left = d->weights + (p * K + k0) * HG_PANEL, *right = left + half_panels * K * HG_PANEL;
       const float *weights[4] = {left, right, left + half * HG_PANEL, right + half * HG_PANEL};
-      const float *next = p + P < panel1    ? left + P * K * HG_PANEL
+      const float *next = p + P < panel1      ? left + P * K * HG_PANEL
                           : k0 + count < half ? d->weights + (panel0 * K + k0 + count) * HG_PANEL
                                               : NULL;
       const float *sum = sums;
@@ -167,7 +167,7 @@ static void HG_NAME(hg_strassen)(const void *descriptor, int32_t task, float *sc
         const hg_term *term = &hg_terms[t];
         const float *panels = hg_fetched[t] < 0 ? NULL : t < 2 ? left : next;
         if (panels) panels += weights[hg_fetched[t]] - left;
-        const hg_fetch fetch = hg_fetch_of(panels, P, count, K * HG_PANEL, M, HG_BLOCK_ROWS);
+        const hg_fetch fetch = hg_fetch_of(panels, P, count, K * HG_PANEL, M);
         const float *rows = term->is_sum ? sum : quarters[term->activation];
         if (term->is_sum) sum += M * count;
         hg_strassen_block b = {.row_distance = term->is_sum ? count : d->input_stride, .channels = count,

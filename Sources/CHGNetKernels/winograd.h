@@ -2,27 +2,6 @@
 // once per instruction set. A tile is M×M output pixels and the M + 2 by M + 2 input pixels under them; each is computed
 // in the same way wherever it is. M is a constant.
 
-// One dimension of the input transform, M + 2 values at distance s, in place.
-HG_INLINE void hg_winograd_input(hg_vector *d, const int s, const int M) {
-  if (M == 2) {
-    const hg_vector d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s];
-    d[0] = d0 - d2;
-    d[s] = d1 + d2;
-    d[2 * s] = d2 - d1;
-    d[3 * s] = d1 - d3;
-    return;
-  }
-  const hg_vector d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s], d4 = d[4 * s], d5 = d[5 * s];
-  const hg_vector four = hg_splat(4), five = hg_splat(5), two = hg_splat(2);
-  const hg_vector a = d4 - four * d2, b = d3 - four * d1, c = d4 - d2, e = d3 - d1;
-  d[0] = four * d0 + (d4 - five * d2);
-  d[s] = a + b;
-  d[2 * s] = a - b;
-  d[3 * s] = two * e + c;
-  d[4 * s] = c - two * e;
-  d[5 * s] = four * d1 + (d5 - five * d3);
-}
-
 // Three of the six values of the transform for M = 4, the first or the last, from the five that they need.
 HG_INLINE void hg_winograd_input_part(const hg_vector *x, hg_vector *to, const int is_last) {
   const hg_vector four = hg_splat(4), five = hg_splat(5), two = hg_splat(2);
@@ -37,6 +16,23 @@ HG_INLINE void hg_winograd_input_part(const hg_vector *x, hg_vector *to, const i
     to[1] = a + b;
     to[2] = a - b;
   }
+}
+
+// One dimension of the input transform, M + 2 values at distance s, in place.
+HG_INLINE void hg_winograd_input(hg_vector *d, const int s, const int M) {
+  if (M == 2) {
+    const hg_vector d0 = d[0], d1 = d[s], d2 = d[2 * s], d3 = d[3 * s];
+    d[0] = d0 - d2;
+    d[s] = d1 + d2;
+    d[2 * s] = d2 - d1;
+    d[3 * s] = d1 - d3;
+    return;
+  }
+  hg_vector x[6], y[6];
+  HG_UNROLL for (int i = 0; i < 6; i++) x[i] = d[i * s];
+  hg_winograd_input_part(x, y, 0);
+  hg_winograd_input_part(x + 1, y + 3, 1);
+  HG_UNROLL for (int i = 0; i < 6; i++) d[i * s] = y[i];
 }
 
 // The input transform of one tile; its points lie `distance` apart.
@@ -117,7 +113,7 @@ HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratc
     for (int p = 0; p < panel1 - panel0;) {
       const int P = hg_next_panels(panel1 - panel0 - p);
       // The panels of a point lie after those of the point before.
-      const hg_fetch fetch = hg_fetch_of(weights + (int64_t)(p + P) * C * HG_PANEL, P, C, (int64_t)C * HG_PANEL, T, HG_BLOCK_ROWS);
+      const hg_fetch fetch = hg_fetch_of(weights + (int64_t)(p + P) * C * HG_PANEL, P, C, (int64_t)C * HG_PANEL, T);
       int block = 0;
       for (int t = 0; t < T; block++) {
         const int R = hg_next_rows(T - t);
@@ -135,9 +131,7 @@ HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratc
     }
   }
 
-  const hg_vector lower = hg_splat(d->epilogue.lower), scale = hg_splat(d->epilogue.scale);
-  const hg_vector shift = hg_splat(d->epilogue.shift);
-  const float *residual = d->epilogue.residual;
+  const hg_epilogue finish = d->epilogue;  // A copy, which no store can change.
   for (int t = 0; t < T; t++) {
     const int64_t tile = tile0 + t, image = tile / ((int64_t)across * down);
     const int y0 = (int)(tile / across % down) * M, x0 = (int)(tile % across) * M;
@@ -161,9 +155,8 @@ HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratc
         if (i >= rows) continue;
         for (int j = 0; j < columns; j++) {
           const int64_t pixel = pixel0 + (int64_t)i * g->output_width + j;
-          hg_vector x = hg_max(y[j] + bias, lower) * scale + shift;
-          if (residual) x += hg_load_some(residual + pixel * d->epilogue.residual_stride + column, left);
-          hg_store_some(g->output + pixel * g->output_stride + column, x, left);
+          const float *residual = finish.residual ? finish.residual + pixel * finish.residual_stride + column : NULL;
+          hg_finish(&finish, y[j] + bias, residual, g->output + pixel * g->output_stride + column, left);
         }
       }
     }

@@ -16,6 +16,9 @@ struct AlgorithmCosts {
     var columns: Double
     var pixels: Double
 
+    /// The ratio below which Strassen's algorithm is taken: a hundredth less is not worth its rounding.
+    static let greatestRatio = 0.99
+
     /// The ratio for a layer; below 1 Strassen's algorithm is quicker.
     func ratio(pixelCount: Int, inputFeatures: Int, columnCount: Int) -> Double {
       constant + channels / Double(inputFeatures) + columns / Double(columnCount) + pixels / Double(pixelCount)

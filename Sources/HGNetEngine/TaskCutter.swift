@@ -131,7 +131,7 @@ struct TaskCutter {
   private func cutStrassen(_ step: inout Plan.Step, pixels: Int, inputFeatures: Int, columns: Int) -> Bool {
     guard pixels % 2 == 0, inputFeatures % 2 == 0, columns % 32 == 0,
       AlgorithmCosts(kernels: kernels).strassen.ratio(
-        pixelCount: pixels, inputFeatures: inputFeatures, columnCount: columns) < 0.99
+        pixelCount: pixels, inputFeatures: inputFeatures, columnCount: columns) < AlgorithmCosts.Strassen.greatestRatio
     else { return false }
     let (pairs, halfChannels, halfPanels) = (pixels / 2, inputFeatures / 2, columns / 32)
     // Sums of activations stay in the second cache; fewer pairs would read the weights for too little work.
