@@ -218,7 +218,7 @@ def main():
         notes.append(f"# peak with {threads} thread{'' if threads == '1' else 's'}: " + ", ".join(
             f"{name} {value:g} {'GB/s' if name.startswith('read') else 'GFLOP/s'}" for name, value in values.items()))
     print("\n".join(note[2:] for note in notes), flush=True)
-    path = None if options.output == "-" else pathlib.Path(
+    path = None if options.output == "-" or options.convert else pathlib.Path(
         options.output or results_path(f"sweep-{options.sweep}-" if options.sweep else ""))
     results = Results(path, notes, options.resume, version)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

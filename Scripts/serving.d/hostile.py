@@ -3,6 +3,7 @@
 usage: hostile.py TOOL WEIGHTS PICTURE SECONDS
 """
 
+import gzip
 import http.client
 import json
 import os
@@ -29,6 +30,8 @@ def bomb():
 
 
 BOMB = bomb()
+# A hundred megabytes in a hundred kilobytes.
+PACKED_BOMB = gzip.compress(bytes(100_000_000))
 
 
 def connection(server, port=None):
@@ -118,13 +121,29 @@ def wrong_json(server):
 
 def bombs(server):
     refused(server, "/v1/classify", BOMB)
-    refused(server, "/v1/classify", zlib.compress(bytes(10_000_000)), {"Content-Encoding": "deflate"})
+    refused(server, "/v1/classify", PACKED_BOMB, {"Content-Encoding": "gzip"}, [413])
     refused(server, "/v1/classify", body[: chance.randrange(1, 200)])
     damaged = bytearray(body)
     for _ in range(30):
         damaged[chance.randrange(len(damaged))] = chance.randrange(256)
     status, _ = request(server, "/v1/classify", bytes(damaged))
     assert status in (200, 400, 413), status
+
+
+def packed(server):
+    whole = gzip.compress(body, 1)
+    for data, coding in (
+        (whole[:-4], "gzip"), (whole + b"x", "gzip"), (whole, "deflate"), (body, "gzip"), (b"", "gzip"),
+        (chance.randbytes(500), "deflate"), (gzip.compress(chance.randbytes(500)), "gzip"),
+    ):
+        refused(server, "/v1/classify", data, {"Content-Encoding": coding}, [400])
+    for coding in ("br", "gzip, gzip", "\xff"):
+        refused(server, "/v1/classify", whole, {"Content-Encoding": coding}, [415])
+    damaged = bytearray(whole)
+    damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+    status, _ = request(server, "/v1/classify", bytes(damaged), {"Content-Encoding": "gzip"})
+    # Bits of gzip's header that say nothing of the contents may change.
+    assert status in (200, 400), status
 
 
 def too_large(server):
@@ -168,19 +187,29 @@ def frame(kind, flags, stream, payload):
     return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 
-def protobuf(server):
+def grpc_call(server, message, packing=None):
+    """A call of ModelInfer in bytes, so that no client stands between."""
+    literal = lambda name, value: b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
+    fields = [(b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"a"), (b"te", b"trailers"),
+              (b":path", b"/inference.GRPCInferenceService/ModelInfer"), (b"content-type", b"application/grpc")]
+    if packing:
+        fields.append((b"grpc-encoding", packing))
+    data = bytes([packing is not None]) + struct.pack(">I", len(message)) + message
+    parts = [data[start : start + 16_000] for start in range(0, len(data), 16_000)]
     with connection(server, server.grpc_port) as peer:
-        literal = lambda name, value: b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
-        head = b"".join(
-            literal(*pair)
-            for pair in ((b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"a"), (b"te", b"trailers"),
-                         (b":path", b"/inference.GRPCInferenceService/ModelInfer"), (b"content-type", b"application/grpc"))
-        )
-        message = chance.randbytes(chance.randrange(1, 3000))
         peer.sendall(
-            PREFACE + frame(4, 0, 0, b"") + frame(1, 4, 1, head)
-            + frame(0, 1, 1, b"\x00" + struct.pack(">I", len(message)) + message))
+            PREFACE + frame(4, 0, 0, b"") + frame(1, 4, 1, b"".join(literal(*field) for field in fields))
+            + b"".join(frame(0, place == len(parts) - 1, 1, part) for place, part in enumerate(parts)))
         peer.recv(4096)
+
+
+def protobuf(server):
+    grpc_call(server, chance.randbytes(chance.randrange(1, 3000)))
+
+
+def grpc_packed(server):
+    grpc_call(server, PACKED_BOMB[:48_000], b"gzip")
+    grpc_call(server, chance.randbytes(chance.randrange(1, 3000)), chance.choice([b"gzip", b"deflate", b"br", b"identity"]))
 
 
 def grpc_noise(server):
@@ -190,7 +219,7 @@ def grpc_noise(server):
 
 
 HOSTILE = [half_body, aborted, slow, slow_body, giant_header, many_headers, noise, wrong_json, bombs, too_large, forms,
-           paddle, paths, protobuf, grpc_noise]
+           paddle, paths, packed, protobuf, grpc_packed, grpc_noise]
 failures = []
 counts = {"good": 0, "hostile": 0}
 

@@ -120,6 +120,11 @@ def judge_http(url):
     result = client.infer(
         "shapes", [tensor], outputs=[tritonclient.http.InferRequestedOutput("logits", binary_data=False)])
     check((result.as_numpy("logits") == logits).all(), "http: JSON differs from binary")
+    for packing in ("gzip", "deflate"):
+        judge_pictures(
+            client.infer(
+                "shapes", [given], request_compression_algorithm=packing, response_compression_algorithm=packing),
+            f"http, {packing}")
     client.unload_model("shapes")
     check(not client.is_model_ready("shapes") and not client.is_server_ready(), "http: unload")
     client.load_model("shapes")
@@ -129,6 +134,8 @@ def judge_http(url):
 def judge_grpc(url):
     client = tritonclient.grpc.InferenceServerClient(url)
     given, _, _ = judge(tritonclient.grpc, client, "grpc")
+    for packing in ("gzip", "deflate"):
+        judge_pictures(client.infer("shapes", [given], compression_algorithm=packing), f"grpc, {packing}")
     done = threading.Event()
     results = []
 

@@ -30,7 +30,9 @@
       let transport = HTTP2ServerTransport.Posix(
         address: address, transportSecurity: security,
         config: .defaults { settings in
+          // Holds for a message when it is unpacked, too.
           settings.rpc.maxRequestPayloadSize = configuration.bodyLimit
+          settings.compression.enabledAlgorithms = [.gzip, .deflate]
           settings.connection.maxIdleTime = nil
           settings.connection.keepalive.clientBehavior.allowWithoutCalls = true
           settings.http2.maxConcurrentStreams = 256

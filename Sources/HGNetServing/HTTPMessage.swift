@@ -46,6 +46,29 @@ package struct HTTPCall: Sendable {
     return nil
   }
 
+  /// Undoes how the body was packed on its way, as `Content-Encoding` says.
+  ///
+  /// - Parameter limit: the most bytes that a body may have when it is unpacked.
+  /// - Throws: `unsupported` for another coding or several, `tooLarge`, `invalidRequest`.
+  package mutating func unpackBody(limit: Int) throws(ServingError) {
+    let packing: Packing
+    switch fields["content-encoding"]?.lowercased() {
+    case nil, "", "identity": return
+    case "gzip", "x-gzip": packing = .gzip
+    case "deflate": packing = .zlib
+    case .some(let coding):
+      throw ServingError(
+        .unsupported,
+        "content-encoding: expected one of \(HTTPCall.codings), or a body that is not packed, found \"\(coding)\"")
+    }
+    do throws(HGNetError) { body = try packing.unpack(body, limit: limit) } catch {
+      throw ServingError(ServingError(error).kind, "content-encoding: \(error.description)")
+    }
+  }
+
+  /// How a body may be packed, as HTTP lists it.
+  static let codings = "gzip, deflate"
+
   /// Text with `%41` and the like undone.
   private static func unescaped(_ text: Substring, plusIsSpace: Bool) -> String? {
     var bytes: [UInt8] = []
@@ -92,6 +115,7 @@ package struct HTTPAnswer: Sendable {
   package init(_ error: ServingError) {
     self = .json(.object([("error", .text(error.message))]), status: error.kind.httpStatus)
     if let seconds = error.retryAfter { fields.append(("retry-after", "\(seconds)")) }
+    if error.kind == .unsupported { fields.append(("accept-encoding", HTTPCall.codings)) }
     if error.kind == .unauthorized { fields.append(("www-authenticate", "Bearer")) }
     refusal = error.kind
   }

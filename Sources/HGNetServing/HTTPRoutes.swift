@@ -89,7 +89,6 @@ package struct HTTPRoutes: Sendable {
 
   private func infer(_ call: HTTPCall, name: String, version: String?) async -> HTTPAnswer {
     await counted(name, version: version) { (model) throws(ServingError) in
-      try call.checkEncoding()
       var headerLength: Int?
       if let field = call.fields["inference-header-content-length"] {
         guard let length = Int(field) else {
@@ -114,7 +113,6 @@ package struct HTTPRoutes: Sendable {
 
   private func classify(_ call: HTTPCall) async -> HTTPAnswer {
     await counted(call.queryValue("model"), version: call.queryValue("version")) { (model) throws(ServingError) in
-      try call.checkEncoding()
       var topK: Int?
       if let text = call.queryValue("top_k") {
         guard let count = Int(text), count >= 1 else {
@@ -162,7 +160,6 @@ package struct HTTPRoutes: Sendable {
 
   private func heatMap(_ call: HTTPCall) async -> HTTPAnswer {
     await counted(call.queryValue("model"), version: call.queryValue("version")) { (model) throws(ServingError) in
-      try call.checkEncoding()
       var classIndex: Int?
       if let text = call.queryValue("class") {
         guard let index = Int(text), (0..<model.network.classCount).contains(index) else {
@@ -263,14 +260,6 @@ extension ServingState {
     isDraining
       ? ServingError(.unavailable, "the server is about to end")
       : ServingError(.unavailable, "not every model is ready", retryAfter: 1)
-  }
-}
-
-extension HTTPCall {
-  /// Packed bodies are refused: a small one can hold a large one.
-  fileprivate func checkEncoding() throws(ServingError) {
-    guard let encoding = fields["content-encoding"], encoding.lowercased() != "identity" else { return }
-    throw ServingError(.unsupported, "content-encoding: expected a body that is not packed, found \"\(encoding)\"")
   }
 }
 

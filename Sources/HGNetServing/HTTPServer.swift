@@ -36,6 +36,7 @@
           mustClose = call.method != "GET"
         } else {
           call.body = try await body(of: request)
+          try call.unpackBody(limit: configuration.bodyLimit)
           answer = await cancellable(call, on: context.channel)
         }
       } catch {

@@ -39,6 +39,31 @@ struct RoutesTests {
     }
   }
 
+  @Test("A packed body is unpacked within the limit; other codings are refused, and the known ones told")
+  func packedBodies() throws {
+    // python3 -c 'import gzip; print(gzip.compress(b"picture", mtime=0).hex())'
+    let packed: [UInt8] = [
+      0x1F, 0x8B, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0x2B, 0xC8, 0x4C, 0x2E, 0x29, 0x2D, 0x4A, 0x05, 0x00,
+      0x89, 0x4F, 0xDB, 0x16, 0x07, 0x00, 0x00, 0x00,
+    ]
+    func unpacked(_ coding: String?, limit: Int = 100) throws(ServingError) -> [UInt8] {
+      var call = HTTPCall(
+        method: "POST", path: "/", fields: coding.map { ["content-encoding": $0] } ?? [:], body: Blob(packed))
+      try call.unpackBody(limit: limit)
+      return call.body.withUnsafeBytes { Array($0) }
+    }
+    #expect(try unpacked(nil) == packed && unpacked("identity") == packed)
+    #expect(try unpacked("GZIP") == Array("picture".utf8))
+    let refusals: [(String, Int, Int)] = [
+      ("gzip", 6, 413), ("deflate", 100, 400), ("br", 100, 415), ("gzip, gzip", 100, 415),
+    ]
+    for (coding, limit, status) in refusals {
+      let answer = HTTPAnswer(try #require(throws: ServingError.self) { try unpacked(coding, limit: limit) })
+      #expect(answer.status == status)
+      #expect(answer.fields.contains { $0 == ("accept-encoding", "gzip, deflate") } == (status == 415))
+    }
+  }
+
   @Test("A heat map's shares and its constant add up to the logit; what it cannot do is told")
   func heatMap() async throws {
     let routes = try await routes()

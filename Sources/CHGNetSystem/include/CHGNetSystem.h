@@ -1,6 +1,6 @@
-/// Shims over what Swift cannot import as it is: sleeping on a word of memory (CHGNetWaiting.h), and here the system's
-/// picture libraries. libjpeg and libpng report errors by a jump that must not cross Swift's frames, so it starts and
-/// ends here.
+/// Shims over what Swift cannot import as it is: sleeping on a word of memory (CHGNetWaiting.h), unpacking
+/// (CHGNetInflate.h), and here the system's picture libraries. libjpeg and libpng report errors by a jump that must not
+/// cross Swift's frames, so it starts and ends here.
 ///
 /// Every function is free of global state and may be called from several threads at once. A function that fails returns
 /// a status other than `HGNET_PICTURE_OK` and leaves the library's words in `message`, always terminated. Sizes come
@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CHGNetInflate.h"
 #include "CHGNetWaiting.h"
 
 #define HGNET_MESSAGE_CAPACITY 256
