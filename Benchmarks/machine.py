@@ -32,8 +32,10 @@ def core_count():
 
 
 def commit():
-    result = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True)
-    return result.stdout.strip() or "unknown"
+    """The revision, with -dirty where anything but earlier results differs from it."""
+    git = lambda *words: subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True).stdout.strip()
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!Benchmarks/results")
+    return (git("describe", "--always") or "unknown") + ("-dirty" if changed else "")
 
 
 def today():
