@@ -108,7 +108,7 @@ extension TaskCutter {
     case .dropout: throw HGNetError(.internalInconsistency, "nothing is dropped in inference", layer: node.name)
     }
     return Plan.Step(
-      name: node.name, work: .decoder(work), input: inputs.first ?? output,
+      name: node.name, pictures: batch, work: .decoder(work), input: inputs.first ?? output,
       other: inputs.count > 1 ? inputs[1] : nil, residual: nil, output: output, weights: weights, epilogue: .none,
       taskCount: taskCount, multiplyAdds: multiplyAdds, scratchCount: scratchCount)
   }

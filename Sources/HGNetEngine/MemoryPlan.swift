@@ -57,6 +57,10 @@ struct Placement {
   private(set) var buffers: [Buffer] = []
   /// Results that had a place already and must be copied into a concatenation: (source, concatenation, channel).
   private(set) var copies: [(source: Int, target: Int, channel: Int)] = []
+  /// Floats of one picture, one per buffer.
+  private var pictureCounts: [Int] = []
+  /// Whether a buffer holds the pictures of one group only, one per buffer.
+  private var isGroupOnly: [Bool] = []
   private let batch: Int
 
   init(_ fused: FusedGraph, shapes: [ActivationShape], batch: Int) {
@@ -90,16 +94,52 @@ struct Placement {
     var stride = shape.channels
     // Pixels at a multiple of 4 KiB would all fall into the same few lines of the first cache.
     if stride % 1024 == 0, shape.height * shape.width > 1 { stride += 16 }
-    let count = (batch * shape.height * shape.width * stride + 15) / 16 * 16
-    buffers.append(Buffer(count: count, firstStep: .max, lastStep: .min))
+    pictureCounts.append(shape.height * shape.width * stride)
+    isGroupOnly.append(false)
+    buffers.append(Buffer(count: count(of: buffers.count, pictures: batch), firstStep: .max, lastStep: .min))
     return Location(buffer: buffers.count - 1, offset: 0, stride: stride, shape: shape)
   }
+
+  private func count(of buffer: Int, pictures: Int) -> Int { (pictures * pictureCounts[buffer] + 15) / 16 * 16 }
 
   /// Notes that a step touches a result.
   mutating func touch(_ index: Int, step: Int) {
     guard let location = locations[index] else { return }
     buffers[location.buffer].firstStep = min(buffers[location.buffer].firstStep, step)
     buffers[location.buffer].lastStep = max(buffers[location.buffer].lastStep, step)
+  }
+
+  /// Floats of one picture that are touched both by a step or one before it and by a later one.
+  func floatsKept(behind step: Int) -> Int {
+    buffers.indices.reduce(0) { sum, index in
+      buffers[index].firstStep <= step && step < buffers[index].lastStep ? sum + pictureCounts[index] : sum
+    }
+  }
+
+  /// Makes room for one group of pictures where a buffer is only touched inside one segment, and lets every other buffer
+  /// live as long as the segments that touch it, since their steps come back for each group.
+  mutating func divide(into segments: [BatchSegment]) {
+    // The steps of a segment that takes all pictures at once do not come back.
+    let repeated = segments.filter { $0.pictures < batch }
+    for index in buffers.indices where buffers[index].firstStep <= buffers[index].lastStep {
+      let buffer = buffers[index]
+      let first = repeated.first { $0.layers.contains(buffer.firstStep) }
+      let last = repeated.first { $0.layers.contains(buffer.lastStep) }
+      if let first, first == last {
+        isGroupOnly[index] = true
+        buffers[index].count = count(of: index, pictures: first.pictures)
+      } else {
+        if let first { buffers[index].firstStep = first.layers.lowerBound }
+        if let last { buffers[index].lastStep = last.layers.upperBound - 1 }
+      }
+    }
+  }
+
+  /// Where a result lies for the pictures from `picture` on.
+  func location(of index: Int, from picture: Int) -> Location? {
+    guard var location = locations[index] else { return nil }
+    if !isGroupOnly[location.buffer] { location.offset += picture * pictureCounts[location.buffer] }
+    return location
   }
 
   /// Adds the places in the arena to all locations.

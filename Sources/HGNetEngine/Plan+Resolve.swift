@@ -5,8 +5,9 @@ extension Plan.Step {
   /// Writes the kernel's descriptor with real addresses and returns the kernel.
   func resolve(
     into descriptor: UnsafeMutableRawPointer, memory: UnsafeMutablePointer<Float>, zeros: UnsafeMutablePointer<Float>,
-    batch: Int, kernels: hg_kernels
+    kernels: hg_kernels
   ) -> hg_task {
+    let batch = pictures
     let source = UnsafePointer(memory + input.offset)
     let target = memory + output.offset
     let finish = hg_epilogue(

@@ -29,6 +29,10 @@ public final class Plan: Sendable {
     }
 
     var name: String
+    /// The place of its layer among those of the plan; several steps of one layer take pictures in turn.
+    var layer = 0
+    /// The pictures that it takes.
+    var pictures: Int
     var work: Work
     var input: Location
     var other: Location?
@@ -86,8 +90,6 @@ public final class Plan: Sendable {
     let shapes = graph.nodes.map(\.shape)
     // The result of a fused node has the shape of the last node that it swallowed; none of them changes extents.
     var placement = Placement(fused, shapes: shapes, batch: batch)
-    let cutter = TaskCutter(batch: batch, threads: threads, kernels: instructionSet.kernels.pointee)
-
     var order: [(node: Int, copy: Int?)] = []
     for index in fused.nodes.indices {
       guard let node = fused.nodes[index] else { continue }
@@ -111,6 +113,14 @@ public final class Plan: Sendable {
       }
     }
     for output in fused.outputs { placement.touch(output.node.index, step: order.count) }
+    let traffic = order.enumerated().map { step, entry in
+      let inputs = entry.copy.map { [placement.copies[$0].source] } ?? fused.nodes[entry.node]?.inputs ?? []
+      return LayerTraffic(
+        activations: shapes[entry.node].count + inputs.reduce(0) { $0 + shapes[$1].count },
+        weights: weights[entry.node]?.weightCount ?? 0, kept: placement.floatsKept(behind: step))
+    }
+    let segments = BatchSegment.segments(traffic, batch: batch, threads: threads)
+    placement.divide(into: segments)
     let memory = MemoryPlan(placement.buffers)
     guard memory.count <= 1 << 38 else {
       throw HGNetError(
@@ -120,32 +130,46 @@ public final class Plan: Sendable {
     placement.place(memory)
 
     var steps: [Step] = []
-    for entry in order {
-      guard let node = fused.nodes[entry.node], var output = placement.locations[entry.node] else { continue }
-      if let copy = entry.copy.map({ placement.copies[$0] }) {
-        guard let source = placement.locations[copy.source] else { continue }
-        output.offset += copy.channel
-        output.shape = source.shape
-        steps.append(
-          cutter.elementwise(
-            HG_COPY, node: node, input: source, other: nil, residual: nil, output: output, epilogue: .none))
-        continue
+    for segment in segments {
+      for first in stride(from: 0, to: batch, by: segment.pictures) {
+        let pictures = min(segment.pictures, batch - first)
+        let cutter = TaskCutter(batch: pictures, threads: threads, kernels: instructionSet.kernels.pointee)
+        for layer in segment.layers {
+          let entry = order[layer]
+          guard let node = fused.nodes[entry.node], let output = placement.location(of: entry.node, from: first) else {
+            throw HGNetError(.internalInconsistency, "a layer without a place")
+          }
+          var step: Step
+          if let copy = entry.copy.map({ placement.copies[$0] }) {
+            guard let source = placement.location(of: copy.source, from: first) else {
+              throw HGNetError(.internalInconsistency, "a copy without a source", layer: node.name)
+            }
+            var slice = output
+            slice.offset += copy.channel
+            slice.shape = source.shape
+            step = cutter.elementwise(
+              HG_COPY, node: node, input: source, other: nil, residual: nil, output: slice, epilogue: .none)
+          } else {
+            let inputs = node.inputs.compactMap { placement.location(of: $0, from: first) }
+            let multiplyAdds = graph.multiplyAdds(of: graph.nodes[entry.node]) * pictures
+            if case .decoder(let operation) = node.kind {
+              step = try cutter.step(
+                operation, node, inputs: inputs, output: output, weights: weights[entry.node],
+                multiplyAdds: multiplyAdds)
+            } else {
+              guard let input = inputs.first else {
+                throw HGNetError(.internalInconsistency, "a step without input", layer: node.name)
+              }
+              step = try cutter.step(
+                node, input: input, other: inputs.dropFirst().first,
+                residual: node.residual.flatMap { placement.location(of: $0, from: first) }, output: output,
+                weights: weights[entry.node], epilogue: epilogues[entry.node], multiplyAdds: multiplyAdds)
+            }
+          }
+          step.layer = layer
+          steps.append(step)
+        }
       }
-      if case .decoder(let operation) = node.kind {
-        steps.append(
-          try cutter.step(
-            operation, node, inputs: node.inputs.compactMap { placement.locations[$0] }, output: output,
-            weights: weights[entry.node], multiplyAdds: graph.multiplyAdds(of: graph.nodes[entry.node]) * batch))
-        continue
-      }
-      guard let input = node.inputs.first.flatMap({ placement.locations[$0] }) else {
-        throw HGNetError(.internalInconsistency, "a step without input", layer: node.name)
-      }
-      steps.append(
-        try cutter.step(
-          node, input: input, other: node.inputs.dropFirst().first.flatMap { placement.locations[$0] },
-          residual: node.residual.flatMap { placement.locations[$0] }, output: output, weights: weights[entry.node],
-          epilogue: epilogues[entry.node], multiplyAdds: graph.multiplyAdds(of: graph.nodes[entry.node]) * batch))
     }
     self.steps = steps
     guard let inputLocation = placement.locations[inputIndex] else {

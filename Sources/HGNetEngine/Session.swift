@@ -32,7 +32,7 @@ public struct Session: ~Copyable {
     for (index, step) in plan.steps.enumerated() {
       let descriptor = descriptors + index * slot
       let kernels = plan.instructionSet.kernels.pointee
-      let task = step.resolve(into: descriptor, memory: memory, zeros: zeros, batch: plan.batch, kernels: kernels)
+      let task = step.resolve(into: descriptor, memory: memory, zeros: zeros, kernels: kernels)
       (steps + index).initialize(
         to: ResolvedStep(task: task, descriptor: UnsafeRawPointer(descriptor), taskCount: step.taskCount))
     }
@@ -73,10 +73,10 @@ public struct Session: ~Copyable {
     if isReported { StepReport.print(plan: plan, times: run.pointee.times) }
   }
 
-  /// Seconds that each step of the last run took, in the order of the plan; empty for a session that is not timed.
+  /// Seconds that each layer of the last run took, in the order of the plan; empty for a session that is not timed.
   public func stepSeconds() -> [Double] {
     guard let times = run.pointee.times else { return [] }
-    return plan.steps.indices.map { Double(times[$0 + 1] - times[$0]) / 1e9 }
+    return plan.layerNanoseconds(times).map { Double($0) / 1e9 }
   }
 
   /// Copies a result of the last run, `[N, H, W, C]` in C order, into `target`, which must have room for it.

@@ -22,25 +22,48 @@ package struct StepDescription: Sendable {
 }
 
 extension Plan {
-  /// What the steps do, in their order.
+  /// A step for each layer that stands for all pictures.
+  var layers: [Step] {
+    var layers: [Step] = []
+    for step in steps {
+      if step.layer == layers.count {
+        layers.append(step)
+      } else {
+        layers[step.layer].pictures += step.pictures
+        layers[step.layer].multiplyAdds += step.multiplyAdds
+      }
+    }
+    return layers
+  }
+
+  /// What each layer took.
+  ///
+  /// - Parameter times: nanoseconds at the start and at the end of each step.
+  func layerNanoseconds(_ times: UnsafeMutablePointer<UInt64>) -> [UInt64] {
+    var sums = [UInt64](repeating: 0, count: (steps.last?.layer ?? -1) + 1)
+    for (index, step) in steps.enumerated() { sums[step.layer] += times[index + 1] - times[index] }
+    return sums
+  }
+
+  /// What the layers do, in their order.
   package var stepDescriptions: [StepDescription] {
-    steps.map { step in
+    layers.map { step in
       let activations = step.input.shape.count + step.output.shape.count
       let weights = step.weights.map { $0.weightCount + $0.paddedColumns } ?? 0
       return StepDescription(
         name: step.name, algorithm: step.algorithmName, inputShape: step.input.shape, outputShape: step.output.shape,
-        operations: step.operations(batch: batch), bytes: 4 * (batch * activations + weights))
+        operations: step.operations, bytes: 4 * (batch * activations + weights))
     }
   }
 }
 
 extension Plan.Step {
   /// Operations of the algorithm without those that only rearrange or add up.
-  func operations(batch: Int) -> Int {
+  var operations: Int {
     switch work {
     case .strassen: return multiplyAdds * 2 * 7 / 8
     case .winograd(_, let tile, let columns, _):
-      let tiles = batch * ((output.shape.height + tile - 1) / tile) * ((output.shape.width + tile - 1) / tile)
+      let tiles = pictures * ((output.shape.height + tile - 1) / tile) * ((output.shape.width + tile - 1) / tile)
       return 2 * tiles * (tile + 2) * (tile + 2) * input.shape.channels * columns
     default: return 2 * multiplyAdds
     }

@@ -31,17 +31,17 @@ enum StepReport {
     // Runs allocate nothing unless somebody asks.
     guard let times else { return }
     print(
-      plan.steps.map {
+      plan.layers.map { step in
         Line(
-          name: $0.name, algorithm: $0.algorithmName, shapes: "\($0.input.shape) -> \($0.output.shape)",
-          multiplyAdds: $0.multiplyAdds)
-      }, times: times)
+          name: step.name, algorithm: step.algorithmName, shapes: "\(step.input.shape) -> \(step.output.shape)",
+          multiplyAdds: step.multiplyAdds)
+      }, nanoseconds: plan.layerNanoseconds(times))
   }
 
-  static func print(_ lines: [Line], times: UnsafeMutablePointer<UInt64>) {
+  static func print(_ lines: [Line], nanoseconds: [UInt64]) {
     var rows: [[String]] = []
-    for (index, line) in lines.enumerated() {
-      let milliseconds = Double(times[index + 1] - times[index]) / 1e6
+    for (line, nanoseconds) in zip(lines, nanoseconds) {
+      let milliseconds = Double(nanoseconds) / 1e6
       let rate = line.multiplyAdds == 0 ? "" : rounded(Double(line.multiplyAdds) * 2 / milliseconds / 1e6, 1)
       let unit = rate.isEmpty ? "" : " GFLOP/s"
       rows.append([line.name, line.algorithm, line.shapes, rounded(milliseconds, 3), " ms  ", rate, unit])

@@ -27,7 +27,8 @@ struct TaskCutter {
     weights: PackedWeights?, epilogue: EpilogueValues, multiplyAdds: Int
   ) throws(HGNetError) -> Plan.Step {
     var step = Plan.Step(
-      name: node.name, work: .averagePool(channelsPerTask: 64), input: input, other: other, residual: residual,
+      name: node.name, pictures: batch, work: .averagePool(channelsPerTask: 64), input: input, other: other,
+      residual: residual,
       output: output, weights: weights, epilogue: epilogue, taskCount: 1, multiplyAdds: multiplyAdds, scratchCount: 0)
     let pixels = batch * output.shape.height * output.shape.width
     switch node.kind {
@@ -97,7 +98,8 @@ struct TaskCutter {
     let rows = batch * output.shape.height * output.shape.width
     let rowsPerTask = part(of: rows, most: max(1, 64 * 1024 / max(output.shape.channels, 1)), unit: 1)
     return Plan.Step(
-      name: node.name, work: .elementwise(kind: kind, rowsPerTask: rowsPerTask), input: input, other: other,
+      name: node.name, pictures: batch, work: .elementwise(kind: kind, rowsPerTask: rowsPerTask), input: input,
+      other: other,
       residual: residual, output: output, weights: nil, epilogue: epilogue, taskCount: divided(rows, by: rowsPerTask),
       multiplyAdds: 0, scratchCount: 0)
   }

@@ -174,7 +174,7 @@ struct TrainingPlan {
     if let packed { uses.append(packed) }
     if let other = step.other { uses.append(other.buffer) }
     if let residual = step.residual { uses.append(residual.buffer) }
-    let (batch, kernels) = (batch, kernels)
+    let kernels = kernels
     add(
       step.name, algorithm: step.algorithmName, multiplyAdds: step.multiplyAdds, tasks: step.taskCount,
       scratch: step.scratchCount, uses: uses
@@ -190,7 +190,7 @@ struct TrainingPlan {
           weights: addresses.pointer(packed), bias: addresses.zeros)
       }
       return step.resolve(
-        into: descriptor, memory: addresses.memory, zeros: addresses.zeros, batch: batch, kernels: kernels)
+        into: descriptor, memory: addresses.memory, zeros: addresses.zeros, kernels: kernels)
     }
   }
 

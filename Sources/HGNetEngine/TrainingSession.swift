@@ -203,6 +203,8 @@ package struct TrainingSession: ~Copyable {
     pool.run(context: UnsafeMutableRawPointer(run)) { context, worker in
       context.assumingMemoryBound(to: SessionRun.self).pointee.work(as: worker)
     }
-    if let times = run.pointee.times { StepReport.print(Array(lines), times: times) }
+    if let times = run.pointee.times {
+      StepReport.print(Array(lines), nanoseconds: lines.indices.map { times[$0 + 1] - times[$0] })
+    }
   }
 }

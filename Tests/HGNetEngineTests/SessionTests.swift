@@ -48,6 +48,40 @@ import Testing
     }
   }
 
+  // At this size the first layers take one picture at a time, with four threads two and then one.
+  @Test(arguments: ["PPHGNetV2_B0", "PPHGNetV2_B4", "PPHGNet_tiny"], [1, 4])
+  func groupsOfPicturesChangeNoResult(name: String, threads: Int) throws {
+    let size = Size(height: 208, width: 240)
+    let graph = try Model.named(name).graph(options: ModelOptions(classCount: 10), inputSize: size)
+      .selecting(outputs: ["stages.0", "stages.1", "stages.3", "logits"])
+    let model = try InferenceModel(graph: graph, parameters: randomParameters(graph, seed: 23))
+    var random = TestRandom(seed: 24)
+    let pictures = (0..<5).map { _ in random.tensor([1, size.height, size.width, 3]) }
+    var alone = try model.session(batch: 1, pool: ThreadPool(threads: 1))
+    var single = [[Float]](repeating: [], count: 4)
+    for picture in pictures {
+      for (index, result) in try alone.run(picture).enumerated() { single[index] += result.values }
+    }
+    var session = try model.session(batch: 5, pool: ThreadPool(threads: threads))
+    let together = Tensor(shape: [5, size.height, size.width, 3], values: pictures.flatMap(\.values))
+    let found = try session.run(together).map(\.values)
+    for (index, output) in graph.outputs.enumerated() {
+      #expect(found[index] == single[index], "\(output.name)")
+    }
+  }
+
+  @Test func theFirstLayersNeedRoomForOnePicture() throws {
+    let graph = try Model.named("PPHGNetV2_B0").graph(inputSize: Size(224))
+    let model = try InferenceModel(graph: graph, parameters: randomParameters(graph, seed: 25))
+    let graphBytes = 4 * graph.nodes.reduce(0) { $0 + $1.shape.count }
+    let bytes = try [1, 8, 9].map { try model.plan(batch: $0, threads: 1).arenaByteCount }
+    // Another picture takes its own pixels, the map between the segments and little else.
+    #expect(bytes[2] - bytes[1] < bytes[0] / 2)
+    #expect(bytes[1] < 4 * bytes[0])
+    // Results whose readers have gone make room.
+    #expect(bytes[0] < graphBytes / 4)
+  }
+
   @Test(arguments: ["PPHGNetV2_B0", "PPHGNet_small"], [1, 2])
   func aRunAllocatesNothing(name: String, threads: Int) throws {
     let graph = try Model.named(name).graph(inputSize: Size(64))
