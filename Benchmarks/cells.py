@@ -31,6 +31,7 @@ class Measurement:
 
     def __init__(self, engine):
         self.engine, self.failure, self.difference, self.estimate, self.rounds = engine, None, None, None, []
+        self.precision = ""
 
     def check(self, folder, cell, reference):
         """Prepares the engine, and compares its logits with the reference."""
@@ -49,6 +50,7 @@ class Measurement:
             self.failure = f"its logits differ by {difference:.1e} of the largest: not the same network"
             return
         self.difference, self.estimate = difference, min(answer.milliseconds)
+        self.precision = answer.precision
 
     def take(self, folder, cell, seconds):
         """One round of about so many seconds, of three runs at least."""
@@ -64,7 +66,8 @@ class Measurement:
         row = dict.fromkeys(FIELDS, "") | {
             "date": today(), "cpu": cpu_name(), "cores": core_count(), "model": cell.model, "batch": cell.batch,
             "input_size": cell.side, "threads": cell.threads, "engine": self.engine.name,
-            "version": self.engine.version, "status": "ok" if not self.failure else f"failed: {self.failure}"}
+            "version": self.engine.version, "precision": self.precision,
+            "status": "ok" if not self.failure else f"failed: {self.failure}"}
         if self.difference is not None:
             row["difference"] = f"{self.difference:.1e}"
         if self.failure or not self.rounds:

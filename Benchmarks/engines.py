@@ -17,6 +17,7 @@ import requirements
 from machine import ROOT, commit
 
 WORKERS = pathlib.Path(__file__).resolve().parent / "workers"
+AS_IT_COMES = "-as-it-comes"  # ends the name of a peer that chooses its precision by itself
 PATIENCE = 900  # seconds after which a process is given up; compiling the largest network takes minutes
 
 
@@ -47,6 +48,7 @@ class Answer:
     imports: int  # resident memory before the model was touched: interpreter and libraries
     peak: int
     logits: np.ndarray | None = None
+    precision: str = "f32"  # the element type that the engine computes in
 
 
 def call(command, threads):
@@ -146,7 +148,7 @@ class Peer:
             values["logits"] = str(folder / f"{self.name}-logits.npy")
         answer = self.ask(folder, cell, **values)
         return Answer(answer["load"], answer["milliseconds"], answer["imports"], answer["peak"],
-                      np.load(values["logits"]) if with_logits else None)
+                      np.load(values["logits"]) if with_logits else None, answer["precision"])
 
 
 def peers():
@@ -154,6 +156,7 @@ def peers():
     return [
         Peer("onnxruntime", "onnxruntime"),
         Peer("openvino", "openvino", start=1.5),
+        Peer(f"openvino{AS_IT_COMES}", "openvino", mode="as-it-comes", start=1.5),
         Peer("mnn", "mnn"),
         Peer("mnn-accurate", "mnn", mode="accurate", accurate_form_of="mnn"),
         Peer("ncnn", "ncnn", start=0.8),

@@ -2,6 +2,7 @@
 
 import math
 
+from engines import AS_IT_COMES
 from results import cell_of
 
 OURS = "hgnet"
@@ -69,19 +70,23 @@ def cell_name(cell):
         "" if side == "224" else f", {side}x{side}")
 
 
-def ratio_tables(cells, tolerance):
-    """The fastest accurate peer ÷ hgnet for each cell; means and worst cells of all four ways to count."""
-    models = list(dict.fromkeys(cell[0] for cell in cells))
+def by_model(cells, usable):
+    """A table of the fastest usable peer ÷ hgnet, of the minima: a row for each model."""
     columns = sorted({cell[1:] for cell in cells}, key=lambda key: tuple(map(int, (key[2], key[0], key[1]))))
     body = []
-    for model in models:
+    for model in dict.fromkeys(cell[0] for cell in cells):
         line = [short(model)]
         for column in columns:
-            found = fastest(cells.get((model, *column), {}), "minimum_ms", lambda row: is_accurate(row, tolerance))
+            found = fastest(cells.get((model, *column), {}), "minimum_ms", usable)
             line.append(f"{found[1]:.2f} {found[0]}" if found else "–")
         body.append(line)
     heading = ["model"] + [f"threads {threads}, batch {batch}" + ("" if side == "224" else f", side {side}")
                            for batch, side, threads in columns]
+    return table(heading, body)
+
+
+def ratio_tables(cells, tolerance):
+    """The fastest accurate peer ÷ hgnet for each cell; means and worst cells of all four ways to count."""
     means = []
     for label, usable in (("fastest accurate peer", lambda row: is_accurate(row, tolerance)),
                           ("fastest of all", is_measured)):
@@ -92,8 +97,20 @@ def ratio_tables(cells, tolerance):
                 worst = min(found, key=lambda cell: found[cell][1])
                 means.append([f"{label}, {name}", f"{geometric_mean([each[1] for each in found.values()]):.3f}",
                               f"{found[worst][1]:.3f} ({cell_name(worst)}: {found[worst][0]})", len(found)])
-    return [("Fastest accurate peer ÷ hgnet, of the minima", table(heading, body)),
+    return [("Fastest accurate peer ÷ hgnet, of the minima", by_model(cells, lambda row: is_accurate(row, tolerance))),
             ("All cells", table(["", "geometric mean", "worst cell", "cells"], means))]
+
+
+def as_it_comes_table(rows, cells):
+    """Peers that choose their precision by themselves, accurate or not; None where there are none."""
+    own = [row for row in rows if row["engine"].endswith(AS_IT_COMES) and is_measured(row)]
+    if not own:
+        return None
+    precisions = ", ".join(sorted({row["precision"] for row in own if row.get("precision")}))
+    worst = max(float(row["difference"]) for row in own)
+    return ("Fastest peer as it comes ÷ hgnet in float32, of the minima",
+            by_model(cells, lambda row: row["engine"].endswith(AS_IT_COMES) and is_measured(row))
+            + f"\n\nThese compute in {precisions or 'f32'}; their logits differ by up to {worst:.1e} of the largest.")
 
 
 def engine_table(rows, cells, tolerance):
@@ -161,7 +178,7 @@ def thread_table(cells, tolerance):
 def summary(rows, tolerance):
     """All tables as Markdown."""
     cells = by_cell(rows)
-    parts = [*ratio_tables(cells, tolerance), engine_table(rows, cells, tolerance), start_table(cells, tolerance),
+    parts = [*ratio_tables(cells, tolerance), as_it_comes_table(rows, cells), engine_table(rows, cells, tolerance), start_table(cells, tolerance),
              thread_table(cells, tolerance)]
     return "\n\n".join(f"### {title}\n\n{body}" for title, body in filter(None, parts)) + "\n"
 

@@ -5,7 +5,7 @@ import pathlib
 
 FIELDS = ["date", "cpu", "cores", "model", "batch", "input_size", "threads", "engine", "version", "status",
           "minimum_ms", "median_ms", "p90_ms", "load_ms", "first_run_ms", "peak_mb", "imports_mb", "difference",
-          "iterations", "rounds", "ratio_minima", "ratio_medians", "ratio_by_round"]
+          "iterations", "rounds", "ratio_minima", "ratio_medians", "ratio_by_round", "precision"]
 CELL = ("model", "batch", "input_size", "threads")
 
 

@@ -8,6 +8,8 @@ A worker is a script that calls `main(load, version, convert, libraries)`:
 - `version` is what the peer says about itself;
 - `libraries(request)` imports what only some modes need, before the clock runs.
 
+`load` may add `precision` to the request, the element type that the peer computes in; otherwise it is f32.
+
 A request names the action, the folder, the model, `threads`, `batch`, `side`, the `mode` of the peer and, to measure,
 how many `iterations`. The first one is measured as well: what a peer puts off until then belongs to its start.
 """
@@ -52,7 +54,8 @@ def measure(request, load):
         begin = time.perf_counter()
         run()
         times.append((time.perf_counter() - begin) * 1e3)
-    answer = {"load": (loaded - started) * 1e3, "milliseconds": times, "imports": imports, "peak": status("VmHWM")}
+    answer = {"load": (loaded - started) * 1e3, "milliseconds": times, "imports": imports, "peak": status("VmHWM"),
+              "precision": request.get("precision", "f32")}
     if "logits" in request:
         np.save(request["logits"], np.asarray(logits(), dtype=np.float32).reshape(len(pictures), -1))
     return answer
