@@ -162,6 +162,7 @@ let package = Package(
         "HGNet", "HGNetCore", "HGNetModels", "HGNetVision", "HGNetFormats", "HGNetConfiguration", "HGNetTraining",
         "HGNetExport", "TemporaryFolders",
       ], exclude: ["README.md"]),
+    .testTarget(name: "BitTests", dependencies: ["HGNetTraining", "HGNetEngine", "HGNetModels", "HGNetCore"]),
     .target(name: "TemporaryFolders", path: "Tests/TemporaryFolders"),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
   ],
