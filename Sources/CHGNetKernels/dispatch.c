@@ -2,6 +2,7 @@
 #include "CHGNetKernels.h"
 
 extern const hg_kernels hg_kernels_reference;
+extern const hg_training_kernels hg_training_kernels_reference;
 #if defined(__x86_64__)
 extern const hg_kernels hg_kernels_avx512, hg_kernels_avx2, hg_kernels_baseline;
 extern const hg_training_kernels hg_training_kernels_avx512, hg_training_kernels_avx2, hg_training_kernels_baseline;
@@ -45,15 +46,14 @@ const hg_kernels *hg_kernels_at(int32_t index) {
 
 const hg_training_kernels *hg_training_kernels_at(int32_t index) {
   const hg_kernels *kernels = hg_kernels_at(index);
+  if (kernels == &hg_kernels_reference) return &hg_training_kernels_reference;
 #if defined(__x86_64__)
   if (kernels == &hg_kernels_avx512) return &hg_training_kernels_avx512;
   if (kernels == &hg_kernels_avx2) return &hg_training_kernels_avx2;
   return &hg_training_kernels_baseline;
 #elif defined(__aarch64__)
-  (void)kernels;
   return &hg_training_kernels_neon;
 #else
-  (void)kernels;
   return &hg_training_kernels_baseline;
 #endif
 }

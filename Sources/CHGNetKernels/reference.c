@@ -1,4 +1,4 @@
-// The definition of every kernel in plain scalar C with sums in double: what the fast forms are compared with.
+// The definition of every inference kernel in plain scalar C with sums in double: what the fast forms are compared with.
 #include <math.h>
 
 #include "CHGNetKernels.h"

@@ -33,7 +33,7 @@ import Testing
   ]
 
   static var implementations: [(name: String, kernels: hg_training_kernels)] {
-    (0..<hg_kernels_count() - 1).map {
+    (0..<hg_kernels_count()).map {
       (String(cString: hg_kernels_at($0).pointee.name), hg_training_kernels_at($0).pointee)
     }
   }
