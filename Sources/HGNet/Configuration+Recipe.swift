@@ -7,15 +7,24 @@ extension Configuration {
   /// The recipe that the configuration describes, nil when it has no transforms.
   ///
   /// Read are `Infer.transforms` with `Infer.PostProcess` (training configurations), or `PreProcess.transform_ops` with
-  /// `PostProcess` (deployment configurations and `inference.yml`). The label file `imagenet1k_label_list.txt` need not
+  /// `PostProcess` (deployment configurations and `inference.yml`). Beside weights a training configuration without
+  /// `Infer` means the transforms of its evaluation. The label file `imagenet1k_label_list.txt` need not
   /// exist: its names are built in. Another label file that is missing is looked for beside the configuration; when it is
   /// not there either, that is reported through `warn` and leaves the names unknown, as in PaddleClas.
   ///
+  /// - Parameters:
+  ///   - isBesideWeights: whether the configuration lies beside its weights, so that its label file does, too, whatever
+  ///     lies in the working folder.
+  ///   - warn: told of a label file that is missing.
   /// - Throws: `HGNetError.Code.invalidConfiguration` naming the key, `unsupported` for a transform that belongs to
   ///   training, `malformedData` for a damaged label file.
-  package func recipe(warn: (String) -> Void = { _ in }) throws(HGNetError) -> Recipe? {
+  package func recipe(
+    isBesideWeights: Bool = false, warn: (String) -> Void = { _ in }
+  ) throws(HGNetError) -> Recipe? {
     let isTraining = self["Infer.transforms"] != nil
-    let key = isTraining ? "Infer.transforms" : "PreProcess.transform_ops"
+    var key = isTraining ? "Infer.transforms" : "PreProcess.transform_ops"
+    let evaluation = "DataLoader.Eval.dataset.transform_ops"
+    if isBesideWeights, self[key] == nil, self[evaluation] != nil { key = evaluation }
     guard let operators = try operators(key) else { return nil }
     var recipe = Recipe(transforms: [])
     for (name, key) in operators {
@@ -33,12 +42,15 @@ extension Configuration {
       }
     }
     try readPostProcessing(
-      isTraining ? "Infer.PostProcess" : "PostProcess", isTraining: isTraining, into: &recipe, warn: warn)
+      isTraining ? "Infer.PostProcess" : "PostProcess", isTraining: isTraining, isBesideWeights: isBesideWeights,
+      into: &recipe, warn: warn)
+    // Scores of several labels are told as the best few, too.
+    if try boolean("Global.use_multilabel") == true { recipe.activation = .sigmoid }
     return recipe
   }
 
   private func readPostProcessing(
-    _ key: String, isTraining: Bool, into recipe: inout Recipe, warn: (String) -> Void
+    _ key: String, isTraining: Bool, isBesideWeights: Bool, into recipe: inout Recipe, warn: (String) -> Void
   ) throws(HGNetError) {
     guard let section = self[key] else { return }
     guard case .mapping(let mapping) = section else { throw wrong(key, expected: "a mapping", found: section) }
@@ -65,20 +77,22 @@ extension Configuration {
     if let names = try texts("\(arguments).label_list") {
       recipe.labels = Labels(names)
     } else if let file = try text("\(arguments).class_id_map_file") {
-      recipe.labels = try labels(file, warn: warn)
+      recipe.labels = try labels(file, isBesideWeights: isBesideWeights, warn: warn)
     }
   }
 
-  private func labels(_ file: String, warn: (String) -> Void) throws(HGNetError) -> Labels? {
+  private func labels(_ file: String, isBesideWeights: Bool, warn: (String) -> Void) throws(HGNetError) -> Labels? {
+    let name = file.split(separator: "/").last ?? ""
+    // A training run names its label file from the folder where it was started, and puts it beside its configuration.
+    let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
+    func beside() -> Labels? { name.isEmpty ? nil : try? Labels(contentsOf: "\(folder)\(name)") }
+    if isBesideWeights, !file.hasPrefix("/"), let labels = beside() { return labels }
     do throws(HGNetError) {
       return try Labels(contentsOf: file)
     } catch {
       guard error.code == .fileNotFound else { throw error }
-      let name = file.split(separator: "/").last ?? ""
       if name == "imagenet1k_label_list.txt" { return .imageNet }
-      // A training run names its label file from the folder where it was started, and puts it beside its configuration.
-      let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
-      if !name.isEmpty, let beside = try? Labels(contentsOf: "\(folder)\(name)") { return beside }
+      if let labels = beside() { return labels }
       warn("\(error); the classes are printed without names")
       return nil
     }

@@ -48,6 +48,11 @@ extension Recipe {
     return .mapping(root)
   }
 
+  /// The text of `inference.yml`; see `inferenceConfiguration(modelName:classCount:)`.
+  package func inferenceText(modelName: String?, classCount: Int) -> String {
+    inferenceConfiguration(modelName: modelName, classCount: classCount).yaml
+  }
+
   private static func resampling(
     _ interpolation: Interpolation, _ backend: ResizeBackend
   ) -> [(String, ConfigurationValue)] {

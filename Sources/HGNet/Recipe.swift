@@ -66,6 +66,49 @@ public struct Recipe: Sendable, Hashable {
       ], labels: labels)
   }
 
+  /// The size of a picture after the transforms, nil where it depends on the picture.
+  public var inputSize: Size? {
+    for transform in transforms.reversed() {
+      switch transform {
+      case .centerCrop(let size), .resize(let size, _, _): return size
+      case .resizeShort: return nil
+      case .normalize: continue
+      }
+    }
+    return nil
+  }
+
+  /// The same recipe for another size of the network's input: crops have that size, and what is resized before them
+  /// keeps its proportion to it.
+  ///
+  /// A recipe whose results have no fixed size is left as it is.
+  ///
+  /// - Parameter size: height and width, 1 or more.
+  public func resized(to size: Size) -> Recipe {
+    guard let own = inputSize, own != size else { return self }
+    func scaled(_ side: Int, _ new: Int, _ old: Int) -> Int {
+      max(Int((Double(side) * Double(new) / Double(max(old, 1)) + 0.5).rounded(.down)), new)
+    }
+    var result = self
+    let hasCrop = transforms.contains { if case .centerCrop = $0 { true } else { false } }
+    result.transforms = transforms.map { transform in
+      switch transform {
+      case .resizeShort(let side, let interpolation, let backend):
+        let longer = max(size.height, size.width)
+        return .resizeShort(
+          scaled(side, longer, max(own.height, own.width)), interpolation: interpolation, backend: backend)
+      case .resize(let old, let interpolation, let backend):
+        guard hasCrop else { return .resize(size, interpolation: interpolation, backend: backend) }
+        let target = Size(
+          height: scaled(old.height, size.height, own.height), width: scaled(old.width, size.width, own.width))
+        return .resize(target, interpolation: interpolation, backend: backend)
+      case .centerCrop: return .centerCrop(size)
+      case .normalize: return transform
+      }
+    }
+    return result
+  }
+
   /// What the network sees of a picture.
   ///
   /// - Returns: `[H, W, 3]`, red, green, blue.
