@@ -17,6 +17,14 @@ public struct ModelExport: Sendable {
     case safetensors(NameTranslation.Convention, metadata: [String: String])
     /// A state dictionary of PaddlePaddle.
     case paddleParameters
+
+    /// Whether the head is part of what is written.
+    fileprivate var hasHead: Bool {
+      switch self {
+      case .paddle, .onnx: true
+      case .safetensors, .paddleParameters: false
+      }
+    }
   }
 
   /// What came of it.
@@ -99,7 +107,7 @@ public struct ModelExport: Sendable {
     }
     var difference = try readBack(path + (suffixes.first ?? ""), check: check)
     if let recipe {
-      let check = RecipeCheck(weights, recipe: recipe, network: network)
+      let check = RecipeCheck(weights, recipe: recipe, network: network, hasHead: format.hasHead)
       let answers = try check.difference(
         exported: path + (suffixes.first ?? ""), picture: "\(staging.path)/self-check.png")
       difference = max(difference, answers)

@@ -17,10 +17,12 @@ struct RecipeCheck {
   /// - Parameters:
   ///   - original: the weights that are exported.
   ///   - recipe: the recipe that belongs to them.
-  ///   - network: what is exported; one without a head gives logits, and so does the original then.
-  init(_ original: WeightsFile, recipe: Recipe, network: ExportedNetwork) {
+  ///   - network: what is exported.
+  ///   - hasHead: whether what is written has a head of its own; where it leaves that out, the answers are logits, and
+  ///     those of the original are, too.
+  init(_ original: WeightsFile, recipe: Recipe, network: ExportedNetwork, hasHead: Bool) {
     var recipe = recipe
-    if network.activation == .none { recipe.activation = Activation.none }
+    if hasHead, network.activation == .none { recipe.activation = Activation.none }
     self.original = original
     self.recipe = recipe
     fallbackSize = network.graph.inputSize

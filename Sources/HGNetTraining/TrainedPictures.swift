@@ -69,16 +69,35 @@ package struct TrainedPictures: Sendable {
     ).named(classNames)
   }
 
-  /// How many pictures of a data set the run learned from.
+  /// How many pictures of a data set the run learned from: the same files, or copies of them under the same names.
   ///
   /// - Throws: what is wrong with the list.
-  /// - Cost: one question to the file system for each picture.
+  /// - Cost: one question to the file system for each picture; pictures of the same name and length are compared.
   package func trainedCount(in dataset: Dataset) throws(HGNetError) -> Int {
     let trained = try Dataset(
       listFile: trainingList, folder: root, delimiter: delimiters.training, checksPictures: false,
       allowsUnlabelled: true)
     let paths = Set(trained.paths.compactMap(TrainedPictures.canonical))
-    return dataset.paths.count { TrainedPictures.canonical($0).map(paths.contains) ?? false }
+    var copies: [String: [String]] = [:]
+    for path in paths { if let key = TrainedPictures.nameAndLength(path) { copies[key, default: []].append(path) } }
+    return dataset.paths.count { path in
+      guard let canonical = TrainedPictures.canonical(path) else { return false }
+      if paths.contains(canonical) { return true }
+      guard let key = TrainedPictures.nameAndLength(canonical), let candidates = copies[key],
+        let blob = try? Blob(mapping: canonical)
+      else { return false }
+      return candidates.prefix(16).contains { candidate in
+        guard let other = try? Blob(mapping: candidate) else { return false }
+        return blob.withUnsafeBytes { bytes in other.withUnsafeBytes { bytes.elementsEqual($0) } }
+      }
+    }
+  }
+
+  /// What copies of a file have in common; nil for a file that is gone.
+  private static func nameAndLength(_ path: String) -> String? {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return nil }
+    return "\(status.st_size) \(path.split(separator: "/").last ?? "")"
   }
 
   /// The folder that a relative output folder is relative to; nil where the configuration lies elsewhere by now.

@@ -108,7 +108,7 @@ struct Predict: AsyncParsableCommand {
         if configuration != nil {
           return PaddleClasText.deploymentLine(classes, fileName: path, hasLabels: hasLabels)
         }
-        return PredictionText.lines(classes, path: path)
+        return PredictionText.lines(classes, path: path, areLogits: recipe.activation == Activation.none)
       case .failure(let error): return json ? JSONText.failure(error, fileName: path).nested : nil
       }
     } write: { text in
@@ -191,13 +191,16 @@ struct Predict: AsyncParsableCommand {
 
 /// The short form's results for people.
 enum PredictionText {
-  /// The path, then one line per class: the score in percent, the name, the index.
-  static func lines(_ classes: [ScoredClass], path: String) -> String {
+  /// The path, then one line per class: the score in percent, the name, the index; logits as they are.
+  static func lines(_ classes: [ScoredClass], path: String, areLogits: Bool = false) -> String {
     var text = path
     if classes.isEmpty { text += "\n     –  no class reaches the threshold" }
     for result in classes {
-      let percent = FixedPoint.text(result.score * 100, digits: 2, width: 7)
-      text += "\n  \(percent) %  " + (result.label.map { "\($0) (\(result.index))" } ?? "class \(result.index)")
+      let score =
+        areLogits
+        ? FixedPoint.text(result.score, digits: 3, width: 9)
+        : FixedPoint.text(result.score * 100, digits: 2, width: 7) + " %"
+      text += "\n  \(score)  " + (result.label.map { "\($0) (\(result.index))" } ?? "class \(result.index)")
     }
     return text
   }
