@@ -1,7 +1,5 @@
 import HGNetCore
 import HGNetEngine
-import HGNetFormats
-import HGNetModels
 import HGNetVision
 import Synchronization
 
@@ -14,25 +12,29 @@ import Synchronization
 /// }
 /// ```
 ///
-/// The recipe, the weights and the threads are fixed; make another classifier for others. Threads: safe to share; calls
+/// The recipe is the one that belongs to the weights, by the rule of `WeightsRecipe`; `recipeOrigin` says where it was
+/// found, or that it is assumed. The recipe, the weights and the threads are fixed; make another classifier for others. Threads: safe to share; calls
 /// from several tasks decode side by side and take turns at the network, which uses all threads anyway.
 public final class Classifier: Sendable {
   /// How pictures become input, and logits become classes.
   public let recipe: Recipe
+  /// Where the recipe comes from; `assumed` where nothing lies beside the weights.
+  public let recipeOrigin: WeightsRecipe.Origin
+  /// What was found beside the weights and could not be used, one line each.
+  public let warnings: [String]
   /// The compiled network.
   public let model: InferenceModel
   /// The threads that it runs on.
   public let pool: ThreadPool
-  private let activation: Activation
   private let sessions = Mutex(KeptSession())
 
   /// Opens weights of any format with the recipe that belongs to them.
   ///
   /// - Parameters:
   ///   - path: the file or folder; see `WeightsFile`.
-  ///   - recipe: nil for the model's evaluation recipe, with ImageNet's names for 1000 classes.
+  ///   - recipe: nil for the one that belongs to the weights, as `WeightsFile.findRecipe()` finds it.
   ///   - threads: nil for `ProcessorCount.current()`.
-  /// - Throws: as `WeightsFile.init(contentsOf:model:options:allowsNewHead:)`.
+  /// - Throws: as the other form, and as `WeightsFile.init(contentsOf:model:options:allowsNewHead:part:)`.
   public convenience init(weights path: String, recipe: Recipe? = nil, threads: Int? = nil) throws(HGNetError) {
     try self.init(try WeightsFile(contentsOf: path), recipe: recipe, pool: ThreadPool(threads: threads))
   }
@@ -41,15 +43,18 @@ public final class Classifier: Sendable {
   ///
   /// - Parameters:
   ///   - weights: the network and its parameters.
-  ///   - recipe: nil for `weights.standardRecipe`.
+  ///   - recipe: nil for `weights.findRecipe()`. One whose activation is nil gets the head of the weights.
   ///   - pool: the threads.
-  /// - Throws: `HGNetError.Code.parameterMismatch` or `unsupported` naming a layer.
+  /// - Throws: `HGNetError.Code.parameterMismatch` or `unsupported` naming a layer; `invalidArgument` for labels that
+  ///   cannot be those of the network's classes; as `WeightsFile.findRecipe()`.
   public init(_ weights: WeightsFile, recipe: Recipe? = nil, pool: ThreadPool = ThreadPool()) throws(HGNetError) {
-    let recipe = recipe ?? weights.standardRecipe
-    self.recipe = recipe
+    if let recipe {
+      (self.recipe, recipeOrigin, warnings) = (try weights.completing(recipe), .given, [])
+    } else {
+      let found = try weights.findRecipe()
+      (self.recipe, recipeOrigin, warnings) = (found.recipe, found.origin, found.warnings)
+    }
     self.pool = pool
-    // What an inference model does with its logits is what it was trained for.
-    activation = recipe.activation ?? weights.activation ?? recipe.postProcessing.activation
     model = try InferenceModel(graph: weights.graph, parameters: weights.parameters, pool: pool)
   }
 
@@ -118,27 +123,10 @@ public final class Classifier: Sendable {
       for index in pictures.indices {
         let row = Array(values[(index * classCount)..<((index + 1) * classCount)])
         results.append(
-          try recipe.postProcessing.classes(of: row, activation: activation, labels: recipe.labels))
+          try recipe.postProcessing.classes(
+            of: row, activation: recipe.activation ?? recipe.postProcessing.activation, labels: recipe.labels))
       }
       return results
     }
-  }
-}
-
-extension WeightsFile {
-  /// The recipe that belongs to the weights: the model's evaluation, with ImageNet's names for 1000 classes.
-  ///
-  /// A file does not say how its pictures were prepared; an inference model may have an `inference.yml` beside it, which
-  /// HGNetConfiguration reads.
-  public var standardRecipe: Recipe {
-    let labels = graph.classCount == ImageNetLabels.names.count ? Labels.imageNet : nil
-    var recipe = model.map { Recipe.evaluation(of: $0, labels: labels) } ?? Recipe.evaluation(labels: labels)
-    if activation == .sigmoid { recipe.postProcessing = .threshold(0.5) }
-    if graph.nodes.contains(where: { if case .decoder = $0.operation { true } else { false } }) {
-      // The decoder's configurations take the whole picture, at twice the side.
-      recipe.transforms =
-        [.resize(Size(448), interpolation: .bilinear, backend: .pillow)] + recipe.transforms.suffix(1)
-    }
-    return recipe
   }
 }

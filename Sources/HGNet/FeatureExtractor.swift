@@ -36,6 +36,8 @@ public final class FeatureExtractor: Sendable {
 
   /// How pictures become input.
   public let recipe: Recipe
+  /// Where the recipe comes from; `assumed` where nothing lies beside the weights.
+  public let recipeOrigin: WeightsRecipe.Origin
   private let model: InferenceModel
   private let pool: ThreadPool
   private let sessions = Mutex(KeptSession())
@@ -45,7 +47,7 @@ public final class FeatureExtractor: Sendable {
   /// - Parameters:
   ///   - path: the file or folder; see `WeightsFile`.
   ///   - keepsStages: whether the maps of the stages are copied out, too.
-  ///   - recipe: nil for the model's evaluation recipe.
+  ///   - recipe: nil for the one that belongs to the weights, as `WeightsFile.findRecipe()` finds it.
   ///   - threads: nil for `ProcessorCount.current()`.
   /// - Throws: as the other form, and as `WeightsFile.init(contentsOf:model:options:allowsNewHead:)`.
   public convenience init(
@@ -58,11 +60,16 @@ public final class FeatureExtractor: Sendable {
   /// Compiles the part of a network that the features need.
   ///
   /// - Throws: `HGNetError.Code.invalidArgument` for a network that does not end in a linear layer, as one with an
-  ///   ML-Decoder; `parameterMismatch` or `unsupported` naming a layer.
+  ///   ML-Decoder; `parameterMismatch` or `unsupported` naming a layer; as `WeightsFile.findRecipe()`.
   public init(
     _ weights: WeightsFile, keepsStages: Bool = false, recipe: Recipe? = nil, pool: ThreadPool = ThreadPool()
   ) throws(HGNetError) {
-    self.recipe = recipe ?? weights.standardRecipe
+    if let recipe {
+      (self.recipe, recipeOrigin) = (recipe, .given)
+    } else {
+      let found = try weights.findRecipe()
+      (self.recipe, recipeOrigin) = (found.recipe, found.origin)
+    }
     self.pool = pool
     let stages = keepsStages ? (0..<4).map { "stages.\($0)" } : []
     model = try InferenceModel(

@@ -52,6 +52,27 @@ public struct Labels: Sendable, Hashable {
   /// The number of names.
   public var count: Int { names.count }
 
+  /// Why these cannot be the names of a network's classes; nil where they can.
+  ///
+  /// Every name must have an index below the number of classes, names that are numbered from 1 are not taken for names
+  /// that are numbered from 0, and the built-in names of ImageNet belong to 1000 classes alone. Fewer names than classes
+  /// are no fault: the others keep their index.
+  package func fault(classCount: Int) -> String? {
+    if self == Labels.imageNet, classCount != count {
+      return "expected names of \(classCount) classes, found the \(count) of ImageNet"
+    }
+    let lowest = names.keys.min() ?? 0
+    let highest = names.keys.max() ?? 0
+    if highest >= classCount {
+      let advice = lowest == 1 && highest == classCount ? "; number them from 0" : ""
+      return "expected names of the classes 0 to \(classCount - 1), found the numbers \(lowest) to \(highest)\(advice)"
+    }
+    if lowest == 1, highest == count, count > 1 {
+      return "expected names that are numbered from 0, found the numbers 1 to \(highest)"
+    }
+    return nil
+  }
+
   /// The name of a class; its index as text where the file leaves a gap.
   public subscript(index: Int) -> String { names[index] ?? "\(index)" }
 }

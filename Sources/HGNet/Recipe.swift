@@ -31,9 +31,9 @@ public struct Recipe: Sendable, Hashable {
   }
 
   /// The mean of ImageNet's pixels, red, green, blue, in 0 … 1.
-  public static let imageNetMean: [Float] = [0.485, 0.456, 0.406]
+  public static let imageNetMean = Transform.imageNetMean
   /// The standard deviation of ImageNet's pixels, red, green, blue, in 0 … 1.
-  public static let imageNetStandardDeviation: [Float] = [0.229, 0.224, 0.225]
+  public static let imageNetStandardDeviation = Transform.imageNetStandardDeviation
 
   /// The recipe of PaddleClas' evaluation and `infer`: short side 232, bicubic as Pillow does it, centre crop 224.
   ///
@@ -64,6 +64,49 @@ public struct Recipe: Sendable, Hashable {
         .resizeShort(256, interpolation: .bilinear, backend: .openCV), .centerCrop(Size(224)),
         .normalize(scale: 0.003_921_57, mean: imageNetMean, standardDeviation: imageNetStandardDeviation),
       ], labels: labels)
+  }
+
+  /// The size of a picture after the transforms, nil where it depends on the picture.
+  public var inputSize: Size? {
+    for transform in transforms.reversed() {
+      switch transform {
+      case .centerCrop(let size), .resize(let size, _, _): return size
+      case .resizeShort: return nil
+      case .normalize: continue
+      }
+    }
+    return nil
+  }
+
+  /// The same recipe for another size of the network's input: crops have that size, and what is resized before them
+  /// keeps its proportion to it.
+  ///
+  /// A recipe whose results have no fixed size is left as it is.
+  ///
+  /// - Parameter size: height and width, 1 or more.
+  public func resized(to size: Size) -> Recipe {
+    guard let own = inputSize, own != size else { return self }
+    func scaled(_ side: Int, _ new: Int, _ old: Int) -> Int {
+      max(Int((Double(side) * Double(new) / Double(max(old, 1)) + 0.5).rounded(.down)), new)
+    }
+    var result = self
+    let hasCrop = transforms.contains { if case .centerCrop = $0 { true } else { false } }
+    result.transforms = transforms.map { transform in
+      switch transform {
+      case .resizeShort(let side, let interpolation, let backend):
+        let longer = max(size.height, size.width)
+        return .resizeShort(
+          scaled(side, longer, max(own.height, own.width)), interpolation: interpolation, backend: backend)
+      case .resize(let old, let interpolation, let backend):
+        guard hasCrop else { return .resize(size, interpolation: interpolation, backend: backend) }
+        let target = Size(
+          height: scaled(old.height, size.height, own.height), width: scaled(old.width, size.width, own.width))
+        return .resize(target, interpolation: interpolation, backend: backend)
+      case .centerCrop: return .centerCrop(size)
+      case .normalize: return transform
+      }
+    }
+    return result
   }
 
   /// What the network sees of a picture.

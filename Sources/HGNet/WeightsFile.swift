@@ -50,6 +50,8 @@ public struct WeightsFile: Sendable {
   public let parameters: ParameterStore
   /// What an inference model does with its logits; nil where the file does not say.
   public let activation: Activation?
+  /// Height and width that an inference model declares for its input; nil where it leaves them open, and for weights.
+  public let declaredInputSize: Size?
   /// What was matched with what.
   public let report: LoadReport
   /// The texts that an ONNX or safetensors file carries beside the weights.
@@ -128,19 +130,21 @@ public struct WeightsFile: Sendable {
     _ file: PaddleInferenceModel, path: String, model: Model?, options: ModelOptions?
   ) throws(HGNetError) {
     try self.init(
-      graph: file.graph, parameters: file.parameters, activation: file.activation, metadata: [:],
-      format: .paddleInferenceModel, path: path, model: model, options: options)
+      graph: file.graph, parameters: file.parameters, activation: file.activation,
+      metadata: file.archivedRecipe.map { [WeightsRecipe.metadataKey: $0] } ?? [:], format: .paddleInferenceModel,
+      declaredInputSize: file.declaredInputSize, path: path, model: model, options: options)
   }
 
   private init(_ file: OnnxModel, path: String, model: Model?, options: ModelOptions?) throws(HGNetError) {
     try self.init(
       graph: file.graph, parameters: file.parameters, activation: file.activation, metadata: file.metadata,
-      format: .onnxModel, path: path, model: model, options: options)
+      format: .onnxModel, declaredInputSize: file.declaredInputSize, path: path, model: model, options: options)
   }
 
   private init(
     graph: Graph, parameters: ParameterStore, activation: PaddleInferenceModel.HeadActivation,
-    metadata: [String: String], format: Format, path: String, model: Model?, options: ModelOptions?
+    metadata: [String: String], format: Format, declaredInputSize: Size?, path: String, model: Model?,
+    options: ModelOptions?
   ) throws(HGNetError) {
     if let options, let classes = graph.classCount, classes != options.classCount {
       throw HGNetError(
@@ -154,6 +158,7 @@ public struct WeightsFile: Sendable {
     self.parameters = parameters
     self.metadata = metadata
     self.activation = Activation(rawValue: activation.rawValue)
+    self.declaredInputSize = declaredInputSize
     report = LoadReport(matched: parameters.names)
   }
 
@@ -181,7 +186,8 @@ public struct WeightsFile: Sendable {
     if let model, let options {
       found = Model.Recognition(model: model, options: options)
     } else {
-      found = try WeightsFile.recognition(of: translated, expected: model, options: options)
+      let recognized = try WeightsFile.recognition(of: translated, expected: model, options: options)
+      found = options == nil ? NeighboringConfiguration.completing(recognized, ofWeightsAt: path, metadata: metadata) : recognized
     }
     let graph = try found.model.graph(options: found.options)
     // A network inside something larger (`Student.`, `backbone.`) is read alone.
@@ -195,6 +201,7 @@ public struct WeightsFile: Sendable {
     parameters = loaded.parameters
     // A decoder is for several labels a picture.
     activation = found.options.decoder == nil ? nil : .sigmoid
+    declaredInputSize = nil
     report = loaded.report
   }
 

@@ -101,9 +101,10 @@ public func hgnet_classifier_describe(
     result.class_count = open.classCount
     result.has_labels = open.labels == nil ? 0 : 1
     result.threads = Int32(clamping: open.classifier.pool.count)
-    let input = open.classifier.recipe.fixedSize ?? open.classifier.model.graph.inputSize
+    let input = open.classifier.recipe.inputSize ?? open.classifier.model.graph.inputSize
     result.height = Int32(clamping: input.height)
     result.width = Int32(clamping: input.width)
+    result.recipe_origin = open.recipeOrigin.number
     withUnsafeBytes(of: result) { bytes in
       UnsafeMutableRawPointer(target).copyMemory(
         from: bytes.baseAddress ?? UnsafeRawPointer(target), byteCount: min(size, bytes.count))
@@ -123,5 +124,18 @@ public func hgnet_classifier_label(
         "expected a class of 0 to \(open.classCount - 1), found \(UInt(bitPattern: index))")
     }
     target.pointee = open.labels?[index]
+  }
+}
+
+extension WeightsRecipe.Origin {
+  /// What C calls it.
+  fileprivate var number: hgnet_recipe_origin {
+    switch self {
+    case .given: HGNET_RECIPE_GIVEN
+    case .beside: HGNET_RECIPE_BESIDE
+    case .inside: HGNET_RECIPE_INSIDE
+    case .published: HGNET_RECIPE_PUBLISHED
+    case .assumed: HGNET_RECIPE_ASSUMED
+    }
   }
 }

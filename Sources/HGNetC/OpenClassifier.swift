@@ -11,6 +11,7 @@ final class OpenClassifier: Sendable {
   let labels: LabelTexts?
   let classCount: Int
   let modelName: String
+  let recipeOrigin: WeightsRecipe.Origin
   /// Takes tensors through the network.
   let logits: TensorRun
   /// Takes tensors to the four stages; nil unless asked for.
@@ -20,7 +21,8 @@ final class OpenClassifier: Sendable {
   static let stageNames = (0..<4).map { "stages.\($0)" }
 
   init(_ weights: WeightsFile, options: OpeningOptions) throws {
-    let recipe = try options.recipe(for: weights)
+    let (recipe, origin) = try options.recipe(for: weights)
+    recipeOrigin = origin
     guard let classCount = weights.graph.classCount else {
       throw HGNetError(.unsupported, "expected a network that classifies, found one without logits", path: weights.path)
     }

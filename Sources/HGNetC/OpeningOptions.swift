@@ -53,36 +53,38 @@ struct OpeningOptions {
   }
 
   /// How pictures become input for these weights, and logits classes.
-  func recipe(for weights: WeightsFile) throws -> Recipe {
-    var recipe = try chosenRecipe(for: weights)
-    if let labelsFile { recipe.labels = try Labels(contentsOf: labelsFile) }
+  func recipe(for weights: WeightsFile) throws -> (recipe: Recipe, origin: WeightsRecipe.Origin) {
+    var (recipe, origin) = try chosenRecipe(for: weights)
+    if let labelsFile { recipe.labels = try weights.labels(contentsOf: labelsFile) }
     if let topK { recipe.postProcessing = .topK(topK) }
     if let threshold { recipe.postProcessing = .threshold(threshold) }
     if let resizeShort { recipe.resize(shortSide: resizeShort) }
     if let cropSize { recipe.crop(to: Size(cropSize)) }
-    return recipe
+    return (recipe, origin)
   }
 
-  private func chosenRecipe(for weights: WeightsFile) throws -> Recipe {
-    // Classes whose names are not found stay without names.
-    let warn = { (_: String) in }
+  private func chosenRecipe(for weights: WeightsFile) throws -> (Recipe, WeightsRecipe.Origin) {
     if let recipeFile {
       let configuration = try Configuration(contentsOf: recipeFile)
-      guard let recipe = try configuration.recipe(warn: warn) else {
+      guard var recipe = try configuration.recipe() else {
         throw HGNetError(
           .invalidConfiguration, "expected the transforms of the pictures, found none", path: recipeFile,
           key: "PreProcess.transform_ops")
       }
-      return recipe
+      // Classes whose names are not found stay without names.
+      recipe.labels = weights.fittingLabels(recipe.labels) { _ in }
+      return (try weights.completing(recipe), .given)
     }
     let standard = weights.standardRecipe
     switch recipe {
-    case HGNET_RECIPE_EVALUATION: return standard
+    case HGNET_RECIPE_EVALUATION: return (try weights.completing(standard), .given)
     case HGNET_RECIPE_DEPLOYMENT:
       var recipe = Recipe.deployment(labels: standard.labels)
       recipe.postProcessing = standard.postProcessing
-      return recipe
-    default: return try WeightsRecipe.of(weights, warn: warn)
+      return (try weights.completing(recipe), .given)
+    default:
+      let found = try weights.findRecipe()
+      return (found.recipe, found.origin)
     }
   }
 }
@@ -146,17 +148,5 @@ extension Recipe {
     var end = transforms.count
     if case .normalize? = transforms.last { end -= 1 }
     transforms.insert(.centerCrop(size), at: end)
-  }
-
-  /// The size of a picture after the transforms, where it does not depend on the picture.
-  var fixedSize: Size? {
-    for transform in transforms.reversed() {
-      switch transform {
-      case .centerCrop(let size), .resize(let size, _, _): return size
-      case .resizeShort: return nil
-      case .normalize: continue
-      }
-    }
-    return nil
   }
 }

@@ -17,6 +17,14 @@ public struct ModelExport: Sendable {
     case safetensors(NameTranslation.Convention, metadata: [String: String])
     /// A state dictionary of PaddlePaddle.
     case paddleParameters
+
+    /// Whether the head is part of what is written.
+    fileprivate var hasHead: Bool {
+      switch self {
+      case .paddle, .onnx: true
+      case .safetensors, .paddleParameters: false
+      }
+    }
   }
 
   /// What came of it.
@@ -25,7 +33,8 @@ public struct ModelExport: Sendable {
     public let files: [String]
     /// The largest difference between the outputs before and after, on one picture.
     ///
-    /// Of probabilities, or of logits where the network has no activation.
+    /// Of probabilities, or of logits where the network has no activation; with a recipe also of the scores of a picture
+    /// file that each prepares by the recipe that belongs to it.
     public let difference: Double
   }
 
@@ -35,6 +44,10 @@ public struct ModelExport: Sendable {
   public let format: Format
   /// Files of text that belong to it, such as `inference.yml`, by name.
   public var texts: [(name: String, content: String)] = []
+  /// The recipe of the weights, which what was written must carry to the same answers; nil for a format that has no
+  /// place for it.
+  public var recipe: Recipe?
+  private let weights: WeightsFile
   /// The names of the state dictionary by the graph's; nil where the graph's are these already.
   private let names: [String: String]?
 
@@ -49,6 +62,7 @@ public struct ModelExport: Sendable {
   public init(_ weights: WeightsFile, as network: ExportedNetwork, format: Format) throws(HGNetError) {
     self.network = network
     self.format = format
+    self.weights = weights
     guard weights.format.isInferenceModel else {
       names = nil
       return
@@ -91,7 +105,13 @@ public struct ModelExport: Sendable {
       try file.commit()
       files.append(text.name)
     }
-    let difference = try readBack(path + (suffixes.first ?? ""), check: check)
+    var difference = try readBack(path + (suffixes.first ?? ""), check: check)
+    if let recipe {
+      let check = RecipeCheck(weights, recipe: recipe, network: network, hasHead: format.hasHead)
+      let answers = try check.difference(
+        exported: path + (suffixes.first ?? ""), picture: "\(staging.path)/self-check.png")
+      difference = max(difference, answers)
+    }
     try staging.commit(files)
     return Result(files: files.map { "\(folder)/\($0)" }, difference: difference)
   }
@@ -116,8 +136,9 @@ public struct ModelExport: Sendable {
       return try check.difference(graph: stateGraph(), parameters: store, activation: nil)
     }
     let file = try WeightsFile(contentsOf: path)
+    let isWeights = !file.format.isInferenceModel && names == nil
     return try check.difference(
-      graph: file.graph, parameters: file.parameters,
+      graph: isWeights ? network.graph : file.graph, parameters: file.parameters,
       activation: file.format.isInferenceModel ? file.activation : nil)
   }
 

@@ -17,6 +17,8 @@ package struct OnnxModel: Sendable {
   package let inputName: String
   /// The name of the output.
   package let outputName: String
+  /// Height and width that the input must have, nil where the model leaves them open.
+  package let declaredInputSize: Size?
   /// The texts of `metadata_props`.
   package let metadata: [String: String]
 
@@ -69,6 +71,7 @@ package struct OnnxModel: Sendable {
     activation = translation.activation
     inputName = translation.inputName
     outputName = translation.outputName
+    declaredInputSize = translation.declaredInputSize
     self.metadata = metadata
   }
 

@@ -39,6 +39,12 @@ package struct PaddleInferenceModel: Sendable {
   /// The name of the program's output.
   package let outputName: String
 
+  /// Height and width that the program declares, nil where it leaves them open.
+  package let declaredInputSize: Size?
+  /// `inference.yml` of an archive, which says how pictures are prepared; nil for an archive without it, and for a folder
+  /// or file, beside which it lies.
+  package let archivedRecipe: String?
+
   /// The height and width that the model was exported for, 224×224 where the program leaves that open.
   package var inputSize: Size { graph.inputSize }
 
@@ -57,7 +63,8 @@ package struct PaddleInferenceModel: Sendable {
   package init(contentsOf path: String, inputSize: Size? = nil) throws(HGNetError) {
     let parts = try Parts(path: path)
     do throws(HGNetError) {
-      try self.init(program: parts.program, parameters: parts.parameters, inputSize: inputSize)
+      try self.init(
+        program: parts.program, parameters: parts.parameters, inputSize: inputSize, archivedRecipe: parts.recipe)
     } catch {
       throw error.at(path: path)
     }
@@ -68,13 +75,17 @@ package struct PaddleInferenceModel: Sendable {
   /// - Throws: as the other form.
   package init(archive: Blob, inputSize: Size? = nil) throws(HGNetError) {
     let parts = try Parts(archive: archive)
-    try self.init(program: parts.program, parameters: parts.parameters, inputSize: inputSize)
+    try self.init(
+      program: parts.program, parameters: parts.parameters, inputSize: inputSize, archivedRecipe: parts.recipe)
   }
 
   /// Reads a model from the bytes of its two parts.
   ///
   /// - Throws: as the other form.
-  package init(program: BlobSlice, parameters: BlobSlice, inputSize: Size? = nil) throws(HGNetError) {
+  package init(
+    program: BlobSlice, parameters: BlobSlice, inputSize: Size? = nil, archivedRecipe: String? = nil
+  ) throws(HGNetError) {
+    self.archivedRecipe = archivedRecipe
     let description = try PaddleProgram(program)
     let store = try PaddleTensors.read(parameters, names: description.parameters.map(\.name))
     let misshapen = description.parameters.compactMap { variable -> String? in
@@ -97,6 +108,7 @@ package struct PaddleInferenceModel: Sendable {
     activation = translation.activation
     inputName = translation.inputName
     outputName = translation.outputName
+    declaredInputSize = translation.declaredInputSize
     self.parameters = store
   }
 
@@ -117,6 +129,7 @@ package struct PaddleInferenceModel: Sendable {
 private struct Parts {
   let program: BlobSlice
   let parameters: BlobSlice
+  private(set) var recipe: String?
 
   private static let parametersSuffix = ".pdiparams"
   /// In order of preference.
@@ -187,6 +200,10 @@ private struct Parts {
     else { throw HGNetError(.internalInconsistency, "an entry of the archive was lost", path: archive.path) }
     self.program = program.contents
     self.parameters = parameters.contents
+    let folder = chosen.program.lastIndex(of: "/").map { chosen.program[...$0] } ?? ""
+    if let text = entries.last(where: { $0.name == "\(folder)inference.yml" })?.contents, text.count <= 64 << 20 {
+      recipe = text.withUnsafeBytes { String(validating: $0, as: UTF8.self) }
+    }
   }
 
   /// Picks a program and the parameters with the same stem.

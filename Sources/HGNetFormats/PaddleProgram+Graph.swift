@@ -6,6 +6,8 @@ struct PaddleTranslation: Sendable {
   var activation: PaddleInferenceModel.HeadActivation
   var inputName: String
   var outputName: String
+  /// Height and width of the input, nil where the program leaves them open.
+  var declaredInputSize: Size?
 }
 
 extension PaddleProgram {
@@ -87,6 +89,7 @@ struct PaddleTranslator {
   private var strides: [Int?] = []
   private var multiplyAdds = 0
   private var input: (name: String, size: Size)?
+  private var declaredInputSize: Size?
   private var output: (name: String, node: Graph.NodeID)?
   /// The nodes that may be the activation of the head, with what they act on.
   private var heads: [Graph.NodeID: (activation: PaddleInferenceModel.HeadActivation, logits: Graph.NodeID)] = [:]
@@ -115,6 +118,7 @@ struct PaddleTranslator {
     if dimensions.count == 4 {
       if dimensions[2] != -1 { size.height = dimensions[2] }
       if dimensions[3] != -1 { size.width = dimensions[3] }
+      if dimensions[2] > 0, dimensions[3] > 0 { declaredInputSize = size }
     }
     size = requestedInputSize ?? size
     let sides = 1...PaddleTranslator.maximumSide
@@ -167,7 +171,7 @@ struct PaddleTranslator {
     }
     return PaddleTranslation(
       graph: try builder.graph(outputs: ["logits"], inputSize: input.size), activation: head?.activation ?? .none,
-      inputName: input.name, outputName: output.name)
+      inputName: input.name, outputName: output.name, declaredInputSize: declaredInputSize)
   }
 
   /// Remembers that a node may be the activation of the head.

@@ -14,6 +14,8 @@ package struct ModelLocation: Sendable {
   package var model: Model?
   /// A file of labels; nil for those that belong to the weights.
   package var labelsPath: String?
+  /// Whether somebody named the file of labels; otherwise it was found beside the weights.
+  package var areLabelsNamed = true
   /// The number of classes that are told; nil for what the recipe says.
   package var topK: Int?
 
@@ -33,8 +35,17 @@ package struct ModelLocation: Sendable {
   /// - Throws: `HGNetError` naming the file.
   package func load(pool: ThreadPool?, warn: (String) -> Void) throws(HGNetError) -> ServedNetwork {
     let weights = try WeightsFile(contentsOf: path, model: model)
-    var recipe = try WeightsRecipe.of(weights, warn: warn)
-    if let labelsPath { recipe.labels = try Labels(contentsOf: labelsPath) }
+    let found = try weights.findRecipe()
+    for warning in found.warnings { warn(warning) }
+    if let assumption = found.assumption { warn("\(path): \(assumption)") }
+    var recipe = found.recipe
+    if let labelsPath {
+      // A file that merely lies there is no reason to serve nothing; one that somebody named is.
+      recipe.labels =
+        areLabelsNamed
+        ? try weights.labels(contentsOf: labelsPath)
+        : weights.fittingLabels(try Labels(contentsOf: labelsPath), warn: { warn("\(labelsPath): \($0)") })
+    }
     if let topK, case .topK = recipe.postProcessing { recipe.postProcessing = .topK(topK) }
     return try ServedNetwork(weights, model: model, recipe: recipe, pool: pool)
   }
@@ -97,7 +108,7 @@ package struct ModelFolder: Sendable {
     let files = try FileKind.entries(of: folder).sorted()
     let labels = ["\(folder)/labels.txt", "\(path)/\(name)/labels.txt"].first { FileKind.exists($0) }
     if files.contains(where: Self.programs.contains) {
-      return ModelLocation(path: folder, labelsPath: labels, topK: topK)
+      return location(folder, labels)
     }
     let models = files.filter { file in Self.endings.contains { file.hasSuffix($0) } }
     guard let model = models.first else {
@@ -111,7 +122,13 @@ package struct ModelFolder: Sendable {
         "expected one model, found \(models.joined(separator: ", ")); a version is a folder of its own",
         path: folder)
     }
-    return ModelLocation(path: "\(folder)/\(model)", labelsPath: labels, topK: topK)
+    return location("\(folder)/\(model)", labels)
+  }
+
+  private func location(_ path: String, _ labels: String?) -> ModelLocation {
+    var location = ModelLocation(path: path, labelsPath: labels, topK: topK)
+    location.areLabelsNamed = false
+    return location
   }
 
   private func folders(in path: String) throws(HGNetError) -> [String] {

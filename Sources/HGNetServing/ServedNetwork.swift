@@ -28,9 +28,10 @@ package struct ServedNetwork: Sendable {
     guard let classCount = weights.graph.classCount else {
       throw HGNetError(.unsupported, "expected a network that classifies, found one without logits", path: weights.path)
     }
+    let recipe = try weights.completing(recipe)
     self.recipe = recipe
     self.classCount = classCount
-    activation = recipe.activation ?? weights.activation ?? recipe.postProcessing.activation
+    activation = recipe.activation ?? recipe.postProcessing.activation
     heatMaps = HeatMaps(path: weights.path, model: model, recipe: recipe)
     modelName = weights.model?.name ?? ""
     self.model = try InferenceModel(

@@ -67,7 +67,8 @@ public struct TrainingData: Sendable {
     case "ImageNetDataset":
       dataset = try Dataset(
         listFile: list, folder: folder, delimiter: delimiter ?? " ",
-        relabels: configuration.boolean("\(root).dataset.relabel") ?? false, classCount: classCount,
+        relabels: configuration.boolean("\(root).dataset.relabel") ?? false,
+        numberedAs: part == "Train" ? nil : try TrainingData.numberingList(configuration), classCount: classCount,
         allowsUnlabelled: allowsUnlabelled)
     case "MultiLabelDataset":
       dataset = try Dataset(
@@ -84,6 +85,12 @@ public struct TrainingData: Sendable {
     dropsLast = try configuration.boolean("\(root).sampler.drop_last") ?? false
     self.transforms = transforms
     loading.decodingStyle = transforms.decodingStyle
+  }
+
+  /// The list that numbers the classes for every part: the one to train on, where its labels are numbered anew.
+  private static func numberingList(_ configuration: Configuration) throws(HGNetError) -> String? {
+    guard try configuration.boolean("DataLoader.Train.dataset.relabel") == true else { return nil }
+    return try configuration.text("DataLoader.Train.dataset.cls_label_path")
   }
 
   /// The order of the pictures.

@@ -12,6 +12,8 @@ extension Dataset {
   ///   - folder: what the paths are relative to; an absolute path stands alone.
   ///   - delimiter: what stands between the fields.
   ///   - relabels: whether the distinct labels are numbered anew from 0, in ascending order.
+  ///   - trainingList: the list whose distinct labels are numbered, where it is another one: a part of the data that
+  ///     lacks a class must not number the others differently.
   ///   - classCount: the number of classes that the network has; nil for the largest label + 1.
   ///   - checksPictures: whether each picture must exist, be readable and not be empty.
   ///   - allowsUnlabelled: whether a label may be below 0, for a picture of which nobody knows what it shows, or be
@@ -21,8 +23,8 @@ extension Dataset {
   ///   classes), or the common code of all of them, such as `fileNotFound` where only pictures are missing. The message
   ///   has the number of wrong lines and the first few, the context the list and its first wrong line.
   package init(
-    listFile list: String, folder: String, delimiter: String = " ", relabels: Bool = false, classCount: Int? = nil,
-    checksPictures: Bool = true, allowsUnlabelled: Bool = false
+    listFile list: String, folder: String, delimiter: String = " ", relabels: Bool = false, numberedAs trainingList: String? = nil,
+    classCount: Int? = nil, checksPictures: Bool = true, allowsUnlabelled: Bool = false
   ) throws(HGNetError) {
     let lines = try Dataset.lines(of: list, delimiter: delimiter)
     var faults = DatasetFaults()
@@ -61,7 +63,16 @@ extension Dataset {
       advice: "Expected \(Dataset.quoted("path\(delimiter)class")) a line with paths relative to "
         + "\(folder.isEmpty ? "the working directory" : folder)")
     if relabels {
-      let numbers = Dictionary(uniqueKeysWithValues: seen.sorted().enumerated().map { ($0.element, $0.offset) })
+      let known = try trainingList.map { (list) throws(HGNetError) in
+        try Dataset.labels(of: list, delimiter: delimiter)
+      }
+      if let known, let other = seen.subtracting(known).min() {
+        throw HGNetError(
+          .malformedData, "the label \(other) does not occur in \(trainingList ?? ""), which numbers the classes",
+          path: list)
+      }
+      let numbers = Dictionary(
+        uniqueKeysWithValues: (known ?? seen).sorted().enumerated().map { ($0.element, $0.offset) })
       labels = labels.map { $0 < 0 ? -1 : numbers[$0] ?? 0 }
       guard numbers.count <= classCount ?? Dataset.maximumClassCount else {
         throw HGNetError(
@@ -131,6 +142,15 @@ extension Dataset {
       advice: "Expected \(Dataset.quoted("path\(delimiter)0,1,0")) a line with paths relative to "
         + "\(folder.isEmpty ? "the working directory" : folder)")
     self.init(source: list, paths: paths, targets: .multipleClasses(values), classCount: width ?? 1)
+  }
+
+  /// The distinct labels of a list, from 0; wrong lines are told where the list itself is read.
+  private static func labels(of list: String, delimiter: String) throws(HGNetError) -> Set<Int> {
+    var labels: Set<Int> = []
+    for (_, line) in try lines(of: list, delimiter: delimiter) {
+      if let label = fields(of: line, delimiter: delimiter).flatMap({ Int($0.1) }), label >= 0 { labels.insert(label) }
+    }
+    return labels
   }
 
   /// The lines that hold something, without white space at their ends, with their numbers from 1.

@@ -70,6 +70,19 @@ package struct Dataset: Sendable {
       classNames: classNames)
   }
 
+  /// The same pictures with the names of their classes.
+  package func named(_ names: [String]) -> Dataset {
+    Dataset(source: source, paths: paths, targets: targets, classCount: classCount, classNames: names)
+  }
+
+  /// The pictures of this data set and then those of another with the same classes, each with one class.
+  package func joined(with other: Dataset) -> Dataset {
+    guard case .classes(let first) = targets, case .classes(let second) = other.targets else { return self }
+    return Dataset(
+      source: source, paths: paths + other.paths, targets: .classes(first + second), classCount: classCount,
+      classNames: classNames)
+  }
+
   /// What the pictures at some indices show, in that order.
   ///
   /// Traps on an index outside `0 ..< count`.

@@ -12,7 +12,9 @@ struct Convert: AsyncParsableCommand {
     discussion: """
       The name of OUT decides: NAME.pdparams, NAME.safetensors, NAME.onnx, NAME.pdmodel or NAME.json (with
       NAME.pdiparams), or a folder for a Paddle inference model. IN is of any format that is read: also PyTorch
-      checkpoints and the .tar of published models. What was written is read back and run before it gets its name.
+      checkpoints and the .tar of published models. Head, size, transforms and names of classes go along where the format
+      has a place for them: NAME.yml beside a program, texts inside ONNX and safetensors. What was written is read back
+      and run before it gets its name.
 
         hgnet convert PPHGNetV2_B0_ssld_infer.tar b0.safetensors --names timm
       """)
@@ -36,16 +38,49 @@ struct Convert: AsyncParsableCommand {
   var offline = false
 
   func run() async throws {
-    let (folder, stem, format) = try target()
+    let (folder, stem, target) = try target()
     let model = try self.model.map { name throws(HGNetError) in try Model.named(name) }
     let path = try await ModelSource.file(named: input, isOffline: offline)
     let weights = try WeightsFile(contentsOf: path, model: model)
-    let export = try ModelExport(weights, as: try ExportedNetwork(weights), format: format)
+    let found = try weights.findRecipe()
+    let plan = try ExportPlan(weights, recipe: found)
+    for note in plan.notes { StandardError.write("hgnet: warning: \(note)") }
+    let format = self.format(target, plan: found.assumption == nil ? plan : nil)
+    var export = try ModelExport(weights, as: plan.network, format: format)
+    carry(plan, isFound: found.assumption == nil, in: &export, stem: stem)
     let result = try export.write(into: folder, stem: stem)
     names.warnOfDifferences(weights.graph)
     StandardError.write(
       "hgnet: \(weights.format.title) to \(result.files.joined(separator: ", "))"
         + "; largest difference on a picture \(result.difference)")
+  }
+
+  /// The format with the texts that a file has a place for; a recipe that is assumed stays unsaid.
+  private func format(_ format: ModelExport.Format, plan: ExportPlan?) -> ModelExport.Format {
+    guard let plan else { return format }
+    switch format {
+    case .onnx(var options):
+      options.metadata = plan.metadata
+      return .onnx(options)
+    case .safetensors(let convention, _):
+      return .safetensors(convention, metadata: Dictionary(plan.metadataOfWeights) { first, _ in first })
+    case .paddle, .paddleParameters: return format
+    }
+  }
+
+  /// Lets the recipe go along, or says that the format has no place for it.
+  private func carry(_ plan: ExportPlan, isFound: Bool, in export: inout ModelExport, stem: String) {
+    guard isFound, names != .huggingface else { return }
+    switch export.format {
+    case .paddle: export.texts = [("\(stem).yml", plan.description)]
+    case .paddleParameters:
+      StandardError.write(
+        "hgnet: note: .pdparams has no place for the recipe (transforms, head, names of classes); a config.yaml beside it "
+          + "is read")
+      return
+    case .onnx, .safetensors: break
+    }
+    export.recipe = plan.recipe
   }
 
   private func target() throws(HGNetError) -> (folder: String, stem: String, format: ModelExport.Format) {

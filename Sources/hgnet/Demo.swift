@@ -107,10 +107,9 @@ struct Demo: AsyncParsableCommand {
   /// The new pictures with what the trained network says, as `hgnet predict` does it.
   private func classified(_ dataset: DemoDataset, pool: ThreadPool) throws -> [DemoTables.Prediction] {
     let paths = dataset.paths(of: .fresh)
-    let recipe = try Configuration(contentsOf: folder + "/config.yaml").recipe()
     let results = try ["pdparams", "safetensors"].map { format in
       let weights = try WeightsFile(contentsOf: "\(folder)/best_model.\(format)")
-      return try Classifier(weights, recipe: recipe, pool: pool).classify(contentsOf: paths).map { try $0.get() }
+      return try Classifier(weights, pool: pool).classify(contentsOf: paths).map { try $0.get() }
     }
     guard results[0] == results[1] else {
       throw HGNetError(

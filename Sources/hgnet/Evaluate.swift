@@ -17,12 +17,17 @@ struct Evaluate: AsyncParsableCommand {
         hgnet eval -c Configs/PPHGNetV2_B4.yaml -o Global.pretrained_model=output/best_model
       Short form, for a folder with one folder per class (its val or test where it has them):
         hgnet eval --data photos --weights output/best_model.pdparams --report report.html
+      The names of the folders say which class they are. Of the folder that the weights were trained on, the pictures are
+      measured that the run held out.
       """)
 
   @OptionGroup var folder: FolderOptions
 
   @Option(help: ArgumentHelp("Write a report with the confusion matrix and the worst mistakes.", valueName: "file"))
   var report: String?
+
+  @Flag(help: "With --data: measure on every picture of the folder, also on those that the weights were trained on.")
+  var all = false
 
   @Flag(help: "Print JSON instead of the lines of tools/eval.py.")
   var json = false
@@ -34,7 +39,7 @@ struct Evaluate: AsyncParsableCommand {
   @OptionGroup var compute: ThreadOptions
 
   func validate() throws {
-    try folder.check(configuration: options.file)
+    try folder.check(configuration: options.file, others: [("--all", all)])
     if folder.data != nil, !options.overrides.isEmpty {
       throw ValidationError("-o overrides a key of a configuration; give one with -c FILE")
     }
@@ -57,7 +62,7 @@ struct Evaluate: AsyncParsableCommand {
   private func run(_ communicator: any Communicator) async throws {
     let subject: Subject
     if let data = folder.data {
-      subject = try await labelled(data)
+      subject = try await labelled(data, isFirst: communicator.isFirst)
     } else {
       subject = try await configured(communicator)
     }
@@ -127,34 +132,15 @@ struct Evaluate: AsyncParsableCommand {
   }
 
   /// With `--data`: cross entropy and top-k on the pictures of a folder.
-  private func labelled(_ data: String) async throws -> Subject {
+  private func labelled(_ data: String, isFirst: Bool) async throws -> Subject {
     let named = try folder.model.map { name throws(HGNetError) in try Model.named(name) }
     let weights = try await ModelSource.weights(file: folder.weights, model: named, isOffline: offline)
-    let (training, evaluation) = try Dataset.parts(of: data)
-    var names = try Dataset(folder: training, checksPictures: false).classNames
     // The recipe of the training run, as in every other command.
-    var recipe = try WeightsRecipe.of(
-      weights, note: { if options.verbose { StandardError.write("hgnet: \($0)") } },
-      warn: { StandardError.write("hgnet: warning: \($0)") })
-    // The numbers of the network's own classes where the folders bear their names, all of them or some.
-    if let labels = recipe.labels, let count = weights.graph.classCount, labels.count == count {
-      let known = (0..<count).map { labels[$0] }
-      if Set(names ?? []).isSubset(of: known) { names = known }
-    }
-    let dataset = try Dataset(folder: evaluation ?? training, classNames: names)
-    if let classes = weights.graph.classCount, classes != dataset.classCount {
-      throw HGNetError(
-        .parameterMismatch,
-        "expected one folder for each of the \(classes) classes of \(weights.path), found \(dataset.classCount)",
-        path: data)
-    }
-    if let size = folder.inputSize?.size {
-      recipe.transforms =
-        [
-          .resizeShort(FolderConfiguration.shortSide(for: size), interpolation: .bicubic, backend: .pillow),
-          .centerCrop(size),
-        ] + recipe.transforms.suffix(1)
-    }
+    let found = try weights.findRecipe()
+    found.tell(verbose: options.verbose, isFirst: isFirst)
+    let note = { (text: String) in if isFirst { StandardError.write("hgnet: note: \(data): \(text)") } }
+    let dataset = try LabelledFolder(data, weights: weights, recipe: found, takesAll: all).dataset(note: note)
+    let recipe = folder.inputSize.map { found.recipe.resized(to: $0.size) } ?? found.recipe
     let transforms = TrainingTransforms(
       decodingStyle: recipe.decodingStyle, steps: recipe.transforms.map { .fixed($0) })
     return Subject(

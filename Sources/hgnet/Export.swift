@@ -18,9 +18,10 @@ struct Export: AsyncParsableCommand {
       Short form:
         hgnet export --weights output/best_model.pdparams --format onnx --output inference
 
-      Writes into one folder; inference.yml always goes with the model and tells `hgnet predict` and PaddleX how pictures
-      are prepared and what the classes are called. Every export is read back and run on a picture before its files get
-      their names.
+      Head, size, transforms and names are those of the configuration, else those that belong to the weights: of the
+      config.yaml or inference.yml beside them or inside. Both forms write the same files. inference.yml always goes with
+      the model and tells `hgnet predict` and PaddleX how pictures are prepared and what the classes are called. Every
+      export is read back, and a picture file is taken through its recipe to its scores, before its files get their names.
       """)
 
   /// The names of `--format`.
@@ -55,7 +56,8 @@ struct Export: AsyncParsableCommand {
 
   @Option(
     name: .customLong("input-size"),
-    help: ArgumentHelp("Height and width of the pictures (default: Global.image_shape, or 224).", valueName: "HxW"))
+    help: ArgumentHelp(
+      "Height and width of the pictures (default: those of the recipe that belongs to the weights).", valueName: "HxW"))
   var inputSize: SizeArgument?
 
   @Option(help: ArgumentHelp("Names of the classes: lines \"index name\".", valueName: "file"))
@@ -101,25 +103,21 @@ struct Export: AsyncParsableCommand {
     if options.verbose {
       StandardError.write("hgnet: \(opened.path): \(opened.format.title): \(opened.report.summary)")
     }
-    let network = try ExportedNetwork(
-      opened, activation: settings?.activation, inputSize: inputSize?.size ?? settings?.inputSize)
-    let recipe = try recipe(configuration: configuration, weights: opened, network: network)
-    let name =
-      settings?.modelName ?? opened.model?.name ?? (try? Model.structure(of: opened.graph).recognition.model.name)
-    let description = recipe.inferenceConfiguration(modelName: name, classCount: network.classCount).yaml
-    var export = try ModelExport(
-      opened, as: network, format: exportFormat(network, recipe: recipe, name: name, description: description))
-    export.texts = [("inference.yml", description)]
+    let plan = try plan(configuration: configuration, settings: settings, weights: opened)
+    var export = try ModelExport(opened, as: plan.network, format: exportFormat(plan))
+    export.texts = [("inference.yml", plan.description)]
+    // The backbone that Hugging Face's names leave cannot answer by itself.
+    if names != .huggingface { export.recipe = plan.recipe }
     let folder = output ?? settings?.folder ?? "./inference"
     let stem = format == .safetensors ? "model" : "inference"
     let result = try export.write(into: folder, stem: stem)
     warnOfOtherProgram(in: folder)
-    names.warnOfDifferences(network.graph)
-    let output = network.activation == .none ? "logits" : "probabilities"
+    names.warnOfDifferences(plan.network.graph)
+    let output = plan.network.activation == .none ? "logits" : "probabilities"
     let what = withPreprocessing ? "\(output) behind the preprocessing" : output
     for line in [
       "Export succeeded! The inference model exported has been saved in \"\(folder)/\(stem)\".",
-      "Checked: read back and run on a picture, largest difference of the \(what) \(result.difference)",
+      "Checked: read back and run on a picture file with the recipe that was written, largest difference of the \(what) \(result.difference)",
     ] { try StandardOutput.write(configuration == nil ? line : PaddleClasText.logLine(line)) }
     for file in result.files { StandardError.write("hgnet: \(file)") }
   }
@@ -149,34 +147,24 @@ struct Export: AsyncParsableCommand {
       contentsOf: file, model: described, options: modelOptions, part: configuration.inferredModelName())
   }
 
-  /// How pictures are prepared, with a crop of the size that the network is exported for.
-  private func recipe(
-    configuration: Configuration?, weights: WeightsFile, network: ExportedNetwork
-  ) throws -> Recipe {
-    let warn = { (text: String) in StandardError.write("hgnet: warning: \(text)") }
-    var recipe =
-      try configuration?.recipe(warn: warn) ?? WeightsRecipe.of(weights, warn: warn)
-    if let labels { recipe.labels = try Labels(contentsOf: labels) }
-    if network.activation == .sigmoid, case .topK = recipe.postProcessing, configuration == nil {
-      recipe.postProcessing = .threshold(0.5)
-    }
-    if let inputSize {
-      recipe.transforms = recipe.transforms.map {
-        if case .centerCrop = $0 { .centerCrop(inputSize.size) } else { $0 }
-      }
-    }
-    return recipe
+  /// What leaves with the network: by the configuration, else by the recipe that belongs to the weights.
+  private func plan(
+    configuration: Configuration?, settings: Configuration.Export?, weights: WeightsFile
+  ) throws -> ExportPlan {
+    let found = try configuration.map { (given) throws(HGNetError) in try weights.recipe(of: given) }
+      ?? weights.findRecipe()
+    if let assumption = found.assumption { StandardError.write("hgnet: note: \(assumption)") }
+    if options.verbose, found.assumption == nil { StandardError.write("hgnet: recipe: \(found.origin)") }
+    // On the command line the size of the pictures is an order; in a file it describes them.
+    let isOrdered = options.overrides.contains { $0.hasPrefix("Global.image_shape=") }
+    let plan = try ExportPlan(
+      weights, recipe: found, inputSize: inputSize?.size ?? (isOrdered ? settings?.inputSize : nil),
+      labels: labels.map { (path) throws(HGNetError) in try weights.labels(contentsOf: path) })
+    for note in plan.notes { StandardError.write("hgnet: warning: \(note)") }
+    return plan
   }
 
-  private func exportFormat(
-    _ network: ExportedNetwork, recipe: Recipe, name: String?, description: String
-  ) throws -> ModelExport.Format {
-    var metadata: [(key: String, value: String)] = []
-    if let name { metadata.append(("model", name)) }
-    metadata.append((WeightsRecipe.metadataKey, description))
-    if let labels = recipe.labels {
-      metadata.append(("labels", JSONText.list((0..<network.classCount).map { .text(labels[$0]) }).line))
-    }
+  private func exportFormat(_ plan: ExportPlan) -> ModelExport.Format {
     switch format {
     case .paddle: return .paddle(.description)
     case .paddleJSON: return .paddle(.intermediate)
@@ -184,9 +172,9 @@ struct Export: AsyncParsableCommand {
       return .onnx(
         OnnxExport.Options(
           operatorSet: opset, foldsNormalization: !noFold,
-          preprocessing: withPreprocessing ? recipe.transforms : nil, metadata: metadata))
+          preprocessing: withPreprocessing ? plan.recipe.transforms : nil, metadata: plan.metadata))
     case .safetensors:
-      return .safetensors(names.convention, metadata: Dictionary(metadata) { first, _ in first })
+      return .safetensors(names.convention, metadata: Dictionary(plan.metadataOfWeights) { first, _ in first })
     }
   }
 }

@@ -45,8 +45,8 @@ struct Infer: AsyncParsableCommand {
         .invalidConfiguration, "expected the name of a model, such as PPHGNetV2_B4", path: configuration.path,
         key: "Arch.name")
     }
-    let recipe = try configuration.recipe { StandardError.write("hgnet: warning: \($0)") }
-    guard let recipe else {
+    let warn = { (text: String) in StandardError.write("hgnet: warning: \(text)") }
+    guard var recipe = try configuration.recipe(warn: warn) else {
       throw HGNetError(
         .invalidConfiguration, "expected the transforms of the pictures", path: configuration.path,
         key: "Infer.transforms")
@@ -66,6 +66,9 @@ struct Infer: AsyncParsableCommand {
     if options.verbose {
       StandardError.write("hgnet: \(weights.path): \(weights.format.title): \(weights.report.summary)")
     }
+    recipe.labels = weights.fittingLabels(recipe.labels, warn: warn)
+    // The configuration is that of the training: it says what the head is.
+    recipe.activation = recipe.activation ?? weights.activation ?? recipe.postProcessing.activation
     let classifier = try Classifier(weights, recipe: recipe, pool: compute.pool())
 
     var saved: [JSONText] = []

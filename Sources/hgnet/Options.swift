@@ -55,6 +55,16 @@ struct ConfigurationOptions: ParsableArguments {
   }
 }
 
+extension WeightsRecipe {
+  /// Says on standard error what could not be used and what is assumed; with `-v` also where the recipe was found.
+  func tell(verbose: Bool = false, isFirst: Bool = true) {
+    guard isFirst else { return }
+    for warning in warnings { StandardError.write("hgnet: warning: \(warning)") }
+    if let assumption { StandardError.write("hgnet: note: \(assumption)") }
+    if verbose, assumption == nil { StandardError.write("hgnet: transforms and labels of \(origin)") }
+  }
+}
+
 /// `--threads N`.
 struct ThreadOptions: ParsableArguments {
   @Option(

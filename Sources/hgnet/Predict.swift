@@ -49,7 +49,7 @@ struct Predict: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "For several labels per picture: tell every class whose sigmoid reaches this, instead of the best.",
+      "Tell every class whose score reaches this, instead of the best. Scores are those of the weights' own head: softmax, or sigmoid where pictures have several labels.",
       valueName: "score"))
   var threshold: Double?
 
@@ -93,7 +93,7 @@ struct Predict: AsyncParsableCommand {
     if options.verbose {
       StandardError.write("hgnet: \(opened.path): \(opened.format.title): \(opened.report.summary)")
     }
-    let recipe = try recipe(configuration: configuration, weights: opened)
+    let recipe = try recipe(configuration: configuration, weights: opened, isFirst: communicator.isFirst)
     let pool = compute.pool(standard: try processors(of: configuration))
     let classifier = try Classifier(opened, recipe: recipe, pool: pool)
 
@@ -108,7 +108,7 @@ struct Predict: AsyncParsableCommand {
         if configuration != nil {
           return PaddleClasText.deploymentLine(classes, fileName: path, hasLabels: hasLabels)
         }
-        return PredictionText.lines(classes, path: path)
+        return PredictionText.lines(classes, path: path, areLogits: recipe.activation == Activation.none)
       case .failure(let error): return json ? JSONText.failure(error, fileName: path).nested : nil
       }
     } write: { text in
@@ -161,21 +161,23 @@ struct Predict: AsyncParsableCommand {
   }
 
   /// What the command line says beats the configuration, which beats what lies beside or belongs to the weights.
-  private func recipe(configuration: Configuration?, weights: WeightsFile) throws -> Recipe {
-    let warn = { (text: String) in StandardError.write("hgnet: warning: \(text)") }
+  private func recipe(configuration: Configuration?, weights: WeightsFile, isFirst: Bool) throws -> Recipe {
+    let warn = { (text: String) in if isFirst { StandardError.write("hgnet: warning: \(text)") } }
     var recipe: Recipe
     if let configuration {
-      guard let described = try configuration.recipe(warn: warn) else {
+      guard var described = try configuration.recipe(warn: warn) else {
         throw HGNetError(
           .invalidConfiguration, "expected the transforms of the pictures, found none", path: configuration.path,
           key: "PreProcess.transform_ops")
       }
-      recipe = described
+      described.labels = weights.fittingLabels(described.labels, warn: warn)
+      recipe = try weights.completing(described)
     } else {
-      recipe = try WeightsRecipe.of(
-        weights, note: { if options.verbose { StandardError.write("hgnet: \($0)") } }, warn: warn)
+      let found = try weights.findRecipe()
+      found.tell(verbose: options.verbose, isFirst: isFirst)
+      recipe = found.recipe
     }
-    if let labels { recipe.labels = try Labels(contentsOf: labels) }
+    if let labels { recipe.labels = try weights.labels(contentsOf: labels) }
     if let topK { recipe.postProcessing = .topK(topK) }
     if let threshold { recipe.postProcessing = .threshold(threshold) }
     return recipe
@@ -189,13 +191,16 @@ struct Predict: AsyncParsableCommand {
 
 /// The short form's results for people.
 enum PredictionText {
-  /// The path, then one line per class: the score in percent, the name, the index.
-  static func lines(_ classes: [ScoredClass], path: String) -> String {
+  /// The path, then one line per class: the score in percent, the name, the index; logits as they are.
+  static func lines(_ classes: [ScoredClass], path: String, areLogits: Bool = false) -> String {
     var text = path
     if classes.isEmpty { text += "\n     –  no class reaches the threshold" }
     for result in classes {
-      let percent = FixedPoint.text(result.score * 100, digits: 2, width: 7)
-      text += "\n  \(percent) %  " + (result.label.map { "\($0) (\(result.index))" } ?? "class \(result.index)")
+      let score =
+        areLogits
+        ? FixedPoint.text(result.score, digits: 3, width: 9)
+        : FixedPoint.text(result.score * 100, digits: 2, width: 7) + " %"
+      text += "\n  \(score)  " + (result.label.map { "\($0) (\(result.index))" } ?? "class \(result.index)")
     }
     return text
   }

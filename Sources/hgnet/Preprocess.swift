@@ -9,16 +9,24 @@ struct Preprocess: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Write the tensor that the network sees of pictures.",
     discussion:
-      "Writes float32 [N, 3, H, W]. Without -c the pictures are prepared as in PaddleClas' evaluation: short side "
-      + "232, bicubic as Pillow does it, centre crop 224.")
+      "Writes float32 [N, 3, H, W]. With --weights the pictures are prepared as for these weights, with -c as a "
+      + "configuration says; otherwise as in PaddleClas' evaluation: short side 232, bicubic as Pillow does it, centre "
+      + "crop 224.")
 
   @Argument(help: ArgumentHelp("Pictures.", valueName: "picture"))
   var pictures: [String]
+
+  @Option(help: ArgumentHelp("Prepare pictures as for these weights.", valueName: "file"))
+  var weights: String?
 
   @Option(help: ArgumentHelp("Where the tensor goes, .npy.", valueName: "file"))
   var output: String
 
   @OptionGroup var options: ConfigurationOptions
+
+  func validate() throws {
+    if weights != nil, options.file != nil { throw ValidationError("expected --weights FILE or -c FILE, found both") }
+  }
 
   func run() throws {
     try FileOutput.check(path: output)
@@ -30,6 +38,11 @@ struct Preprocess: ParsableCommand {
           key: "Infer.transforms")
       }
       recipe = described
+    }
+    if let weights {
+      let found = try WeightsFile(contentsOf: weights).findRecipe()
+      found.tell(verbose: options.verbose)
+      recipe = found.recipe
     }
     var tensors: [Tensor] = []
     for path in pictures {

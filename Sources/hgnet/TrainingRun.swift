@@ -72,6 +72,7 @@ struct TrainingRun {
   static func labels(_ configuration: Configuration, data: TrainingData) throws(HGNetError) -> [String] {
     if let names = data.dataset.classNames { return names }
     guard configuration["Infer"] != nil, let labels = try? configuration.recipe()?.labels else { return [] }
+    guard labels.fault(classCount: data.dataset.classCount) == nil else { return [] }
     return (0..<data.dataset.classCount).map { labels[$0] }
   }
 

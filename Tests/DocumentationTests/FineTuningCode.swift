@@ -28,7 +28,7 @@ func fineTune(folder: String, weights: String, output: String, epochs: Int) thro
 
 func trained(_ output: String) throws -> Classifier {
   let weights = try WeightsFile(contentsOf: "\(output)/best_model.pdparams")
-  return try Classifier(weights, recipe: weights.recipeBeside())
+  return try Classifier(weights)
 }
 
 func resumed(_ trainer: Trainer, output: String) throws -> Trainer.Outcome {

@@ -30,16 +30,16 @@ struct InferenceConfigurationTests {
   @Test(
     "What a configuration says about the export",
     arguments: [
-      ("Global: {}", "./inference", nil, Activation.softmax),
-      ("Global: {save_inference_dir: out, image_shape: [3, 32, 48]}", "out", Size(height: 32, width: 48), .softmax),
-      ("Global: {use_multilabel: True}", "./inference", nil, .sigmoid),
-      ("Global: {use_multilabel: True}\nArch: {infer_add_softmax: False}", "./inference", nil, .none),
-    ] as [(String, String, Size?, Activation)])
-  func export(text: String, folder: String, size: Size?, activation: Activation) throws {
+      ("Global: {}", "./inference", nil, true),
+      ("Global: {save_inference_dir: out, image_shape: [3, 32, 48]}", "out", Size(height: 32, width: 48), true),
+      ("Global: {use_multilabel: True}", "./inference", nil, true),
+      ("Global: {use_multilabel: True}\nArch: {infer_add_softmax: False}", "./inference", nil, false),
+    ] as [(String, String, Size?, Bool)])
+  func export(text: String, folder: String, size: Size?, addsHead: Bool) throws {
     let export = try Configuration(try ConfigurationValue(yaml: text), path: "c.yaml").export()
     #expect(export.folder == folder)
     #expect(export.inputSize == size)
-    #expect(export.activation == activation)
+    #expect(export.addsHead == addsHead)
   }
 
   @Test("Sizes that no picture has", arguments: ["[3, 32]", "[1, 32, 32]", "[3, 0, 32]", "[3, 1.5, 32]", "7"])

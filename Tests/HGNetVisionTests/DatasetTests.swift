@@ -41,6 +41,18 @@ struct DatasetTests {
     #expect(names(commas) == ["e,f.jpg", "a.jpg"])
   }
 
+  @Test("A part that lacks a class is numbered as the list to train on")
+  func numberedAsTraining() throws {
+    let training = try folder.write("train.txt", Array("a.jpg 5\nb c.jpg 9\nd.jpg 700\n".utf8))
+    let dataset = try Dataset(
+      listFile: list("a.jpg 700\nd.jpg 9\n"), folder: folder.path, relabels: true, numberedAs: training, classCount: 3)
+    #expect(dataset.targets == .classes([2, 1]))
+    let error = #expect(throws: HGNetError.self) {
+      try Dataset(listFile: list("a.jpg 6\n"), folder: folder.path, relabels: true, numberedAs: training)
+    }
+    #expect(error?.message.contains("label 6") == true)
+  }
+
   @Test("Labels below 0, of no class or missing, where pictures may have none")
   func unlabelled() throws {
     let file = try list("a.jpg -1\nb.jpg 2\nc.jpg\nd.jpg 7\n")

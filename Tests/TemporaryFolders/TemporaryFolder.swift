@@ -15,7 +15,12 @@ public final class TemporaryFolder: Sendable {
   public func file(_ name: String) -> String { "\(path)/\(name)" }
 
   /// The names inside, hidden ones too.
-  public var names: [String] { (try? FileManager.default.contentsOfDirectory(atPath: path))?.sorted() ?? [] }
+  public var names: [String] { TemporaryFolder.names(in: path) }
+
+  /// The names in a folder, none where there is no such folder.
+  public static func names(in path: String) -> [String] {
+    (try? FileManager.default.contentsOfDirectory(atPath: path))?.sorted() ?? []
+  }
 
   /// Makes a folder inside, and those above it; returns its path.
   @discardableResult

@@ -72,10 +72,21 @@ typedef struct hgnet_classifier {
 /* How pictures become input where no file says so. */
 typedef enum hgnet_recipe {
   HGNET_RECIPE_OF_WEIGHTS = 0, /* inference.yml beside or inside an exported model, config.yaml beside trained weights;
-                                  where there is none HGNET_RECIPE_EVALUATION */
+                                  where there is none HGNET_RECIPE_EVALUATION, at the size that the model declares;
+                                  hgnet_classifier_describe tells which it was */
   HGNET_RECIPE_EVALUATION = 1, /* as PaddleClas evaluates: short side 232, Pillow's bicubic, centre crop 224 */
   HGNET_RECIPE_DEPLOYMENT = 2  /* as PaddleClas deploys: short side 256, OpenCV's bilinear, centre crop 224 */
 } hgnet_recipe;
+
+/* Where a classifier's recipe comes from. */
+typedef enum hgnet_recipe_origin {
+  HGNET_RECIPE_UNTOLD = 0,    /* the library is older than this member */
+  HGNET_RECIPE_GIVEN = 1,     /* the options chose it */
+  HGNET_RECIPE_BESIDE = 2,    /* a file beside the weights */
+  HGNET_RECIPE_INSIDE = 3,    /* the file of weights carries it */
+  HGNET_RECIPE_PUBLISHED = 4, /* the weights are published ones */
+  HGNET_RECIPE_ASSUMED = 5    /* none was found: PaddleClas' evaluation is assumed */
+} hgnet_recipe_origin;
 
 /* Choices for opening. Everything zero, except the size, is a good choice: see hgnet_default_options. */
 typedef struct hgnet_options {
@@ -83,13 +94,15 @@ typedef struct hgnet_options {
   int32_t threads;         /* 1 to 1024; 0 for as many as the process may use */
   hgnet_recipe recipe;     /* how pictures become input */
   const char *recipe_file; /* YAML with PreProcess.transform_ops or Infer.transforms; comes before `recipe` */
-  const char *labels_file; /* lines "index name"; comes before the labels of the recipe */
+  const char *labels_file; /* lines "index name" from 0; comes before the labels of the recipe; names that cannot be
+                              those of the classes are HGNET_MALFORMED_DATA */
   const char *model;       /* such as "PPHGNetV2_B4"; NULL to recognise it by the weights */
   int32_t resize_short;    /* the shorter side of a picture before the crop, in pixels; 0 for the recipe's */
   int32_t crop_size;       /* the square that is cut out, in pixels; 0 for the recipe's */
   int32_t top_k;           /* how many classes are told; 0 for the recipe's */
   int32_t keeps_features;  /* 1 so that hgnet_tensor_features works; the weights are then in memory twice */
-  double threshold;        /* tell every class whose score reaches this, with a sigmoid; 0 for the recipe's choice */
+  double threshold;        /* tell every class whose score reaches this; 0 for the recipe's choice. Scores are those of
+                              the weights' own head: softmax, or sigmoid for several labels a picture */
 } hgnet_options;
 
 /* The options that leave every choice to the library. */
@@ -108,6 +121,7 @@ typedef struct hgnet_description {
   int32_t has_labels;       /* 1 when the classes have names */
   int32_t threads;          /* how many threads run the network */
   int32_t height, width;    /* of a picture after the recipe, in pixels */
+  hgnet_recipe_origin recipe_origin; /* where the recipe was found */
 } hgnet_description;
 
 /* A class with its score for one picture. */

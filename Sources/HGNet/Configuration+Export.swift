@@ -1,4 +1,4 @@
-import HGNet
+import HGNetConfiguration
 import HGNetCore
 
 extension Configuration {
@@ -8,15 +8,13 @@ extension Configuration {
     package var folder: String
     /// Height and width of the pictures in pixels, of `Global.image_shape`; nil where it is missing.
     package var inputSize: Size?
-    /// What is put on top of the logits.
-    package var activation: Activation
+    /// Whether something is put on top of the logits: not with `Arch.infer_add_softmax: False`.
+    package var addsHead: Bool
     /// `Global.pdx_model_name`, or the name of the model.
     package var modelName: String?
   }
 
   /// How the model is exported.
-  ///
-  /// The head is a softmax, a sigmoid with `Global.use_multilabel`, nothing with `Arch.infer_add_softmax: False`.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` for a wrong value.
   package func export() throws(HGNetError) -> Export {
@@ -31,16 +29,18 @@ extension Configuration {
       }
       size = Size(height: height, width: width)
     }
-    let activation: Activation
-    if try boolean("Arch.infer_add_softmax") == false {
-      activation = .none
-    } else {
-      activation = try boolean("Global.use_multilabel") == true ? .sigmoid : .softmax
-    }
     var name = try text("Global.pdx_model_name")
     if name == nil { name = try model()?.model.name }
+    if name == nil { name = try text("Global.model_name") }
     return Export(
-      folder: try text("Global.save_inference_dir") ?? "./inference", inputSize: size, activation: activation,
-      modelName: name)
+      folder: try text("Global.save_inference_dir") ?? "./inference", inputSize: size,
+      addsHead: try boolean("Arch.infer_add_softmax") ?? true, modelName: name)
   }
+}
+
+extension WeightsRecipe {
+  /// What the configuration that the recipe was read from says about exporting, if there is one.
+  ///
+  /// - Throws: as `Configuration.export()`.
+  package func exportSettings() throws(HGNetError) -> Configuration.Export? { try configuration?.export() }
 }

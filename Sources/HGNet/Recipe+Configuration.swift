@@ -1,4 +1,4 @@
-import HGNet
+import HGNetConfiguration
 import HGNetCore
 import HGNetVision
 
@@ -46,6 +46,11 @@ extension Recipe {
     if let labels { arguments.append(("label_list", .list((0..<classCount).map { .text(labels[$0]) }))) }
     root["PostProcess"] = .mapping([(name, .mapping(arguments))])
     return .mapping(root)
+  }
+
+  /// The text of `inference.yml`; see `inferenceConfiguration(modelName:classCount:)`.
+  package func inferenceText(modelName: String?, classCount: Int) -> String {
+    inferenceConfiguration(modelName: modelName, classCount: classCount).yaml
   }
 
   private static func resampling(

@@ -1,0 +1,85 @@
+import HGNetConfiguration
+import HGNetCore
+import HGNetModels
+
+/// The configurations that lie beside files of weights.
+enum NeighboringConfiguration {
+  /// Where the recipe of an exported model lies: in its folder, or beside its file under the same name or as
+  /// `inference.yml`.
+  static func exported(at path: String) -> [String] {
+    guard !path.isEmpty else { return [] }
+    if FileKind.isFolder(path) { return ["\(path)/inference.yml"] }
+    let name = name(of: path)
+    let stem = name.lastIndex(of: ".").map { name[..<$0] } ?? name[...]
+    let folder = parent(of: path)
+    return [join(folder, "\(stem).yml"), join(folder, "inference.yml")]
+  }
+
+  /// Whether a YAML file says how pictures are prepared.
+  static func describesPictures(_ file: String) -> Bool {
+    guard let value = try? ConfigurationValue(contentsOf: file) else { return false }
+    return value.value(at: "PreProcess.transform_ops") != nil
+  }
+
+  /// `config.yaml` that `hgnet train` wrote beside its weights, if it is of the same network.
+  ///
+  /// - Parameters:
+  ///   - network: the model and its number of classes.
+  ///   - path: the file of weights; empty for weights in memory, beside which lies nothing.
+  ///   - warn: told of a file that is there and cannot be used.
+  static func trained(
+    _ network: Model.Recognition, at path: String, warn: (String) -> Void = { _ in }
+  ) -> Configuration? {
+    guard !path.isEmpty else { return nil }
+    let beside = join(parent(of: path), "config.yaml")
+    // The weights alone lie one folder deeper, in `best_model/model.pdparams`.
+    let above = join(parent(of: parent(of: path)), "config.yaml")
+    for file in [beside, above] where FileKind.exists(file) {
+      do throws(HGNetError) {
+        let configuration = try Configuration(contentsOf: file)
+        guard let described = try configuration.model() else { continue }
+        if described.model == network.model, described.options.classCount == network.options.classCount {
+          return configuration
+        }
+        guard file == beside else { continue }
+        warn(
+          "\(file) is of \(described.model) for \(described.options.classCount) classes, the weights are of "
+            + "\(network.model) for \(network.options.classCount); it is not used")
+      } catch {
+        if file == beside { warn("\(error); it is not used") }
+      }
+    }
+    return nil
+  }
+
+  /// A network that was recognised by its parameters, with what leaves no trace in them: dropout, by which PaddlePaddle
+  /// multiplies, and the heads of a decoder.
+  static func completing(
+    _ found: Model.Recognition, ofWeightsAt path: String, metadata: [String: String]
+  ) -> Model.Recognition {
+    var options = found.options
+    if let text = metadata[WeightsRecipe.dropoutKey], let probability = Float(text), 0...1 ~= probability {
+      options.dropoutProbability = probability
+      return Model.Recognition(model: found.model, options: options)
+    }
+    guard let described = try? trained(found, at: path)?.model()?.options else { return found }
+    options.dropoutProbability = described.dropoutProbability
+    options.learningRateMultipliers = described.learningRateMultipliers
+    if let decoder = described.decoder, options.decoder?.features == decoder.features {
+      options.decoder?.heads = decoder.heads
+      options.decoder?.dropoutProbability = decoder.dropoutProbability
+    }
+    return Model.Recognition(model: found.model, options: options)
+  }
+
+  static func name(of path: String) -> String { path.split(separator: "/").last.map(String.init) ?? "" }
+
+  private static func join(_ folder: String, _ name: String) -> String {
+    folder == "." ? name : folder == "/" ? "/\(name)" : "\(folder)/\(name)"
+  }
+
+  private static func parent(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+}
