@@ -34,7 +34,7 @@ enum PaddleClasKeys {
       + "epochs image_shape save_inference_dir use_multilabel seed update_freq iter_per_epoch eval_mode train_mode "
       + "print_batch_step uniform_output_enabled export_for_fd pdx_model_name class_num infer_imgs "
       + "inference_model_dir batch_size cpu_num_threads model_name use_visualdl use_tensorboard save_safetensors "
-      + "use_sync_bn scale_learning_rate"
+      + "use_sync_bn scale_learning_rate recompute_learning_rate"
   ).merging(
     ConfigurationKeys.table(
       "to_static use_dali log_ranks print_mem_info hpi_config_path use_gpu enable_mkldnn "

@@ -57,7 +57,10 @@ public struct TrainingConfiguration: Sendable {
   public var synchronizesNormalization = false
   /// Whether the learning rate is multiplied by the number of ranks (`Global.scale_learning_rate`).
   public var scalesLearningRate = false
-  /// The most iterations of an epoch, nil for all (`Global.iter_per_epoch`).
+  /// Whether a run that goes on computes its learning rate from this configuration instead of from the checkpoint's rate
+  /// (`Global.recompute_learning_rate`).
+  public var recomputesLearningRate = false
+  /// The iterations of an epoch, nil for one pass over the data (`Global.iter_per_epoch`).
   public var iterationsPerEpoch: Int?
   /// The networks of a distillation with what they minimise, nil for one network.
   package var distillation: Distillation?
@@ -167,6 +170,7 @@ public struct TrainingConfiguration: Sendable {
     let synchronizes = try configuration.boolean("Arch.use_sync_bn") ?? false
     synchronizesNormalization = try configuration.boolean("Global.use_sync_bn") ?? synchronizes
     scalesLearningRate = try configuration.boolean("Global.scale_learning_rate") ?? false
+    recomputesLearningRate = try configuration.boolean("Global.recompute_learning_rate") ?? false
     iterationsPerEpoch = try configuration.integer("Global.iter_per_epoch", in: counts)
     if configuration["EMA"] != nil {
       let decay = try configuration.number("EMA.decay") ?? 0.9999
@@ -194,7 +198,7 @@ public struct TrainingConfiguration: Sendable {
     let rate = scalesLearningRate ? rate.multiplied(by: Double(rankCount)) : rate
     return try Schedule(
       rate.rule, learningRate: rate.learningRate, epochs: epochs,
-      stepsPerEpoch: max(iterationsPerEpoch / max(updateFrequency, 1), 1), warmupEpochs: rate.warmupEpochs,
+      stepsPerEpoch: EpochPlan(batches: iterationsPerEpoch, updateFrequency: updateFrequency).updates, warmupEpochs: rate.warmupEpochs,
       warmupStart: rate.warmupStart, isByEpoch: rate.isByEpoch)
   }
 

@@ -130,6 +130,10 @@ struct TrainingRun {
         log.write(line)
       } report: { event in
         history.note(event)
+        if case .warning(let text) = event {
+          bar.clear()
+          warn(text, log: log)
+        }
         if case .broken(let pictures) = event {
           brokenCount += pictures.count
           bar.clear()
@@ -176,6 +180,13 @@ struct TrainingRun {
           + "saved. Go on with -o Global.checkpoints=\(folder.latest)")
     }
     return Outcome(history: history, training: outcome, report: report, signal: signal)
+  }
+
+  /// Tells something that a person should know, once for all ranks: on standard error and in the log.
+  private func warn(_ text: String, log: TrainingLogFile) {
+    guard communicator.isFirst else { return }
+    log.record(text, level: .warning)
+    StandardError.write("hgnet: warning: \(text)")
   }
 
   /// Where the history of a checkpoint's run is.
