@@ -71,13 +71,15 @@ let package = Package(
       name: "HGNetVision", dependencies: ["HGNetCore", "CHGNetKernels", "CHGNetSystem"], exclude: ["README.md"]),
     // Floor 3.
     .target(
-      name: "HGNet", dependencies: ["HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision"],
-      exclude: ["README.md"]),
+      name: "HGNetConfiguration", dependencies: ["HGNetCore", "HGNetModels", "HGNetVision"], exclude: ["README.md"]),
     // Floor 4.
     .target(
-      name: "HGNetConfiguration",
-      dependencies: ["HGNetCore", "HGNetModels", "HGNetVision", "HGNet"],
+      name: "HGNet",
+      dependencies: [
+        "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetConfiguration",
+      ],
       exclude: ["README.md"]),
+    // Floor 5.
     .target(
       name: "HGNetDownload", dependencies: ["HGNetCore", "HGNetModels", "HGNetFormats", "HGNet"],
       exclude: ["README.md"]),
@@ -85,7 +87,7 @@ let package = Package(
       name: "HGNetExport",
       dependencies: ["HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet"],
       exclude: ["README.md"]),
-    // Floor 5.
+    // Floor 6.
     .target(
       name: "HGNetTraining",
       dependencies: [
@@ -108,7 +110,7 @@ let package = Package(
       resources: [
         .embedInCode("Page/page.html"), .embedInCode("Page/page.css"), .embedInCode("Page/page.js"),
       ]),
-    // Floor 6: the tool.
+    // Floor 7: the tool.
     .executableTarget(
       name: "hgnet",
       dependencies: [

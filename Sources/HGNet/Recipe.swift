@@ -31,9 +31,9 @@ public struct Recipe: Sendable, Hashable {
   }
 
   /// The mean of ImageNet's pixels, red, green, blue, in 0 … 1.
-  public static let imageNetMean: [Float] = [0.485, 0.456, 0.406]
+  public static let imageNetMean = Transform.imageNetMean
   /// The standard deviation of ImageNet's pixels, red, green, blue, in 0 … 1.
-  public static let imageNetStandardDeviation: [Float] = [0.229, 0.224, 0.225]
+  public static let imageNetStandardDeviation = Transform.imageNetStandardDeviation
 
   /// The recipe of PaddleClas' evaluation and `infer`: short side 232, bicubic as Pillow does it, centre crop 224.
   ///

@@ -1,4 +1,3 @@
-import HGNet
 import HGNetCore
 import HGNetModels
 

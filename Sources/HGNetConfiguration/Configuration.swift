@@ -170,7 +170,7 @@ public struct Configuration: Sendable {
   }
 
   /// An error about the value of a key.
-  func wrong(_ key: String, expected: String, found value: ConfigurationValue) -> HGNetError {
+  package func wrong(_ key: String, expected: String, found value: ConfigurationValue) -> HGNetError {
     HGNetError(.invalidConfiguration, "expected \(expected), found \(value.kind)", path: path, key: key)
   }
 }

@@ -162,3 +162,10 @@ extension Image {
     }
   }
 }
+
+extension Transform {
+  /// The mean of ImageNet's pixels, red, green, blue, in 0 … 1.
+  package static let imageNetMean: [Float] = [0.485, 0.456, 0.406]
+  /// The standard deviation of ImageNet's pixels, red, green, blue, in 0 … 1.
+  package static let imageNetStandardDeviation: [Float] = [0.229, 0.224, 0.225]
+}

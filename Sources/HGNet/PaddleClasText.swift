@@ -1,4 +1,4 @@
-import HGNet
+import HGNetConfiguration
 
 #if canImport(Glibc)
   import Glibc

@@ -1,4 +1,4 @@
-import HGNet
+import HGNetConfiguration
 import HGNetCore
 
 extension WeightsFile {

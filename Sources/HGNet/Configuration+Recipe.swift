@@ -1,0 +1,86 @@
+import HGNetConfiguration
+import HGNetCore
+import HGNetModels
+import HGNetVision
+
+extension Configuration {
+  /// The recipe that the configuration describes, nil when it has no transforms.
+  ///
+  /// Read are `Infer.transforms` with `Infer.PostProcess` (training configurations), or `PreProcess.transform_ops` with
+  /// `PostProcess` (deployment configurations and `inference.yml`). The label file `imagenet1k_label_list.txt` need not
+  /// exist: its names are built in. Another label file that is missing is looked for beside the configuration; when it is
+  /// not there either, that is reported through `warn` and leaves the names unknown, as in PaddleClas.
+  ///
+  /// - Throws: `HGNetError.Code.invalidConfiguration` naming the key, `unsupported` for a transform that belongs to
+  ///   training, `malformedData` for a damaged label file.
+  package func recipe(warn: (String) -> Void = { _ in }) throws(HGNetError) -> Recipe? {
+    let isTraining = self["Infer.transforms"] != nil
+    let key = isTraining ? "Infer.transforms" : "PreProcess.transform_ops"
+    guard let operators = try operators(key) else { return nil }
+    var recipe = Recipe(transforms: [])
+    for (name, key) in operators {
+      switch name {
+      case "DecodeImage": recipe.decodingStyle = try decodingStyle(key)
+      case "ResizeImage": recipe.transforms.append(try resize(key))
+      case "CropImage", "CenterCropImage": recipe.transforms.append(.centerCrop(try size("\(key).size")))
+      case "NormalizeImage": recipe.transforms.append(try normalization(key))
+      case "ToCHWImage", "ToTensor": break
+      default:
+        throw HGNetError(
+          .unsupported,
+          "\(name) belongs to training; expected DecodeImage, ResizeImage, CropImage, NormalizeImage or ToCHWImage",
+          path: path, key: key)
+      }
+    }
+    try readPostProcessing(
+      isTraining ? "Infer.PostProcess" : "PostProcess", isTraining: isTraining, into: &recipe, warn: warn)
+    return recipe
+  }
+
+  private func readPostProcessing(
+    _ key: String, isTraining: Bool, into recipe: inout Recipe, warn: (String) -> Void
+  ) throws(HGNetError) {
+    guard let section = self[key] else { return }
+    guard case .mapping(let mapping) = section else { throw wrong(key, expected: "a mapping", found: section) }
+    // A training configuration names the operator; a deployment configuration has one section for each.
+    let name: String
+    let arguments: String
+    if isTraining {
+      name = try text("\(key).name") ?? "Topk"
+      arguments = key
+    } else {
+      let present = ["Topk", "MultiLabelThreshOutput"].filter { mapping[$0] != nil }
+      name = try text("\(key).main_indicator") ?? present.first ?? "Topk"
+      arguments = "\(key).\(name)"
+    }
+    switch name {
+    case "Topk": recipe.postProcessing = .topK(try integer("\(arguments).topk", in: 1...Int.max) ?? 1)
+    case "MultiLabelThreshOutput":
+      recipe.postProcessing = .threshold(try number("\(arguments).threshold") ?? 0.5)
+    default:
+      throw HGNetError(
+        .invalidConfiguration, "expected Topk or MultiLabelThreshOutput, found \(name)", path: path,
+        key: isTraining ? "\(key).name" : "\(key).main_indicator")
+    }
+    if let names = try texts("\(arguments).label_list") {
+      recipe.labels = Labels(names)
+    } else if let file = try text("\(arguments).class_id_map_file") {
+      recipe.labels = try labels(file, warn: warn)
+    }
+  }
+
+  private func labels(_ file: String, warn: (String) -> Void) throws(HGNetError) -> Labels? {
+    do throws(HGNetError) {
+      return try Labels(contentsOf: file)
+    } catch {
+      guard error.code == .fileNotFound else { throw error }
+      let name = file.split(separator: "/").last ?? ""
+      if name == "imagenet1k_label_list.txt" { return .imageNet }
+      // A training run names its label file from the folder where it was started, and puts it beside its configuration.
+      let folder = path.lastIndex(of: "/").map { path[...$0] } ?? ""
+      if !name.isEmpty, let beside = try? Labels(contentsOf: "\(folder)\(name)") { return beside }
+      warn("\(error); the classes are printed without names")
+      return nil
+    }
+  }
+}
