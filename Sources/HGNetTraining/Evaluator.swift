@@ -96,7 +96,7 @@ public struct Evaluator: Sendable {
     pool: ThreadPool, communicator: any Communicator = SingleProcess()
   ) {
     self.data = data
-    self.loss = loss
+    self.loss = loss?.weighted(by: data.labelRatios)
     self.metrics = metrics
     self.printInterval = max(printInterval, 1)
     self.pool = pool

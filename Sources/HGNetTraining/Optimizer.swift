@@ -213,7 +213,7 @@ extension Optimizer.Settings {
       let list = idle.joined(separator: ", ")
       result.append(
         "Optimizer.no_weight_decay_name: no parameter has \(list) in its name; names look like "
-          + "\(learned.first?.name ?? "fc.weight") (`hgnet summary --parameters` lists them)")
+          + "\(learned.first?.name ?? "fc.weight")")
     }
     if case .momentum = rule, oneAxisWithoutDecay, namesWithoutDecay.isEmpty {
       result.append(

@@ -90,6 +90,7 @@ public final class Trainer: Sendable {
   private let pool: ThreadPool
   private let communicator: any Communicator
   private let isStopping = Atomic<Bool>(false)
+  private let hasToldOfSingleValues = Atomic<Bool>(false)
 
   /// Puts a run together.
   ///
@@ -269,12 +270,13 @@ public final class Trainer: Sendable {
 
   /// The networks with their parameters.
   private func networks(_ parameters: ParameterStore) throws(HGNetError) -> StepNetworks {
-    guard let distillation = configuration.distillation else {
+    guard var distillation = configuration.distillation else {
       return StepNetworks(
         graph,
         parameters: try TrainingParameters(graph: graph, parameters: parameters, isFrozen: configuration.isFrozen),
-        loss: configuration.trainingLoss, pool: pool)
+        loss: configuration.trainingLoss.weighted(by: training.labelRatios), pool: pool)
     }
+    distillation.loss = distillation.loss.weighted(by: training.labelRatios)
     return try StepNetworks(
       distillation, initial: parameters, isFrozen: configuration.isFrozen, data: training, pool: pool)
   }
@@ -306,6 +308,13 @@ public final class Trainer: Sendable {
       }
       let allCount = Int(counts[0])
       var (inputs, targets) = (batch.inputs, batch.targets.targets(classCount: training.dataset.classCount))
+      if hasSingleValues(inputs.shape, allCount: allCount), !hasToldOfSingleValues.exchange(true, ordering: .relaxed) {
+        report(
+          .warning(
+            "epoch \(epoch), iteration \(iteration): in a batch of one picture of \(inputs.shape[1])×\(inputs.shape[2]) pixels the "
+              + "last maps have a single value, which is not normalised, as in PaddlePaddle; use another batch_size, "
+              + "drop_last: True or larger pictures"))
+      }
       if !training.transforms.mixing.isEmpty {
         // A stream of its own for each batch, so that a run that goes on needs no state of it.
         let rank = communicator.rank > 0 ? " rank \(communicator.rank)" : ""
@@ -361,6 +370,12 @@ public final class Trainer: Sendable {
       .epochEnded(
         epoch: epoch, averages: averages.means, waited: seconds(loader.waited), took: seconds(clock.now - begin)))
     return true
+  }
+
+  /// Whether a batch normalisation sees one value per channel: one picture whose last maps, 32 times smaller, have one.
+  private func hasSingleValues(_ shape: Shape, allCount: Int) -> Bool {
+    let count = configuration.synchronizesNormalization ? allCount : shape[0]
+    return count == 1 && shape.rank == 4 && shape[1] <= 32 && shape[2] <= 32 && !configuration.freezesNormalization
   }
 
   /// Makes the metrics of this rank's pictures those of all ranks'.

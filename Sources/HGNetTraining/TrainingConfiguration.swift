@@ -79,6 +79,9 @@ public struct TrainingConfiguration: Sendable {
   /// What is measured in evaluation; the first decides which model is the best (`Metric.Eval`).
   public var evaluationMetrics: [Metric]
 
+  /// What a person should know about the configuration before it is run, one line each.
+  public internal(set) var warnings: [String] = []
+
   /// The numbers of a schedule before the length of an epoch is known.
   package struct Rate: Sendable, Hashable {
     /// The rule after the warm-up.
@@ -147,7 +150,8 @@ public struct TrainingConfiguration: Sendable {
     }
     trainingLoss = loss
     evaluationLoss = try configuration.losses("Loss.Eval")
-    (optimizer, rate) = try configuration.optimizerSettings()
+    var warnings: [String] = []
+    (optimizer, rate) = try configuration.optimizerSettings(warnings: &warnings)
     trainingMetrics = try configuration.metrics("Metric.Train")
     evaluationMetrics = try configuration.metrics("Metric.Eval")
     checkpoint = try configuration.text("Global.checkpoints")
@@ -173,13 +177,11 @@ public struct TrainingConfiguration: Sendable {
     recomputesLearningRate = try configuration.boolean("Global.recompute_learning_rate") ?? false
     iterationsPerEpoch = try configuration.integer("Global.iter_per_epoch", in: counts)
     if configuration["EMA"] != nil {
-      let decay = try configuration.number("EMA.decay") ?? 0.9999
-      guard decay > 0, decay < 1 else {
-        throw HGNetError(
-          .invalidConfiguration, "expected a decay inside (0, 1), found \(decay)", path: path, key: "EMA.decay")
-      }
-      averageDecay = decay
+      averageDecay = try configuration.number("EMA.decay", in: 1e-6...0.9999999) ?? 0.9999
     }
+    self.warnings = warnings + (try configuration.labelRatioWarnings())
+    try checkMetrics(configuration)
+    try configuration.checkModes()
     // Wrong numbers should be found before any data is read.
     do throws(HGNetError) {
       try optimizer.check()
