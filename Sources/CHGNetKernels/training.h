@@ -142,9 +142,11 @@ static void HG_NAME(hg_unit_statistics)(const void *descriptor, int32_t task, fl
   const int64_t chunks = (d->rows + d->rows_per_chunk - 1) / d->rows_per_chunk;
   const double rows = d->total ? d->total[2 * padded] : (double)d->rows;
   for (int c = 0; c < d->channels; c++) {
-    if (!d->is_normalized) {
+    // One value has no variance: as in PaddlePaddle it stays as it is, and so do the running statistics.
+    const int is_single = d->is_normalized && !d->is_fixed && rows == 1;
+    if (!d->is_normalized || is_single) {
       d->k[c] = 1;
-      d->o[c] = d->bias ? d->bias[c] : 0;
+      d->o[c] = d->bias && !is_single ? d->bias[c] : 0;
       d->mean[c] = 0;
       d->deviation[c] = 1;
       continue;
@@ -261,6 +263,11 @@ static void HG_NAME(hg_unit_gradient_finish)(const void *descriptor, int32_t tas
       shift += sums[3 * padded];
     }
     const double deviation = d->deviation[c];
+    if (d->is_normalized && !d->is_fixed && rows == 1) {
+      // The value has passed without weight and bias.
+      d->alpha[c] = d->beta[c] = 0;
+      continue;
+    }
     if (d->bias_gradient) d->bias_gradient[c] += (float)plain;
     if (d->gamma_gradient) d->gamma_gradient[c] += (float)(centred * deviation);
     if (d->is_normalized && !d->is_fixed) {

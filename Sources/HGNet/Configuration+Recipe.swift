@@ -68,11 +68,16 @@ extension Configuration {
     switch name {
     case "Topk": recipe.postProcessing = .topK(try integer("\(arguments).topk", in: 1...Int.max) ?? 1)
     case "MultiLabelThreshOutput":
-      recipe.postProcessing = .threshold(try number("\(arguments).threshold") ?? 0.5)
+      recipe.postProcessing = .threshold(try number("\(arguments).threshold", in: NumberRange.share) ?? 0.5)
     default:
       throw HGNetError(
         .invalidConfiguration, "expected Topk or MultiLabelThreshOutput, found \(name)", path: path,
         key: isTraining ? "\(key).name" : "\(key).main_indicator")
+    }
+    if let delimiter = try text("\(arguments).delimiter"), delimiter != " " {
+      throw HGNetError(
+        .unsupported, "the names of a label file stand behind the first blank; leave the delimiter out", path: path,
+        key: "\(arguments).delimiter")
     }
     if let names = try texts("\(arguments).label_list") {
       recipe.labels = Labels(names)

@@ -56,12 +56,7 @@ extension Configuration {
     case "RandAugment":
       var policy = RandAugment()
       policy.operationCount = try integer("\(key).num_layers", in: 0...100) ?? policy.operationCount
-      if let magnitude = try number("\(key).magnitude") {
-        guard (0...10).contains(magnitude) else {
-          throw wrong("\(key).magnitude", expected: "a number in 0 … 10", found: .number(magnitude))
-        }
-        policy.magnitude = magnitude
-      }
+      policy.magnitude = try number("\(key).magnitude", in: 0...10) ?? policy.magnitude
       policy.fill = try color("\(key).fillcolor") ?? policy.fill
       return .randAugment(policy)
     case "RandAugmentV4":
@@ -73,8 +68,8 @@ extension Configuration {
     case "Cutout":
       // Without a value it is black; null and "none" ask for random colours.
       let fill: PixelColor?
-      switch root.value(at: "\(key).fill_value") {
-      case .null, .text("none"): fill = nil
+      switch self["\(key).fill_value"] {
+      case nil where isNull("\(key).fill_value"), .text("none"): fill = nil
       default: fill = try color("\(key).fill_value") ?? .grey(0)
       }
       return .cutout(
@@ -91,8 +86,8 @@ extension Configuration {
   private func randomCrop(_ key: String) throws(HGNetError) -> Augmentation {
     let (backend, interpolation) = try resampling(key)
     return .randomCrop(
-      size: try size("\(key).size"), scale: try range("\(key).scale", "share") ?? 0.08...1,
-      ratio: try range("\(key).ratio", "ratio") ?? 3.0 / 4...4.0 / 3,
+      size: try size("\(key).size"), scale: try range("\(key).scale", in: 1e-6...1) ?? 0.08...1,
+      ratio: try range("\(key).ratio", in: NumberRange.ratio) ?? 3.0 / 4...4.0 / 3,
       drawsRatioEvenlyInLogarithm: try boolean("\(key).use_log_aspect") ?? false, interpolation: interpolation,
       backend: backend)
   }
@@ -107,8 +102,8 @@ extension Configuration {
     }
     policy.probability = try share("\(key).prob") ?? 1
     policy.fill = try color("\(key).fillcolor") ?? policy.fill
-    switch root.value(at: "\(key).interpolation") {
-    case .null, .text("random"), .text(""): policy.interpolation = nil
+    switch self["\(key).interpolation"] {
+    case nil where isNull("\(key).interpolation"), .text("random"), .text(""): policy.interpolation = nil
     case nil, .text("bicubic"): policy.interpolation = .bicubic
     case .text("bilinear"): policy.interpolation = .bilinear
     case .some(let other):
@@ -127,18 +122,15 @@ extension Configuration {
         .invalidConfiguration, "expected sl of at most sh, found \(low) and \(high)", path: path, key: "\(key).sl")
     }
     erasing.area = low...high
-    erasing.ratio = try number("\(key).r1") ?? erasing.ratio
-    guard erasing.ratio > 0, erasing.ratio.isFinite else {
-      throw wrong("\(key).r1", expected: "a ratio above 0", found: .number(erasing.ratio))
-    }
+    erasing.ratio = try number("\(key).r1", in: NumberRange.ratio) ?? erasing.ratio
     erasing.attempts = try integer("\(key).attempt", in: 0...100_000) ?? erasing.attempts
     erasing.drawsRatioEvenlyInLogarithm = try boolean("\(key).use_log_aspect") ?? false
     switch try text("\(key).mode") ?? "const" {
     case "pixel": erasing.fill = .pixels
     case "rand": erasing.fill = .color
     case "const":
-      let mean = try numbers("\(key).mean") ?? [0, 0, 0]
-      guard mean.count == 3, mean.allSatisfy({ Float($0).isFinite }) else {
+      let mean = try numbers("\(key).mean", in: NumberRange.factor) ?? [0, 0, 0]
+      guard mean.count == 3 else {
         throw HGNetError(
           .invalidConfiguration, "expected three numbers, for red, green and blue, found \(mean.count)", path: path,
           key: "\(key).mean")
@@ -152,8 +144,8 @@ extension Configuration {
   private func mixing(_ name: String, _ key: String) throws(HGNetError) -> BatchMixing {
     let mixing: BatchMixing
     switch name {
-    case "MixupOperator": mixing = .mixup(alpha: try number("\(key).alpha") ?? 1)
-    case "CutmixOperator": mixing = .cutmix(alpha: try number("\(key).alpha") ?? 0.2)
+    case "MixupOperator": mixing = .mixup(alpha: try number("\(key).alpha", in: NumberRange.alpha) ?? 1)
+    case "CutmixOperator": mixing = .cutmix(alpha: try number("\(key).alpha", in: NumberRange.alpha) ?? 0.2)
     case "OpSampler":
       guard case .mapping(let mapping)? = self[key] else {
         throw HGNetError(
@@ -179,19 +171,14 @@ extension Configuration {
   }
 
   /// A number of 0 … 1.
-  private func share(_ key: String) throws(HGNetError) -> Double? {
-    guard let number = try number(key) else { return nil }
-    guard (0...1).contains(number) else { throw wrong(key, expected: "a number in 0 … 1", found: .number(number)) }
-    return number
-  }
+  private func share(_ key: String) throws(HGNetError) -> Double? { try number(key, in: NumberRange.share) }
 
-  /// Two numbers above 0, the smaller one first.
-  private func range(_ key: String, _ what: String) throws(HGNetError) -> ClosedRange<Double>? {
-    guard let numbers = try numbers(key) else { return nil }
-    guard numbers.count == 2, numbers[0] > 0, numbers[0] <= numbers[1], numbers[1].isFinite else {
+  /// Two numbers inside bounds, the smaller one first.
+  private func range(_ key: String, in bounds: ClosedRange<Double>) throws(HGNetError) -> ClosedRange<Double>? {
+    guard let numbers = try numbers(key, in: bounds) else { return nil }
+    guard numbers.count == 2, numbers[0] <= numbers[1] else {
       throw HGNetError(
-        .invalidConfiguration, "expected the smallest and the largest \(what), above 0, found \(numbers)", path: path,
-        key: key)
+        .invalidConfiguration, "expected the smallest and the largest number, found \(numbers)", path: path, key: key)
     }
     return numbers[0]...numbers[1]
   }

@@ -9,6 +9,11 @@ extension Configuration {
         .unsupported, "the networks are trained on red, green, blue; leave to_rgb True", path: path,
         key: "\(key).to_rgb")
     }
+    if try boolean("\(key).channel_first") == true {
+      throw HGNetError(
+        .unsupported, "the transforms that follow take rows of pixels; leave channel_first False", path: path,
+        key: "\(key).channel_first")
+    }
     switch try text("\(key).backend")?.lowercased() {
     case nil, "cv2": return .openCV
     case "pil": return .pillow
@@ -67,13 +72,18 @@ extension Configuration {
   /// The step of a `NormalizeImage`.
   package func normalization(_ key: String) throws(HGNetError) -> Transform {
     func three(_ name: String, _ standard: [Float]) throws(HGNetError) -> [Float] {
-      guard let numbers = try numbers("\(key).\(name)") else { return standard }
-      guard numbers.count == 3, numbers.allSatisfy({ Float($0).isFinite }) else {
+      guard let numbers = try numbers("\(key).\(name)", in: NumberRange.factor) else { return standard }
+      guard numbers.count == 3 else {
         throw HGNetError(
           .invalidConfiguration, "expected three numbers, for red, green and blue, found \(numbers.count)", path: path,
           key: "\(key).\(name)")
       }
       return numbers.map { Float($0) }
+    }
+    guard let order = Optional(try text("\(key).order") ?? ""), ["", "hwc"].contains(order) else {
+      throw HGNetError(
+        .unsupported, "pictures are rows of pixels when they are normalised; leave order out, or ''", path: path,
+        key: "\(key).order")
     }
     let channels = try integer("\(key).channel_num") ?? 3
     guard channels == 3 else { throw wrong("\(key).channel_num", expected: "3", found: .integer(channels)) }
@@ -82,14 +92,12 @@ extension Configuration {
         .unsupported, "the network computes in float32; leave output_fp16 False", path: path, key: "\(key).output_fp16")
     }
     let standardDeviation = try three("std", Transform.imageNetStandardDeviation)
-    guard standardDeviation.allSatisfy({ $0 != 0 }) else {
+    guard let smallest = standardDeviation.min(by: { abs($0) < abs($1) }), abs(smallest) >= 1e-6 else {
       throw HGNetError(
-        .invalidConfiguration, "expected standard deviations other than 0", path: path, key: "\(key).std")
+        .invalidConfiguration, "expected standard deviations other than 0, of at least 1e-06, found \(standardDeviation)",
+        path: path, key: "\(key).std")
     }
-    let scale = Float(try number("\(key).scale") ?? 1.0 / 255)
-    guard scale.isFinite else {
-      throw wrong("\(key).scale", expected: "a number that float32 can hold", found: self["\(key).scale"] ?? .null)
-    }
+    let scale = Float(try number("\(key).scale", in: NumberRange.factor) ?? 1.0 / 255)
     return .normalize(
       scale: scale, mean: try three("mean", Transform.imageNetMean),
       standardDeviation: standardDeviation)

@@ -11,6 +11,8 @@ public struct Configuration: Sendable {
   public let root: ConfigurationValue
   /// Dotted paths of keys that ask for something without meaning here, such as `Global.gpu_mem`.
   public let ignoredKeys: [String]
+  /// Which keys somebody has asked for.
+  let reads = ConfigurationReads()
 
   /// Reads a YAML file, applies overrides `KEY=VALUE` in order and checks every key.
   ///
@@ -69,6 +71,7 @@ public struct Configuration: Sendable {
 
   /// The value of a key, nil where it is missing or null.
   public subscript(key: String) -> ConfigurationValue? {
+    reads.note(key)
     guard let value = root.value(at: key), value != .null else { return nil }
     return value
   }
@@ -110,6 +113,7 @@ public struct Configuration: Sendable {
   public func number(_ key: String) throws(HGNetError) -> Double? {
     guard let value = self[key] else { return nil }
     guard let number = value.evaluated.asNumber else { throw wrong(key, expected: "a number", found: value) }
+    guard number.isFinite else { throw wrong(key, expected: "a finite number", found: value) }
     return number
   }
 
@@ -133,6 +137,7 @@ public struct Configuration: Sendable {
       guard let number = element.evaluated.asNumber else {
         throw wrong("\(key).\(index)", expected: "a number", found: element)
       }
+      guard number.isFinite else { throw wrong("\(key).\(index)", expected: "a finite number", found: element) }
       result.append(number)
     }
     return result

@@ -4,10 +4,12 @@ import HGNetCore
 ///
 /// Threads: a value, safe to share.
 indirect enum ConfigurationKeys: Sendable {
-  /// Any value.
+  /// A value that decides something; the code reads it.
   case value
-  /// A value that has no meaning here; it is reported once.
-  case ignored
+  /// A value that decides nothing here, and why; one that asks for something is reported once.
+  case ignored(String)
+  /// A name that PaddleClas has and this package does not: an error with this text.
+  case refused(String)
   /// Named values.
   case section([String: ConfigurationKeys])
   /// A list whose elements all look the same.
@@ -25,6 +27,20 @@ indirect enum ConfigurationKeys: Sendable {
   /// Plain values by name, from names separated by spaces.
   static func table(_ names: String, _ kind: ConfigurationKeys = .value) -> [String: ConfigurationKeys] {
     Dictionary(names.split(separator: " ").map { (String($0), kind) }) { first, _ in first }
+  }
+
+  /// Names that PaddleClas has and this package does not, separated by spaces.
+  ///
+  /// - Parameters:
+  ///   - what: what they name, with its article.
+  ///   - known: what there is instead.
+  static func refused(_ names: String, _ what: String, known: [String]) -> [String: ConfigurationKeys] {
+    let list = known.sorted().joined(separator: ", ")
+    var result: [String: ConfigurationKeys] = [:]
+    for name in names.split(whereSeparator: \.isWhitespace) {
+      result[String(name)] = .refused("\(name) is \(what) of PaddleClas that hgnet does not have; there are: \(list)")
+    }
+    return result
   }
 
   /// One line per name, followed by its arguments: `CropImage size`.
@@ -57,6 +73,7 @@ indirect enum ConfigurationKeys: Sendable {
     }
     switch (self, value) {
     case (.ignored, _): return value.isOff ? [] : [path]
+    case (.refused(let text), _): throw HGNetError(.unsupported, text, key: path)
     case (.list(let element), .list(let list)):
       for (index, value) in list.enumerated() { try child(element, value, "\(index)") }
     case (.named, .list(let list)):
@@ -69,7 +86,7 @@ indirect enum ConfigurationKeys: Sendable {
     case (.section, .mapping(let mapping)), (.named, .mapping(let mapping)), (.byName, .mapping(let mapping)):
       let known = children
       for (key, value) in mapping.entries {
-        guard let keys = known[key] else { throw ConfigurationKeys.unknown(key, in: path, known: Array(known.keys)) }
+        guard let keys = known[key] else { throw ConfigurationKeys.unknown(key, in: path, known: known) }
         try child(keys, value, key)
       }
     default: break
@@ -86,13 +103,13 @@ indirect enum ConfigurationKeys: Sendable {
     for part in path.split(separator: ".") {
       switch keys {
       case .value, .ignored: return
+      case .refused(let text): throw HGNetError(.unsupported, text, key: seen.joined(separator: "."))
       case .list(let element): keys = element
       case .open(let element): keys = element
       case .named where Int(part) != nil, .byName where Int(part) != nil: break
       case .section, .named, .byName:
         guard let next = keys.children[String(part)] else {
-          throw ConfigurationKeys.unknown(
-            String(part), in: seen.joined(separator: "."), known: Array(keys.children.keys))
+          throw ConfigurationKeys.unknown(String(part), in: seen.joined(separator: "."), known: keys.children)
         }
         keys = next
       }
@@ -100,7 +117,9 @@ indirect enum ConfigurationKeys: Sendable {
     }
   }
 
-  private static func unknown(_ key: String, in path: String, known: [String]) -> HGNetError {
+  private static func unknown(_ key: String, in path: String, known: [String: ConfigurationKeys]) -> HGNetError {
+    // What is refused anyway is no good advice.
+    let known = known.filter { if case .refused = $0.value { false } else { true } }.map(\.key)
     let full = path.isEmpty ? key : "\(path).\(key)"
     let prefix = path.isEmpty ? "" : path + "."
     let hint: String

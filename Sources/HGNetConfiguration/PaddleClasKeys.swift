@@ -1,12 +1,14 @@
 /// The keys of PaddleClas' configurations: training, evaluation, `infer`, export, deployment and `inference.yml`.
 ///
-/// One table for all commands, because one file serves several of them. Facts: PaddleClas' PP-HGNetV2 and PP-HGNet
+/// One table for all commands, because one file serves several of them. Every key is declared as what it is: read by
+/// some code (`.value`), without effect and named once where it asks for something (`.ignored`, with the reason), or
+/// refused by name; a test goes through the table and proves each. Facts: PaddleClas' PP-HGNetV2 and PP-HGNet
 /// configurations and the arguments of the classes that they name.
 enum PaddleClasKeys {
   /// The whole table.
   static let root: ConfigurationKeys = .section([
     "Global": .section(global),
-    "AMP": .ignored,
+    "AMP": .ignored(Reason.precision),
     "EMA": .values("decay"),
     "Arch": .section(
       architecture.merging([
@@ -25,70 +27,131 @@ enum PaddleClasKeys {
     "Metric": .section(["Train": .named(metrics), "Eval": .named(metrics)]),
     "PreProcess": .section(["transform_ops": .named(transforms)]),
     "PostProcess": .section(postProcessing),
-    "Hpi": .ignored,
-    "profiler_options": .ignored,
+    "Hpi": .ignored(Reason.otherTool),
+    "profiler_options": .ignored(Reason.otherTool),
   ])
 
-  private static let global: [String: ConfigurationKeys] = ConfigurationKeys.table(
-    "checkpoints pretrained_model output_dir device save_interval eval_during_train eval_interval start_eval_epoch "
-      + "epochs image_shape save_inference_dir use_multilabel seed update_freq iter_per_epoch eval_mode train_mode "
-      + "print_batch_step uniform_output_enabled export_for_fd pdx_model_name class_num infer_imgs "
-      + "inference_model_dir batch_size cpu_num_threads model_name use_visualdl use_tensorboard save_safetensors "
-      + "use_sync_bn scale_learning_rate"
-  ).merging(
+  /// Why a key decides nothing.
+  private enum Reason {
+    static let precision = "computing is in float32"
+    static let processor = "computing is on the CPU"
+    static let threads = "pictures are read by the threads that --threads allows"
+    static let otherTool = "it belongs to tools of PaddlePaddle"
+    static let sameAnyway = "nothing here depends on it"
+    static let otherSchedule = "no schedule that is there has it"
+    static let log = "the log is one file of the first rank"
+  }
+
+  private static func ignored(_ names: String, _ reason: String) -> [String: ConfigurationKeys] {
+    ConfigurationKeys.table(names, .ignored(reason))
+  }
+
+  /// Tables of different names as one.
+  private static func joined(_ tables: [String: ConfigurationKeys]...) -> [String: ConfigurationKeys] {
+    tables.reduce(into: [:]) { $0.merge($1) { first, _ in first } }
+  }
+
+  private static let global: [String: ConfigurationKeys] = joined(
     ConfigurationKeys.table(
-      "to_static use_dali log_ranks print_mem_info hpi_config_path use_gpu enable_mkldnn "
-        + "enable_benchmark use_fp16 ir_optim use_tensorrt gpu_mem enable_profile use_onnx use_npu use_xpu use_mlu "
-        + "use_int8 gpu_id benchmark save_log_path", .ignored)
-  ) { first, _ in first }
+      "checkpoints pretrained_model output_dir device save_interval eval_during_train eval_interval start_eval_epoch "
+        + "epochs image_shape save_inference_dir use_multilabel seed update_freq iter_per_epoch eval_mode train_mode "
+        + "print_batch_step pdx_model_name class_num infer_imgs inference_model_dir batch_size cpu_num_threads "
+        + "model_name use_visualdl use_tensorboard save_safetensors use_sync_bn scale_learning_rate "
+        + "recompute_learning_rate"),
+    ignored("to_static use_dali use_gpu enable_mkldnn use_tensorrt gpu_mem use_npu use_xpu use_mlu gpu_id ir_optim",
+      Reason.processor),
+    ignored("use_fp16 use_int8", Reason.precision),
+    ignored("log_ranks print_mem_info save_log_path", Reason.log),
+    ignored("uniform_output_enabled hpi_config_path enable_benchmark enable_profile benchmark", Reason.otherTool),
+    ignored("export_for_fd", "inference.yml is written always"),
+    ignored("use_onnx", "formats are told apart by content"))
 
-  private static let architecture: [String: ConfigurationKeys] = ConfigurationKeys.table(
-    "name class_num pretrained use_ssld use_ml_decoder infer_add_softmax infer_output_key class_expand "
-      + "dropout_prob use_last_conv use_lab lr_mult_list freeze_at freeze_norm"
-  ).merging([
-    "use_sync_bn": .value,
-    "MLDecoder": .values(
-      "query_num in_channels class_num embed_dim depth num_heads mlp_hidden_dim dropout activation "
-        + "freeze_query_embed remove_self_attn remove_layers replace_layer"),
-  ]) { first, _ in first }
+  private static let architecture: [String: ConfigurationKeys] = joined(
+    ConfigurationKeys.table(
+      "name class_num pretrained use_ssld use_ml_decoder infer_add_softmax class_expand "
+        + "dropout_prob use_last_conv use_lab lr_mult_list freeze_at freeze_norm use_sync_bn"),
+    ["infer_output_key": .ignored("the networks give one output")],
+    [
+      "MLDecoder": .values(
+        "query_num in_channels class_num embed_dim depth num_heads mlp_hidden_dim dropout activation "
+          + "freeze_query_embed remove_self_attn remove_layers replace_layer")
+    ])
 
-  private static let losses = ConfigurationKeys.operators(
-    """
-    CELoss weight epsilon reduction
-    DistillationCELoss weight model_name_pairs epsilon act key name
-    DistillationGTCELoss weight model_names epsilon act key name
-    DistillationDMLLoss weight model_name_pairs act weight_ratio sum_across_class_dim key name
-    DistillationKLDivLoss weight model_name_pairs temperature key name
-    DistillationMultiLabelLoss weight model_names epsilon size_sum weight_ratio name
-    MultiLabelLoss weight epsilon size_sum weight_ratio
-    MultiLabelAsymmetricLoss weight gamma_pos gamma_neg clip eps disable_focal_loss_grad reduction
-    """)
+  private static let losses: [String: ConfigurationKeys] = {
+    var table = ConfigurationKeys.operators(
+      """
+      CELoss weight epsilon reduction
+      DistillationCELoss weight model_name_pairs epsilon key
+      DistillationGTCELoss weight model_names epsilon key
+      DistillationDMLLoss weight model_name_pairs act weight_ratio sum_across_class_dim key
+      DistillationKLDivLoss weight model_name_pairs temperature key
+      DistillationDKDLoss weight model_name_pairs temperature alpha beta use_target_as_gt key name
+      DistillationMultiLabelLoss weight model_names epsilon size_sum weight_ratio key
+      MultiLabelLoss weight epsilon size_sum weight_ratio
+      MultiLabelAsymmetricLoss weight gamma_pos gamma_neg clip epsilon eps disable_focal_loss_grad reduction
+      """)
+    // PaddleClas' code has these names and does nothing with them.
+    for name in table.keys where name.hasPrefix("Distillation") && name != "DistillationDKDLoss" {
+      guard case .section(var arguments)? = table[name] else { continue }
+      arguments["name"] = .ignored(Reason.sameAnyway)
+      table[name] = .section(arguments)
+    }
+    if case .section(var arguments)? = table["DistillationCELoss"] {
+      arguments["act"] = .refused("DistillationCELoss takes logits; leave act out")
+      table["DistillationCELoss"] = .section(arguments)
+    }
+    return joined(
+      table,
+      ConfigurationKeys.refused(
+        """
+        MixCELoss GoogLeNetLoss CenterLoss ContrastiveLoss ContrastiveLoss_XBM EmlLoss MSMLoss NpairsLoss TriHardLoss
+        TripletLoss TripletLossV2 TripletAngularMarginLoss TripletAngularMarginLoss_XBM SupConLoss SoftSupConLoss
+        CCSSLCELoss PairwiseCosface DMLLoss DistanceLoss SoftTargetCrossEntropy DistillationDistanceLoss
+        DistillationRKDLoss DistillationWSLLoss DistillationSKDLoss DistillationDISTLoss DistillationPairLoss AFDLoss
+        DSHSDLoss LCDSHLoss DCHLoss CELossForMetaBIN TripletLossForMetaBIN InterDomainShuffleLoss
+        IntraDomainScatterLoss KLDivLoss DKDLoss
+        """, "a loss", known: Array(table.keys)))
+  }()
 
-  private static let metrics = ConfigurationKeys.operators(
-    """
-    TopkAcc topk
-    DistillationTopkAcc model_key topk feature_key
-    MultiLabelMAP map_type
-    HammingDistance
-    AccuracyScore base
-    MultiLabelTopkAcc topk
-    """)
+  private static let metrics: [String: ConfigurationKeys] = {
+    let table = ConfigurationKeys.operators(
+      """
+      TopkAcc topk
+      DistillationTopkAcc model_key topk feature_key
+      MultiLabelMAP map_type
+      """)
+    return joined(
+      table,
+      ConfigurationKeys.refused(
+        """
+        mAP mINP TprAtFpr MultilabelMeanAccuracy Recallk Precisionk GoogLeNetTopkAcc HammingDistance AccuracyScore
+        ATTRMetric MultiLabelTopkAcc
+        """, "a metric", known: Array(table.keys)))
+  }()
 
   private static let optimizer: [String: ConfigurationKeys] = [
-    "name": .value, "momentum": .value, "use_nesterov": .value, "multi_precision": .value, "beta1": .value,
-    "beta2": .value, "epsilon": .value, "weight_decay": .value, "one_dim_param_no_weight_decay": .value,
-    "no_weight_decay_name": .value, "grad_clip": .value, "clip_norm": .value, "scope": .value,
-    "lr": .values(
-      "name learning_rate warmup_epoch warmup_start_lr eta_min by_epoch last_epoch end_lr power cycle step_size gamma "
-        + "decay_epochs values milestones max_lr initial_lr step_size_up step_size_down mode factor patience threshold "
-        + "threshold_mode cooldown min_lr divide_factor end_learning_rate phase_pct anneal_strategy three_phase"),
+    "name": .value, "momentum": .value, "use_nesterov": .value, "multi_precision": .ignored(Reason.precision),
+    "beta1": .value, "beta2": .value, "epsilon": .value, "weight_decay": .value,
+    "one_dim_param_no_weight_decay": .value, "no_weight_decay_name": .value, "grad_clip": .value, "clip_norm": .value,
+    "scope": .value,
+    "lr": .section(
+      joined(
+        ConfigurationKeys.table(
+          "name learning_rate warmup_epoch warmup_start_lr eta_min by_epoch end_lr power cycle step_size gamma "
+            + "decay_epochs values milestones"),
+        ignored("last_epoch", "Global.checkpoints decides where a run goes on"),
+        ignored(
+          "max_lr initial_lr step_size_up step_size_down mode factor patience threshold threshold_mode cooldown min_lr "
+            + "divide_factor end_learning_rate phase_pct anneal_strategy three_phase", Reason.otherSchedule))),
     "regularizer": .values("name coeff"),
   ]
 
   /// The second form: a list of `{Momentum: {scope: …}}`.
-  private static let perModuleOptimizers: [String: ConfigurationKeys] = Dictionary(
-    ["Momentum", "SGD", "Adam", "AdamW", "RMSProp"].map { ($0, .section(optimizer)) }
-  ) { first, _ in first }
+  private static let perModuleOptimizers: [String: ConfigurationKeys] = {
+    let names = ["Momentum", "SGD", "AdamW"]
+    let table = Dictionary(uniqueKeysWithValues: names.map { ($0, ConfigurationKeys.section(optimizer)) })
+    return joined(table, ConfigurationKeys.refused("Adam AdamWDL RMSProp", "an optimizer", known: names))
+  }()
 
   private static let loader: ConfigurationKeys = .section([
     "dataset": .section([
@@ -96,35 +159,58 @@ enum PaddleClasKeys {
       "label_ratio": .value, "transform_ops": .named(transforms), "batch_transform_ops": .named(batchTransforms),
     ]),
     "sampler": .values("name batch_size drop_last shuffle"),
-    "loader": .values("num_workers use_shared_memory"),
+    "loader": .section(ignored("num_workers use_shared_memory", Reason.threads)),
   ])
 
-  private static let transforms = ConfigurationKeys.operators(
-    """
-    DecodeImage to_rgb to_np channel_first backend return_numpy
-    ResizeImage size resize_short interpolation backend return_numpy
-    CropImage size
-    CenterCropImage size
-    NormalizeImage scale mean std order output_fp16 channel_num
-    ToCHWImage
-    ToTensor
-    RandCropImage size scale ratio interpolation backend use_log_aspect
-    RandFlipImage flip_code
-    AutoAugment
-    TimmAutoAugment prob config_str interpolation img_size fillcolor
-    RandAugmentV4 num_layers num_magnitude_bins img_size fillcolor
-    RandAugment num_layers magnitude fillcolor
-    RandomErasing EPSILON sl sh r1 attempt use_log_aspect mode mean
-    Cutout n_holes length fill_value
-    ColorJitter prob brightness contrast saturation hue
-    RandomHorizontalFlip prob
-    """)
+  private static let transforms: [String: ConfigurationKeys] = {
+    var table = ConfigurationKeys.operators(
+      """
+      DecodeImage to_rgb channel_first backend
+      ResizeImage size resize_short interpolation backend
+      CropImage size
+      CenterCropImage size
+      NormalizeImage scale mean std order output_fp16 channel_num
+      ToCHWImage
+      ToTensor
+      RandCropImage size scale ratio interpolation backend use_log_aspect
+      RandFlipImage flip_code
+      TimmAutoAugment prob config_str interpolation fillcolor
+      RandAugmentV4
+      RandAugment num_layers magnitude fillcolor
+      RandomErasing EPSILON sl sh r1 attempt use_log_aspect mode mean
+      Cutout n_holes length fill_value
+      RandomHorizontalFlip prob
+      """)
+    let idle = [
+      "DecodeImage": ("to_np return_numpy", Reason.sameAnyway), "ResizeImage": ("return_numpy", Reason.sameAnyway),
+      "TimmAutoAugment": ("img_size", "pictures are moved by a share of their size"),
+    ]
+    for (name, (keys, reason)) in idle {
+      guard case .section(let arguments)? = table[name] else { continue }
+      table[name] = .section(joined(arguments, ignored(keys, reason)))
+    }
+    return joined(
+      table,
+      ConfigurationKeys.refused(
+        """
+        AutoAugment RandomApply RandAugmentV2 RandAugmentV3 HideAndSeek GridMask CropImageAtRatio CenterCrop Resize
+        RandCropImageV2 AugMix Pad Normalize RandomResizedCrop CropWithPadding RandomInterpolationAugment ColorJitter
+        RandomGrayscale RandomCropImage RandomRotation Padv2 RandomRot90 PCALighting
+        """, "an operator", known: Array(table.keys)))
+  }()
 
   private static let batchTransforms: [String: ConfigurationKeys] = {
-    let single = ConfigurationKeys.operators("MixupOperator alpha class_num prob\nCutmixOperator alpha class_num prob")
-    return single.merging(["OpSampler": .section(single.merging(["class_num": .value]) { first, _ in first })]) {
-      first, _ in first
+    var single = ConfigurationKeys.operators("MixupOperator alpha\nCutmixOperator alpha")
+    var choices = ConfigurationKeys.operators("MixupOperator alpha prob\nCutmixOperator alpha prob")
+    let classes = ignored("class_num", "that of Arch counts")
+    for name in single.keys {
+      single[name] = .section(joined(single[name]?.children ?? [:], classes))
+      choices[name] = .section(joined(choices[name]?.children ?? [:], classes))
     }
+    let known = Array(single.keys) + ["OpSampler"]
+    return joined(
+      single, ["OpSampler": .section(joined(choices, classes))],
+      ConfigurationKeys.refused("FmixOperator MixupCutmixHybrid", "a batch operator", known: known))
   }()
 
   private static let postProcessing: [String: ConfigurationKeys] = ConfigurationKeys.operators(
@@ -132,7 +218,9 @@ enum PaddleClasKeys {
     Topk topk class_id_map_file label_list delimiter
     MultiLabelThreshOutput threshold class_id_map_file label_list delimiter
     """
-  ).merging(["main_indicator": .value, "SavePreLabel": .section(["save_dir": .ignored])]) { first, _ in first }
+  ).merging([
+    "main_indicator": .value, "SavePreLabel": .section(["save_dir": .ignored("PaddleClas writes nothing there either")]),
+  ]) { first, _ in first }
 
   /// The dotted paths under which a key exists, shortest first; lists show no index.
   static func paths(of key: String) -> [String] {
@@ -144,6 +232,7 @@ enum PaddleClasKeys {
       default:
         for (name, child) in keys.children.sorted(by: { $0.key < $1.key }) {
           let full = path.isEmpty ? name : "\(path).\(name)"
+          if case .refused = child { continue }
           if name == key { found.append(full) }
           walk(child, full, depth: depth + 1)
         }

@@ -78,14 +78,8 @@ extension Configuration {
     guard let entries = try operators(key) else { return nil }
     var terms: [DistillationLoss.Term] = []
     for (name, key) in entries {
-      guard let weight = try number("\(key).weight") else {
-        throw HGNetError(
-          .invalidConfiguration, "expected a weight such as 1.0, found nothing", path: path, key: "\(key).weight")
-      }
-      if try text("\(key).key") != nil {
-        throw HGNetError(
-          .unsupported, "the networks give logits only; leave the key out", path: path, key: "\(key).key")
-      }
+      let weight = try lossWeight(key)
+      try checkNoKey(key)
       let rules: [DistillationLoss.Rule]
       switch name {
       case "DistillationCELoss":
@@ -96,8 +90,22 @@ extension Configuration {
         }
         rules = try pairs(key, of: networks).map { .imitation(student: $0.0, teacher: $0.1) }
       case "DistillationGTCELoss":
-        let loss = CrossEntropyLoss(epsilon: try number("\(key).epsilon"))
+        let loss = CrossEntropyLoss(epsilon: try smoothing(key))
         rules = try names("\(key).model_names", of: networks).map { .labels(model: $0, loss) }
+      case "DistillationMultiLabelLoss":
+        let loss = try multiLabelLoss(key)
+        rules = try names("\(key).model_names", of: networks).map { .labels(model: $0, loss) }
+      case "DistillationKLDivLoss":
+        let loss = DivergenceLoss(temperature: try number("\(key).temperature", in: NumberRange.temperature) ?? 4)
+        rules = try pairs(key, of: networks).map { .divergence(student: $0.0, teacher: $0.1, loss) }
+      case "DistillationDKDLoss":
+        let loss = DecoupledLoss(
+          temperature: try number("\(key).temperature", in: NumberRange.temperature) ?? 1,
+          alpha: try number("\(key).alpha", in: NumberRange.factor) ?? 1,
+          beta: try number("\(key).beta", in: NumberRange.factor) ?? 1,
+          takesTeachersClass: try boolean("\(key).use_target_as_gt") ?? false,
+          name: try text("\(key).name") ?? "loss_dkd")
+        rules = try pairs(key, of: networks).map { .decoupled(student: $0.0, teacher: $0.1, loss) }
       case "DistillationDMLLoss":
         if try boolean("\(key).weight_ratio") == true {
           throw HGNetError(
@@ -110,7 +118,8 @@ extension Configuration {
       default:
         throw HGNetError(
           .unsupported,
-          "a distillation takes DistillationCELoss, DistillationGTCELoss and DistillationDMLLoss, found \(name)",
+          "\(name) is no loss of a distillation; there are: DistillationCELoss, DistillationDKDLoss, DistillationDMLLoss, "
+            + "DistillationGTCELoss, DistillationKLDivLoss, DistillationMultiLabelLoss",
           path: path, key: key)
       }
       terms.append(.init(rules, weight: weight))
@@ -122,8 +131,7 @@ extension Configuration {
 
   private func mutualActivation(_ key: String) throws(HGNetError) -> MutualLearningLoss.Activation? {
     // The key with `None` is something else than no key.
-    let parts = key.split(separator: ".").dropLast().joined(separator: ".")
-    if case .mapping(let mapping)? = self[parts], mapping["act"] == .null { return nil }
+    if isNull(key) { return nil }
     let name = try text(key) ?? "softmax"
     guard let activation = MutualLearningLoss.Activation(rawValue: name) else {
       throw HGNetError(.invalidConfiguration, "expected softmax, sigmoid or None, found \(name)", path: path, key: key)

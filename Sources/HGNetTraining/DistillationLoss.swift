@@ -10,8 +10,12 @@ package struct DistillationLoss: Sendable {
     /// `DistillationCELoss`: the student's cross entropy with the softmax of the teacher's logits, which are taken as
     /// they are: the teacher receives no gradient.
     case imitation(student: String, teacher: String)
-    /// `DistillationGTCELoss`: the cross entropy with the labels.
-    case labels(model: String, CrossEntropyLoss)
+    /// `DistillationGTCELoss` and `DistillationMultiLabelLoss`: the loss with the labels.
+    case labels(model: String, any Loss)
+    /// `DistillationKLDivLoss`: the student imitates the teacher's softened scores.
+    case divergence(student: String, teacher: String, DivergenceLoss)
+    /// `DistillationDKDLoss`: the same, with the right class and the others apart.
+    case decoupled(student: String, teacher: String, DecoupledLoss)
     /// `DistillationDMLLoss`: both learn from each other.
     case mutual(first: String, second: String, MutualLearningLoss)
 
@@ -21,6 +25,7 @@ package struct DistillationLoss: Sendable {
       case .imitation(let student, let teacher): [student, teacher]
       case .labels(let model, _): [model]
       case .mutual(let first, let second, _): [first, second]
+      case .divergence(let student, let teacher, _), .decoupled(let student, let teacher, _): [student, teacher]
       }
     }
   }
@@ -62,19 +67,30 @@ package struct DistillationLoss: Sendable {
     self.terms = terms
   }
 
+  /// Makes another sum of as many terms.
+  init(replacing other: DistillationLoss, terms: [Term]) { self.terms = terms }
+
   /// The networks that the loss looks at.
   package var models: Set<String> { Set(terms.flatMap { $0.rules.flatMap(\.models) }) }
 
   /// Whether labels decide about anything; without it pictures need none.
   package var usesLabels: Bool {
-    terms.contains { $0.rules.contains { if case .labels = $0 { true } else { false } } }
+    terms.contains { term in
+      term.rules.contains { rule in
+        switch rule {
+        case .labels: true
+        case .decoupled(_, _, let loss): !loss.takesTeachersClass
+        case .imitation, .mutual, .divergence: false
+        }
+      }
+    }
   }
 
   /// Value, terms and gradients for a batch.
   ///
   /// - Parameters:
   ///   - logits: `[N, K]` of each network.
-  ///   - targets: what the N pictures show; looked at by `labels` only.
+  ///   - targets: what the N pictures show; looked at by `labels` and `decoupled` only.
   ///   - allRows: the rows of the whole batch where these are a part of it; the results are then what this part adds.
   /// - Throws: `HGNetError.Code.shapeMismatch` for logits that do not fit each other, and what the losses throw.
   package func evaluate(
@@ -110,7 +126,16 @@ package struct DistillationLoss: Sendable {
         case .labels(let model, let loss):
           let (cost, gradient) = try loss.evaluate(logits: named(model), targets: targets, of: allRows)
           add(gradient, of: model, weight: weight)
-          (name, value) = ("CELoss_\(model)", Double(cost))
+          (name, value) = ("\(loss.name)_\(model)", Double(cost))
+        case .divergence(let student, let teacher, let loss):
+          let (cost, gradient) = try loss.evaluate(student: named(student), teacher: named(teacher), of: allRows)
+          add(gradient, of: student, weight: weight)
+          (name, value) = ("loss_kldiv_\(student)_\(teacher)", cost)
+        case .decoupled(let student, let teacher, let loss):
+          let (cost, gradient) = try loss.evaluate(
+            student: named(student), teacher: named(teacher), targets: targets, of: allRows)
+          add(gradient, of: student, weight: weight)
+          (name, value) = ("\(loss.name)_\(student)_\(teacher)", cost)
         case .mutual(let first, let second, let loss):
           let (cost, gradient, otherGradient) = try loss.evaluate(named(first), named(second), of: allRows)
           add(gradient, of: first, weight: weight)

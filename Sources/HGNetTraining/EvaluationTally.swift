@@ -45,6 +45,8 @@ struct EvaluationTally {
   private(set) var confusion: ConfusionMatrix?
   var broken: [Loader.BrokenPicture] = []
   private(set) var pictures = 0
+  /// Whether every logit so far was a finite number.
+  private(set) var hasFiniteLogits = true
 
   init(_ evaluator: Evaluator) throws(HGNetError) {
     lossNames = evaluator.loss.map { $0.terms.map(\.loss.name) + ["loss"] } ?? []
@@ -69,6 +71,7 @@ struct EvaluationTally {
   ) throws(HGNetError) {
     records.append(Record(number: number, samples: indices.count, losses: losses, accuracies: accuracies))
     pictures += indices.count
+    if hasFiniteLogits { hasFiniteLogits = logits.withUnsafeBufferPointer { $0.allSatisfy(\.isFinite) } }
     switch targets {
     case .classes(let labels):
       try confusion?.add(logits: logits, labels: labels)
@@ -140,6 +143,7 @@ struct EvaluationTally {
   mutating func unite(over communicator: any Communicator, dataset: Dataset) throws(HGNetError) {
     guard communicator.rankCount > 1 else { return }
     let (losses, accuracies) = (lossNames.count, accuracyNames.count)
+    hasFiniteLogits = try communicator.sums(of: [hasFiniteLogits ? 0 : 1])[0] == 0
     func all(_ own: [Double]) throws(HGNetError) -> [Double] {
       let gathered = try communicator.gather(EvaluationTally.bytes(of: own)).flatMap { $0 }
       return EvaluationTally.doubles(of: try communicator.broadcast(gathered))

@@ -22,6 +22,8 @@ public struct Evaluator: Sendable {
     public var broken: [Loader.BrokenPicture]
     /// The pictures that were measured, and how many a second.
     public var pictures: Int, rate: Double
+    /// Whether every logit was a finite number.
+    public var hasFiniteLogits = true
 
     /// Puts a result together from what was measured.
     package init(
@@ -35,6 +37,15 @@ public struct Evaluator: Sendable {
 
     /// The metric that decides, 0 without one.
     public var decisive: Double { metrics.first?.value ?? 0 }
+
+    /// Whether logits, metrics and losses are all finite numbers; others say nothing about a model.
+    public var isFinite: Bool { hasFiniteLogits && (metrics + losses).allSatisfy { $0.value.isFinite } }
+
+    /// What is not finite, for a message.
+    var notFinite: String {
+      let names = (metrics + losses).filter { !$0.value.isFinite }.map { "\($0.name) \($0.value)" }
+      return names.isEmpty ? "logits" : names.joined(separator: ", ")
+    }
   }
 
   /// A picture that was taken for something else.
@@ -85,7 +96,7 @@ public struct Evaluator: Sendable {
     pool: ThreadPool, communicator: any Communicator = SingleProcess()
   ) {
     self.data = data
-    self.loss = loss
+    self.loss = loss?.weighted(by: data.labelRatios)
     self.metrics = metrics
     self.printInterval = max(printInterval, 1)
     self.pool = pool
@@ -171,10 +182,12 @@ public struct Evaluator: Sendable {
     try tally.unite(over: communicator, dataset: data.dataset)
     let (values, text) = try tally.metrics()
     log(TrainingLog.evaluation(epoch: epoch, losses: tally.losses, metrics: text))
-    return Result(
+    var result = Result(
       losses: tally.losses, metrics: values, metricText: text, confusion: tally.confusion,
       mistakes: tally.mistakes(in: data.dataset), broken: tally.broken, pictures: tally.pictures,
       rate: Double(tally.pictures) / max(seconds(clock.now - begin), 1e-9))
+    result.hasFiniteLogits = tally.hasFiniteLogits
+    return result
   }
 }
 

@@ -131,6 +131,7 @@ public struct FolderConfiguration: Sendable {
         print_batch_step: 10
         use_tensorboard: True
         seed: \(seed)
+        scale_learning_rate: False
         image_shape: [3, \(size.height), \(size.width)]
       Arch:
         name: \(model.name)
@@ -195,7 +196,7 @@ public struct FolderConfiguration: Sendable {
       case .full:
         [
           first, randomCrop("[0.35, 1.0]"), flip,
-          "- TimmAutoAugment: {config_str: rand-m7-mstd0.5-inc1, interpolation: bicubic, img_size: \(size.height)}",
+          "- TimmAutoAugment: {config_str: rand-m7-mstd0.5-inc1, interpolation: bicubic}",
           last,
           "- RandomErasing: {EPSILON: 0.25, sl: 0.02, sh: 0.33, r1: 0.3, attempt: 10, use_log_aspect: True, mode: pixel}",
         ]

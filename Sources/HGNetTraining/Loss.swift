@@ -156,6 +156,9 @@ package struct CombinedLoss: Sendable {
     self.terms = terms
   }
 
+  /// Makes another sum of as many terms.
+  init(replacing other: CombinedLoss, terms: [Term]) { self.terms = terms }
+
   /// Makes a sum of one.
   package init(_ loss: any Loss) { terms = [Term(loss)] }
 

@@ -10,15 +10,17 @@ import HGNetCore
 
 /// Sigmoid cross entropy for pictures with several labels, averaged over rows and classes.
 ///
-/// Targets are vectors `[N, K]`, or `[N, 2, K]` when classes are weighted by their ratio. Source: PaddleClas,
+/// Targets are vectors `[N, K]`, or `[N, 2, K]` when classes are weighted by a ratio that comes with them. Source: PaddleClas,
 /// `ppcls/loss/multilabelloss.py`.
 package struct MultiLabelLoss: Loss {
   /// The share of the target that is spread evenly over the classes, inside (0, 1); nil for none.
   package let epsilon: Double?
   /// Whether classes are summed before the mean over rows is taken.
   package let sumsClasses: Bool
-  /// Whether rare labels weigh more, by the ratios that come with the targets.
+  /// Whether rare labels weigh more, by `ratios` or those that come with the targets.
   package let weightsByRatio: Bool
+  /// The share of pictures that have each label, for all pictures alike; nil where they come with the targets.
+  package var ratios: [Float]?
 
   /// Makes a loss; an `epsilon` outside (0, 1) means no smoothing.
   package init(epsilon: Double? = nil, sumsClasses: Bool = false, weightsByRatio: Bool = false) {
@@ -32,8 +34,13 @@ package struct MultiLabelLoss: Loss {
 
   /// Checks targets; see `Loss`.
   package func check(_ targets: Targets, rows: Int, classes: Int) throws(HGNetError) {
-    try targets.check(rows: rows, classes: classes, allowsClasses: false, parts: weightsByRatio ? 2 : 1)
+    try targets.check(rows: rows, classes: classes, allowsClasses: false, parts: hasRatiosInTargets ? 2 : 1)
+    if weightsByRatio, let ratios, ratios.count != classes {
+      throw HGNetError(.shapeMismatch, "expected a ratio for each of \(classes) labels, found \(ratios.count)")
+    }
   }
+
+  private var hasRatiosInTargets: Bool { weightsByRatio && ratios == nil }
 
   /// What one row adds; see `Loss`.
   package func evaluate(
@@ -42,7 +49,7 @@ package struct MultiLabelLoss: Loss {
   ) -> Double {
     guard case .vectors(let tensor) = targets else { return .nan }
     let classes = logits.count
-    let start = row * classes * (weightsByRatio ? 2 : 1)
+    let start = row * classes * (hasRatiosInTargets ? 2 : 1)
     let share = 1 / Double(sumsClasses ? rows : rows * classes)
     var sum = 0.0
     for index in 0..<classes {
@@ -50,7 +57,7 @@ package struct MultiLabelLoss: Loss {
       if let epsilon { target = (1 - epsilon) * target + epsilon / Double(classes) }
       var weight = share
       if weightsByRatio {
-        let ratio = Double(tensor[start + classes + index])
+        let ratio = Double(ratios?[index] ?? tensor[start + classes + index])
         // A target of -1 says that nobody knows.
         weight *= target > -1 ? exp(target > 0.5 ? 1 - ratio : ratio) : 0
       }
@@ -59,6 +66,41 @@ package struct MultiLabelLoss: Loss {
       gradient[index] = weight * (sigmoid(logit) - target)
     }
     return sum
+  }
+}
+
+extension CombinedLoss {
+  /// The same with the shares of pictures that have each label, for the terms that weight by them.
+  func weighted(by ratios: [Float]?) -> CombinedLoss {
+    guard let ratios else { return self }
+    return CombinedLoss(replacing: self, terms: terms.map { Term($0.loss.weighted(by: ratios), weight: $0.weight) })
+  }
+}
+
+extension DistillationLoss {
+  /// The same with the shares of pictures that have each label, for the rules that weight by them.
+  func weighted(by ratios: [Float]?) -> DistillationLoss {
+    guard let ratios else { return self }
+    return DistillationLoss(
+      replacing: self,
+      terms: terms.map { term in
+        Term(
+          term.rules.map { rule in
+            guard case .labels(let model, let loss) = rule else { return rule }
+            return .labels(model: model, loss.weighted(by: ratios))
+          }, weight: term.weight)
+      })
+  }
+}
+
+extension Loss {
+  fileprivate func weighted(by ratios: [Float]) -> any Loss {
+    if let renamed = self as? RenamedLoss {
+      return RenamedLoss(loss: renamed.loss.weighted(by: ratios), name: renamed.name)
+    }
+    guard var loss = self as? MultiLabelLoss, loss.weightsByRatio else { return self }
+    loss.ratios = ratios
+    return loss
   }
 }
 

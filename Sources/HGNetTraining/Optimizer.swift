@@ -203,6 +203,27 @@ package struct Optimizer: Sendable {
   }
 }
 
+extension Optimizer.Settings {
+  /// What a person should know about settings that change nothing for these parameters.
+  func warnings(for parameters: [ParameterDeclaration]) -> [String] {
+    var result: [String] = []
+    let learned = parameters.filter { $0.role.isLearned }
+    let idle = namesWithoutDecay.filter { name in !learned.contains { $0.name.contains(substring: name) } }
+    if !idle.isEmpty {
+      let list = idle.joined(separator: ", ")
+      result.append(
+        "Optimizer.no_weight_decay_name: no parameter has \(list) in its name; names look like "
+          + "\(learned.first?.name ?? "fc.weight")")
+    }
+    if case .momentum = rule, oneAxisWithoutDecay, namesWithoutDecay.isEmpty {
+      result.append(
+        "Optimizer.one_dim_param_no_weight_decay has no effect with Momentum unless no_weight_decay_name has a name, as in "
+          + "PaddleClas")
+    }
+    return result
+  }
+}
+
 extension Optimizer.Rule {
   /// Whether the rule decays weights by itself instead of through the gradient.
   var decaysWeights: Bool {

@@ -168,6 +168,24 @@ package struct Schedule: Sendable, Hashable {
     }
   }
 
+  /// Goes to a step at once, with the rates that the rule has in closed form, from which a cosine that was stepped differs
+  /// by rounding alone.
+  ///
+  /// - Parameter step: the number of times that it would have advanced, at least 0.
+  package mutating func jump(to step: Int) {
+    let step = max(step, 0)
+    guard warmupSteps > 0 else {
+      state = State(step: step, learningRate: rate(at: step, previous: baseRate, isClosed: true))
+      return
+    }
+    let inner = max(step - warmupSteps, 0)
+    let innerRate = rate(at: inner, previous: baseRate, isClosed: true)
+    let warm = (baseRate - warmupStart) * Double(step) / Double(warmupSteps) + warmupStart
+    state = State(
+      step: step, learningRate: step < warmupSteps ? warm : innerRate,
+      inner: State.Inner(step: inner, learningRate: innerRate))
+  }
+
   /// Continues from a stored state.
   ///
   /// - Throws: `HGNetError.Code.malformedData` for a negative step or a rate that is no number.
@@ -209,7 +227,9 @@ package struct Schedule: Sendable, Hashable {
       if cycle { whole = length * (step == 0 ? 1 : (time / length).rounded(.up)) } else { now = min(time, length) }
       return (baseRate - end) * pow(1 - now / whole, power) + end
     case .step(let epochs, let factor):
-      return baseRate * pow(factor, (time / (epochs * stepsPerUnit)).rounded(.down))
+      // Whole steps, as in PaddleClas, and at least one.
+      let length = isByEpoch ? epochs : max((epochs * stepsPerUnit).rounded(.down), 1)
+      return baseRate * pow(factor, (time / length).rounded(.down))
     case .multiStep(let epochs, let factor):
       let passed = epochs.firstIndex { time < $0 * stepsPerUnit } ?? epochs.count
       return baseRate * pow(factor, Double(passed))

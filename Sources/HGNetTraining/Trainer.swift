@@ -19,6 +19,8 @@ public final class Trainer: Sendable {
   public enum Event: Sendable {
     /// A batch was trained on.
     case step(Step)
+    /// Something that a person should know, before training begins or after an evaluation.
+    case warning(String)
     /// The pictures that could not be read, once each.
     case broken([Loader.BrokenPicture])
     /// An epoch was evaluated.
@@ -88,6 +90,7 @@ public final class Trainer: Sendable {
   private let pool: ThreadPool
   private let communicator: any Communicator
   private let isStopping = Atomic<Bool>(false)
+  private let hasToldOfSingleValues = Atomic<Bool>(false)
 
   /// Puts a run together.
   ///
@@ -167,27 +170,39 @@ public final class Trainer: Sendable {
     try agree(checkpoint?.parameters ?? initial)
     let seed = checkpoint?.progress.seed ?? UInt64(truncatingIfNeeded: configuration.seed ?? 0)
     let sampler = try training.sampler()
-    let iterations = min(configuration.iterationsPerEpoch ?? sampler.batchCount, sampler.batchCount)
-    guard iterations > 0 else {
+    guard sampler.batchCount > 0 else {
       throw HGNetError(
         .noInput, "an epoch has no batch; use a smaller batch_size or drop_last: False", path: training.dataset.source)
     }
+    let plan = EpochPlan(
+      batches: sampler.batchCount, iterationsPerEpoch: configuration.iterationsPerEpoch,
+      updateFrequency: configuration.updateFrequency)
+    if let warning = plan.warning { report(.warning(warning)) }
+    let schedule = try configuration.schedule(iterationsPerEpoch: plan.iterations, rankCount: communicator.rankCount)
     var step = try TrainingStep(
-      networks(checkpoint?.parameters ?? initial), optimizer: configuration.optimizer,
-      schedule: configuration.schedule(iterationsPerEpoch: iterations, rankCount: communicator.rankCount),
-      averageDecay: configuration.averageDecay, accumulatedSteps: configuration.updateFrequency, seed: seed, pool: pool,
+      networks(checkpoint?.parameters ?? initial), optimizer: configuration.optimizer, schedule: schedule,
+      averageDecay: configuration.averageDecay, accumulatedSteps: plan.updateFrequency, seed: seed, pool: pool,
       communicator: communicator, synchronizesNormalization: configuration.synchronizesNormalization)
+    for warning in configuration.optimizer.warnings(for: step.parameters.declarations) { report(.warning(warning)) }
     var progress = checkpoint?.progress ?? TrainingProgress()
     progress.seed = seed
     progress.model = modelName
     if let checkpoint { try step.restore(checkpoint) }
-    try adapt(&step, &progress, iterations: iterations)
+    try adapt(&step, &progress, plan: plan)
+    if checkpoint != nil, progress.epoch < configuration.epochs {
+      let update = schedule.isByEpoch ? progress.epoch : plan.updates(before: progress)
+      if let warning = step.resumeRate(
+        at: update, of: schedule, isRecomputed: configuration.recomputesLearningRate, epochs: configuration.epochs)
+      {
+        report(.warning(warning))
+      }
+    }
     var evaluation: Evaluator.Result?
     var isPending = progress.values.removeValue(forKey: Trainer.pendingEvaluation) == 1
 
     while isPending || progress.epoch < configuration.epochs {
       if !isPending {
-        let isComplete = try runEpoch(&step, &progress, iterations: iterations, seed: seed, log: log, report: report)
+        let isComplete = try runEpoch(&step, &progress, plan: plan, seed: seed, log: log, report: report)
         try step.align()
         guard isComplete else {
           try folder?.save(step.contents(progress))
@@ -238,43 +253,43 @@ public final class Trainer: Sendable {
 
   /// Makes a checkpoint of another number of ranks, whose batches were longer or shorter, one of this number.
   private func adapt(
-    _ step: inout TrainingStep, _ progress: inout TrainingProgress, iterations: Int
+    _ step: inout TrainingStep, _ progress: inout TrainingProgress, plan: EpochPlan
   ) throws(HGNetError) {
     let before = Int(progress.values[Trainer.rankCount] ?? 1)
     let now = communicator.rankCount
     progress.values[Trainer.rankCount] = now > 1 ? Double(now) : nil
     guard before != now, progress.epoch > 0 || progress.stepInEpoch > 0 else { return }
     // As many pictures of the epoch as have been seen, rounded down to whole updates.
-    let frequency = configuration.updateFrequency
-    let seen = min(progress.stepInEpoch * before / now, iterations)
-    progress.stepInEpoch = seen == iterations ? iterations : seen / frequency * frequency
-    let updates = progress.epoch * max(iterations / frequency, 1) + progress.stepInEpoch / frequency
-    progress.globalStep = updates
+    let seen = min(progress.stepInEpoch * before / now, plan.iterations)
+    progress.stepInEpoch = seen / plan.updateFrequency * plan.updateFrequency
+    progress.globalStep = plan.updates(before: progress)
     try step.move(
-      toUpdate: updates,
-      of: configuration.schedule(iterationsPerEpoch: iterations, rankCount: communicator.rankCount))
+      toUpdate: progress.globalStep,
+      of: configuration.schedule(iterationsPerEpoch: plan.iterations, rankCount: communicator.rankCount))
   }
 
   /// The networks with their parameters.
   private func networks(_ parameters: ParameterStore) throws(HGNetError) -> StepNetworks {
-    guard let distillation = configuration.distillation else {
+    guard var distillation = configuration.distillation else {
       return StepNetworks(
         graph,
         parameters: try TrainingParameters(graph: graph, parameters: parameters, isFrozen: configuration.isFrozen),
-        loss: configuration.trainingLoss, pool: pool)
+        loss: configuration.trainingLoss.weighted(by: training.labelRatios), pool: pool)
     }
+    distillation.loss = distillation.loss.weighted(by: training.labelRatios)
     return try StepNetworks(
       distillation, initial: parameters, isFrozen: configuration.isFrozen, data: training, pool: pool)
   }
 
   /// The rest of an epoch; false if the run was asked to stop.
   private func runEpoch(
-    _ step: inout TrainingStep, _ progress: inout TrainingProgress, iterations: Int, seed: UInt64,
+    _ step: inout TrainingStep, _ progress: inout TrainingProgress, plan: EpochPlan, seed: UInt64,
     log: (String) -> Void, report: (Event) -> Void
   ) throws(HGNetError) -> Bool {
-    let epoch = progress.epoch + 1
-    let loader = try training.loader(
-      epoch: progress.epoch, startingAt: progress.stepInEpoch, count: iterations, seed: seed)
+    let (epoch, iterations) = (progress.epoch + 1, plan.iterations)
+    var loader = EpochBatches(
+      training, plan: plan, epoch: progress.epoch, startingAt: progress.stepInEpoch, seed: seed)
+    step.beginEpoch(at: progress.stepInEpoch)
     var averages = RunningAverages()
     var accuracies: [TopKAccuracy] = []
     for case .topK(let ks) in configuration.trainingMetrics { accuracies.append(try TopKAccuracy(ks)) }
@@ -282,17 +297,28 @@ public final class Trainer: Sendable {
     let clock = ContinuousClock()
     let begin = clock.now
     var last = begin
-    while let batch = try loader.next() {
+    while let (batch, iteration, pass) = try loader.next() {
       if !batch.broken.isEmpty { report(.broken(batch.broken)) }
       // A batch of which a rank could read nothing is left out by all.
       let counts = try communicator.sums(of: [Double(batch.count), batch.count > 0 ? 0 : 1])
-      guard counts[1] == 0 else { continue }
+      guard counts[1] == 0 else {
+        if try step.skip() != nil { progress.globalStep += 1 }
+        progress.stepInEpoch = iteration + 1
+        continue
+      }
       let allCount = Int(counts[0])
       var (inputs, targets) = (batch.inputs, batch.targets.targets(classCount: training.dataset.classCount))
+      if hasSingleValues(inputs.shape, allCount: allCount), !hasToldOfSingleValues.exchange(true, ordering: .relaxed) {
+        report(
+          .warning(
+            "epoch \(epoch), iteration \(iteration): in a batch of one picture of \(inputs.shape[1])×\(inputs.shape[2]) pixels the "
+              + "last maps have a single value, which is not normalised, as in PaddlePaddle; use another batch_size, "
+              + "drop_last: True or larger pictures"))
+      }
       if !training.transforms.mixing.isEmpty {
         // A stream of its own for each batch, so that a run that goes on needs no state of it.
         let rank = communicator.rank > 0 ? " rank \(communicator.rank)" : ""
-        var random = RandomGenerator(seed: seed, stream: "mixing \(progress.epoch) \(batch.number)\(rank)")
+        var random = RandomGenerator(seed: seed, stream: "mixing \(pass) \(batch.number)\(rank)")
         try training.mix(&inputs, &targets, using: &random)
       }
       let outcome: TrainingStep.Outcome
@@ -302,10 +328,10 @@ public final class Trainer: Sendable {
         guard error.code == .malformedData else { throw error }
         var named = error
         let names = batch.indices.prefix(4).map { training.dataset.paths[$0] }
-        named.cause = "epoch \(epoch), iteration \(batch.number), first pictures: " + names.joined(separator: ", ")
+        named.cause = "epoch \(epoch), iteration \(iteration), first pictures: " + names.joined(separator: ", ")
         throw named
       }
-      progress.stepInEpoch = batch.number + 1
+      progress.stepInEpoch = iteration + 1
       if outcome.learningRate != nil { progress.globalStep += 1 }
       var (measured, measuredCount): ([(name: String, value: Double)], Int) = ([], 0)
       if case .classes(let labels) = targets, labels.allSatisfy({ $0 >= 0 }) {
@@ -319,11 +345,11 @@ public final class Trainer: Sendable {
       for (name, value) in outcome.loss.logged { averages.add(name, Double(value), samples: allCount) }
       let now = clock.now
       let took = seconds(now - last)
-      times.add(batch: took, reader: seconds(batch.waited), iteration: batch.number)
+      times.add(batch: took, reader: seconds(batch.waited), iteration: iteration)
       last = now
       let position = TrainingLog.Position(
-        epoch: epoch, epochs: configuration.epochs, iteration: batch.number, iterations: iterations)
-      if batch.number % configuration.printInterval == 0 {
+        epoch: epoch, epochs: configuration.epochs, iteration: iteration, iterations: iterations)
+      if iteration % configuration.printInterval == 0 {
         log(
           TrainingLog.iteration(
             position, learningRates: [(step.schedule.name, step.schedule.learningRate)], averages: averages.means,
@@ -336,13 +362,20 @@ public final class Trainer: Sendable {
             position: position, globalStep: progress.globalStep, averages: averages.means,
             loss: Double(outcome.loss.value), learningRate: (step.schedule.name, step.schedule.learningRate),
             pictures: allCount, took: took, waited: seconds(batch.waited))))
-      if try isToStop(), progress.stepInEpoch < iterations { return false }
+      // Gradients that wait for an update are in no checkpoint, so a stop waits for it, too.
+      if !step.hasGradients, try isToStop(), progress.stepInEpoch < iterations { return false }
     }
     log(TrainingLog.epoch(epoch, of: configuration.epochs, averages: averages.means))
     report(
       .epochEnded(
         epoch: epoch, averages: averages.means, waited: seconds(loader.waited), took: seconds(clock.now - begin)))
     return true
+  }
+
+  /// Whether a batch normalisation sees one value per channel: one picture whose last maps, 32 times smaller, have one.
+  private func hasSingleValues(_ shape: Shape, allCount: Int) -> Bool {
+    let count = configuration.synchronizesNormalization ? allCount : shape[0]
+    return count == 1 && shape.rank == 4 && shape[1] <= 32 && shape[2] <= 32 && !configuration.freezesNormalization
   }
 
   /// Makes the metrics of this rank's pictures those of all ranks'.
@@ -379,10 +412,16 @@ public final class Trainer: Sendable {
       guard let other = try measure(averaged) else { return nil }
       log(TrainingLog.best(epoch: epoch, metric: other.decisive, isAveraged: true))
       report(.averageEvaluated(epoch: epoch, other))
-      if other.decisive > result.decisive { result = other }
+      if other.isFinite, !result.isFinite || other.decisive > result.decisive { result = other }
     }
     progress.metric = result.decisive
-    if result.decisive >= progress.bestMetric ?? -.infinity {
+    if !result.isFinite {
+      report(
+        .warning(
+          "epoch \(epoch): the evaluation is not finite (\(result.notFinite)); it does not become best_model. Use a smaller "
+            + "learning rate, and look at the losses of the epoch"))
+      progress.metric = 0
+    } else if result.decisive >= progress.bestMetric ?? -.infinity {
       progress.bestMetric = result.decisive
       progress.bestEpoch = epoch
       try folder?.saveBest(step.contents(progress), inferred: configuration.distillation?.inferred)

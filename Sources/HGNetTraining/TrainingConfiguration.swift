@@ -57,7 +57,10 @@ public struct TrainingConfiguration: Sendable {
   public var synchronizesNormalization = false
   /// Whether the learning rate is multiplied by the number of ranks (`Global.scale_learning_rate`).
   public var scalesLearningRate = false
-  /// The most iterations of an epoch, nil for all (`Global.iter_per_epoch`).
+  /// Whether a run that goes on computes its learning rate from this configuration instead of from the checkpoint's rate
+  /// (`Global.recompute_learning_rate`).
+  public var recomputesLearningRate = false
+  /// The iterations of an epoch, nil for one pass over the data (`Global.iter_per_epoch`).
   public var iterationsPerEpoch: Int?
   /// The networks of a distillation with what they minimise, nil for one network.
   package var distillation: Distillation?
@@ -75,6 +78,9 @@ public struct TrainingConfiguration: Sendable {
   public var trainingMetrics: [Metric]
   /// What is measured in evaluation; the first decides which model is the best (`Metric.Eval`).
   public var evaluationMetrics: [Metric]
+
+  /// What a person should know about the configuration before it is run, one line each.
+  public internal(set) var warnings: [String] = []
 
   /// The numbers of a schedule before the length of an epoch is known.
   package struct Rate: Sendable, Hashable {
@@ -144,7 +150,8 @@ public struct TrainingConfiguration: Sendable {
     }
     trainingLoss = loss
     evaluationLoss = try configuration.losses("Loss.Eval")
-    (optimizer, rate) = try configuration.optimizerSettings()
+    var warnings: [String] = []
+    (optimizer, rate) = try configuration.optimizerSettings(warnings: &warnings)
     trainingMetrics = try configuration.metrics("Metric.Train")
     evaluationMetrics = try configuration.metrics("Metric.Eval")
     checkpoint = try configuration.text("Global.checkpoints")
@@ -167,15 +174,14 @@ public struct TrainingConfiguration: Sendable {
     let synchronizes = try configuration.boolean("Arch.use_sync_bn") ?? false
     synchronizesNormalization = try configuration.boolean("Global.use_sync_bn") ?? synchronizes
     scalesLearningRate = try configuration.boolean("Global.scale_learning_rate") ?? false
+    recomputesLearningRate = try configuration.boolean("Global.recompute_learning_rate") ?? false
     iterationsPerEpoch = try configuration.integer("Global.iter_per_epoch", in: counts)
     if configuration["EMA"] != nil {
-      let decay = try configuration.number("EMA.decay") ?? 0.9999
-      guard decay > 0, decay < 1 else {
-        throw HGNetError(
-          .invalidConfiguration, "expected a decay inside (0, 1), found \(decay)", path: path, key: "EMA.decay")
-      }
-      averageDecay = decay
+      averageDecay = try configuration.number("EMA.decay", in: 1e-6...0.9999999) ?? 0.9999
     }
+    self.warnings = warnings + (try configuration.labelRatioWarnings())
+    try checkMetrics(configuration)
+    try configuration.checkModes()
     // Wrong numbers should be found before any data is read.
     do throws(HGNetError) {
       try optimizer.check()
@@ -194,7 +200,7 @@ public struct TrainingConfiguration: Sendable {
     let rate = scalesLearningRate ? rate.multiplied(by: Double(rankCount)) : rate
     return try Schedule(
       rate.rule, learningRate: rate.learningRate, epochs: epochs,
-      stepsPerEpoch: max(iterationsPerEpoch / max(updateFrequency, 1), 1), warmupEpochs: rate.warmupEpochs,
+      stepsPerEpoch: EpochPlan(batches: iterationsPerEpoch, updateFrequency: updateFrequency).updates, warmupEpochs: rate.warmupEpochs,
       warmupStart: rate.warmupStart, isByEpoch: rate.isByEpoch)
   }
 

@@ -18,6 +18,8 @@ public struct TrainingData: Sendable {
   package var transforms: TrainingTransforms
   /// How pictures are read ahead.
   package var loading = Loader.Options()
+  /// The share of pictures that have each label, where a loss weights by it (`label_ratio`).
+  package var labelRatios: [Float]?
   /// This process and the number of those that train together, each on its share of every batch.
   var (rank, rankCount) = (0, 1)
 
@@ -77,6 +79,16 @@ public struct TrainingData: Sendable {
       throw HGNetError(
         .unsupported, "expected ImageNetDataset or MultiLabelDataset, found \(other)", path: configuration.path,
         key: "\(root).dataset.name")
+    }
+    if try configuration.boolean("\(root).dataset.label_ratio") == true {
+      guard case .multipleClasses = dataset.targets else {
+        throw HGNetError(
+          .invalidConfiguration, "label_ratio belongs to MultiLabelDataset", path: configuration.path,
+          key: "\(root).dataset.label_ratio")
+      }
+      // In double, then rounded, as NumPy's mean.
+      let count = Double(max(dataset.count, 1))
+      labelRatios = dataset.pictureCounts.map { Float(Double($0) / count) }
     }
     let isTraining = part == "Train"
     let counts = 1...Int(Int32.max)

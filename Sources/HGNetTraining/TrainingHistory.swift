@@ -60,10 +60,10 @@ public struct TrainingHistory: Sendable {
       waitingTime += waited
     case .evaluated(let epoch, let result), .averageEvaluated(let epoch, let result):
       if case .evaluated = event { evaluation.append((epoch, result.metrics + result.losses)) }
-      if result.decisive >= best?.result.decisive ?? -.infinity { best = (epoch, result) }
+      if result.isFinite, result.decisive >= best?.result.decisive ?? -.infinity { best = (epoch, result) }
     case .broken(let pictures):
       for picture in pictures { broken[picture.path] = picture.error }
-    case .evaluating: break
+    case .evaluating, .warning: break
     }
   }
 

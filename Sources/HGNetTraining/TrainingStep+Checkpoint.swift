@@ -53,9 +53,40 @@ extension TrainingStep {
 
   /// Goes on at another update of a schedule, whose steps have another length than those of the checkpoint.
   mutating func move(toUpdate update: Int, of beginning: Schedule) throws(HGNetError) {
-    batchCount -= batchCount % accumulatedSteps
     guard !schedule.isByEpoch else { return }
     schedule = beginning
     for _ in 0..<update { schedule.advance() }
+  }
+
+  /// Decides between the learning rate that a checkpoint brings along and that of the configuration.
+  ///
+  /// PaddlePaddle goes on from the rate of the checkpoint, which for some rules says nothing about a new configuration: a
+  /// cosine that has come to 0 stays there.
+  ///
+  /// - Parameters:
+  ///   - update: the step of the schedule at which the run goes on.
+  ///   - beginning: the schedule of the configuration.
+  ///   - isRecomputed: whether the configuration's rates are taken.
+  ///   - epochs: the epochs of the run, for the message.
+  /// - Returns: what a person should know, nil where both say the same.
+  mutating func resumeRate(at update: Int, of beginning: Schedule, isRecomputed: Bool, epochs: Int) -> String? {
+    var wanted = beginning
+    wanted.jump(to: update)
+    var restored = schedule
+    let (now, other) = (restored.learningRate, wanted.learningRate)
+    if isRecomputed {
+      schedule = wanted
+      return nil
+    }
+    // The rate after the next step tells a rule that follows its state from one that counts steps.
+    restored.advance()
+    var next = wanted
+    next.advance()
+    let tolerance = 1e-6 * max(beginning.baseRate, 1e-30)
+    guard abs(restored.learningRate - next.learningRate) > tolerance else { return nil }
+    return "the learning rate goes on from the checkpoint's \(TextFormat.fixed(now, digits: 8)), as in PaddlePaddle; "
+      + "Optimizer.lr and the \(epochs) epochs of this configuration have \(TextFormat.fixed(other, digits: 8)) at this step. "
+      + (restored.learningRate == 0 ? "At a rate of 0 nothing is learnt. " : "")
+      + "-o Global.recompute_learning_rate=True takes the configuration's"
   }
 }

@@ -35,6 +35,10 @@ package struct TrainingStep: ~Copyable {
   package internal(set) var average: ExponentialMovingAverage?
   /// The number of batches so far.
   package internal(set) var batchCount = 0
+  /// The batches since the last update, those that were left out included, below `accumulatedSteps`.
+  private var accumulatedCount = 0
+  /// Whether gradients wait for an update.
+  package private(set) var hasGradients = false
   /// The network; in a distillation the one that is evaluated.
   package var graph: Graph { networks.graph }
 
@@ -151,20 +155,47 @@ package struct TrainingStep: ~Copyable {
         "the loss is no longer a number at batch \(batchCount + 1), with a learning rate of \(schedule.learningRate); "
           + "use a smaller learning rate or a longer warm-up, and look at the pictures of this batch")
     }
-    if batchCount % accumulatedSteps == 0 { parameters.zeroGradients(pool: pool) }
+    if !hasGradients { parameters.zeroGradients(pool: pool) }
     batchCount += 1
-    let isUpdate = batchCount % accumulatedSteps == 0
+    accumulatedCount += 1
+    let isUpdate = accumulatedCount == accumulatedSteps
     try networks.backward(forward.gradients, ended: isUpdate ? ranks?.gradients.begin() : nil)
     try ranks?.finish(isUpdate: isUpdate)
-    guard isUpdate else {
-      return Outcome(loss: evaluation, logits: logits, learningRate: nil)
+    hasGradients = true
+    return Outcome(loss: evaluation, logits: logits, learningRate: isUpdate ? try update() : nil)
+  }
+
+  /// Passes over a batch of which no picture could be read; to be called by all ranks together.
+  ///
+  /// - Returns: the learning rate if it was the last one before an update, which happens without it.
+  /// - Throws: `HGNetError.Code.networkFailure`.
+  package mutating func skip() throws(HGNetError) -> Double? {
+    accumulatedCount += 1
+    guard accumulatedCount == accumulatedSteps else { return nil }
+    if hasGradients, let ranks {
+      let ended = ranks.gradients.begin()
+      for index in parameters.declarations.indices { ended(index) }
+      try ranks.finish(isUpdate: true)
     }
+    return try update()
+  }
+
+  /// Says where in an epoch the next batch lies, so that updates come after every `accumulatedSteps` batches of it.
+  package mutating func beginEpoch(at batch: Int) {
+    accumulatedCount = max(batch, 0) % accumulatedSteps
+  }
+
+  /// Changes the parameters by the gradients that wait, if there are any, and moves the schedule on.
+  private mutating func update() throws(HGNetError) -> Double {
     let rate = schedule.learningRate
-    try optimizer.step(
-      parameters, learningRate: rate, gradientScale: 1 / Float(accumulatedSteps), pool: pool)
-    average?.update(parameters, pool: pool)
+    if hasGradients {
+      try optimizer.step(
+        parameters, learningRate: rate, gradientScale: 1 / Float(accumulatedSteps), pool: pool)
+      average?.update(parameters, pool: pool)
+    }
+    (accumulatedCount, hasGradients) = (0, false)
     if !schedule.isByEpoch { schedule.advance() }
-    return Outcome(loss: evaluation, logits: logits, learningRate: rate)
+    return rate
   }
 
   /// Makes running statistics the same in all ranks, where steps since the last update have moved them apart; to be
@@ -172,7 +203,7 @@ package struct TrainingStep: ~Copyable {
   ///
   /// - Throws: `HGNetError.Code.networkFailure`.
   func align() throws(HGNetError) {
-    if batchCount % accumulatedSteps != 0 { try ranks?.align() }
+    if hasGradients { try ranks?.align() }
   }
 
   /// Tells a schedule that goes by epoch that one has ended.

@@ -71,7 +71,9 @@ extension RandomGenerator {
   mutating func beta(_ parameter: Double) -> Double {
     let first = logarithmOfGamma(parameter)
     let second = logarithmOfGamma(parameter)
-    return 1 / (1 + exp(second - first))
+    let result = 1 / (1 + exp(second - first))
+    // So small a parameter that both logarithms are out of range leaves the two ends, each as likely.
+    return result.isNaN ? (coin() ? 1 : 0) : result
   }
 
   /// The logarithm of a number of the gamma distribution.

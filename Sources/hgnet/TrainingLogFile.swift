@@ -41,7 +41,17 @@ final class TrainingLogFile {
 
   /// Writes a line of PaddleClas.
   func write(_ message: String, level: TrainingLog.Level = .info) {
-    guard let handle else { return }
+    guard let line = record(message, level: level) else { return }
+    if !isEchoed, level == .info { return }
+    if hidesIterations, message.contains("][Iter: ") { return }
+    // A reader that has gone away must not end the run either.
+    try? StandardOutput.write(line)
+  }
+
+  /// Writes a line into the file alone; returns it, nil where there is no file.
+  @discardableResult
+  func record(_ message: String, level: TrainingLog.Level) -> String? {
+    guard let handle else { return nil }
     let line = TrainingLog.line(message, level: level, time: Date().timeIntervalSince1970)
     do {
       try handle.write(contentsOf: Data((line + "\n").utf8))
@@ -51,9 +61,6 @@ final class TrainingLogFile {
       }
       hasFailed = true
     }
-    if !isEchoed, level == .info { return }
-    if hidesIterations, message.contains("][Iter: ") { return }
-    // A reader that has gone away must not end the run either.
-    try? StandardOutput.write(line)
+    return line
   }
 }

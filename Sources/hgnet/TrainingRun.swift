@@ -97,6 +97,8 @@ struct TrainingRun {
     let ranks = communicator.rankCount > 1 ? ", ranks: \(communicator.rankCount)" : ""
     log.write("train with hgnet \(Tool.configuration.version) and device cpu, threads: \(pool.count)\(ranks)")
     if isFirst { try configuration.write(to: "\(path)/config.yaml") }
+    let pace = settings.warning(configuration, rankCount: communicator.rankCount)
+    for warning in settings.warnings + [pace].compactMap({ $0 }) { warn(warning, log: log) }
 
     let trainer = try Trainer(
       configuration: settings, training: training, evaluation: evaluation, folder: folder, pool: pool,
@@ -109,6 +111,8 @@ struct TrainingRun {
     } else {
       initial = try await weights(for: trainer, log: log)
     }
+
+    if let text = idleKeys(isResumed: checkpoint != nil) { warn(text, log: log) }
 
     var history = TrainingHistory()
     let historyPath = "\(path)/history.json"
@@ -131,6 +135,10 @@ struct TrainingRun {
         log.write(line)
       } report: { event in
         history.note(event)
+        if case .warning(let text) = event {
+          bar.clear()
+          warn(text, log: log)
+        }
         if case .broken(let pictures) = event {
           brokenCount += pictures.count
           bar.clear()
@@ -177,6 +185,25 @@ struct TrainingRun {
           + "saved. Go on with -o Global.checkpoints=\(folder.latest)")
     }
     return Outcome(history: history, training: outcome, report: report, signal: signal)
+  }
+
+  /// One line about keys whose values decide nothing in this run, nil when there are none.
+  private func idleKeys(isResumed: Bool) -> String? {
+    var sections = ["Arch", "Loss", "Optimizer", "EMA", "Metric", "DataLoader.Train"]
+    if settings.evaluatesDuringTraining { sections.append("DataLoader.Eval") }
+    let keys = configuration.unreadKeys(in: sections).filter { key in
+      // These are for the export, and for the beginning of a run.
+      let name = key.split(separator: ".").last ?? ""
+      return name != "infer_add_softmax" && !(isResumed && ["pretrained", "pretrained_list", "use_ssld"].contains(name))
+    }
+    return keys.isEmpty ? nil : "nothing in this run depends on these keys: \(keys.joined(separator: ", "))"
+  }
+
+  /// Tells something that a person should know, once for all ranks: on standard error and in the log.
+  private func warn(_ text: String, log: TrainingLogFile) {
+    guard communicator.isFirst else { return }
+    log.record(text, level: .warning)
+    StandardError.write("hgnet: warning: \(text)")
   }
 
   /// Where the history of a checkpoint's run is.
