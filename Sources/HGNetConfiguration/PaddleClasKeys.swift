@@ -14,6 +14,8 @@ enum PaddleClasKeys {
         "pretrained_list": .value, "freeze_params_list": .value, "infer_model_name": .value,
         "teacher_in_training_mode": .value, "teacher_logits_cache": .value,
       ]) { first, _ in first }),
+    // PaddleClas' own configurations have it here, beside Arch.
+    "MLDecoder": decoder,
     "Loss": .section(["Train": .named(losses), "Eval": .named(losses)]),
     "Optimizer": .byName(common: optimizer, arguments: perModuleOptimizers),
     "DataLoader": .section(["Train": loader, "Eval": loader]),
@@ -47,10 +49,12 @@ enum PaddleClasKeys {
       + "dropout_prob use_last_conv use_lab lr_mult_list freeze_at freeze_norm"
   ).merging([
     "use_sync_bn": .value,
-    "MLDecoder": .values(
-      "query_num in_channels class_num embed_dim depth num_heads mlp_hidden_dim dropout activation "
-        + "freeze_query_embed remove_self_attn remove_layers replace_layer"),
+    "MLDecoder": decoder,
   ]) { first, _ in first }
+
+  private static let decoder = ConfigurationKeys.values(
+    "query_num in_channels class_num embed_dim depth num_heads mlp_hidden_dim dropout activation "
+      + "freeze_query_embed remove_self_attn remove_layers replace_layer")
 
   private static let losses = ConfigurationKeys.operators(
     """

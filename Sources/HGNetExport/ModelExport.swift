@@ -91,7 +91,8 @@ public struct ModelExport: Sendable {
       try file.commit()
       files.append(text.name)
     }
-    let difference = try readBack(path + (suffixes.first ?? ""), check: check)
+    var difference = 0.0
+    for suffix in checkedSuffixes { difference = max(difference, try readBack(path + suffix, check: check)) }
     try staging.commit(files)
     return Result(files: files.map { "\(folder)/\($0)" }, difference: difference)
   }
@@ -103,6 +104,12 @@ public struct ModelExport: Sendable {
     case .safetensors: [".safetensors"]
     case .paddleParameters: [".pdparams"]
     }
+  }
+
+  /// The files that are read back, each with those that belong to it.
+  private var checkedSuffixes: [String] {
+    if case .paddle(let encoding) = format { return PaddleExport.programs(of: encoding) }
+    return Array(suffixes.prefix(1))
   }
 
   private func readBack(_ path: String, check: SelfCheck) throws(HGNetError) -> Double {
