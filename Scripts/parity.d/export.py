@@ -87,6 +87,15 @@ def run_paddle(folder, program, values, with_onednn=True):
     return predictor.get_input_names(), result
 
 
+def found_by_paddle(folder):
+    """Whether PaddlePaddle finds a program and its parameters by the folder and the beginning of their names."""
+    from paddle import inference
+
+    configuration = inference.Config(folder, "inference")
+    programs = [os.path.join(folder, name) for name in ("inference.json", "inference.pdmodel")]
+    return configuration.prog_file() in programs and os.path.exists(configuration.params_file())
+
+
 def run_onnx(path, values, name="x"):
     import onnxruntime
 
@@ -260,12 +269,13 @@ def check_model(arguments, report, name, seed):
         hgnet(arguments.binary, "export", "--weights", weights, "--format", form, "--output", target, *more)
         return target
 
-    for form, program in (("paddle", "inference.pdmodel"), ("paddle-json", "inference.json")):
-        folder = export(form, form)
+    folder = export("paddle", "paddle")
+    for program in ("inference.json", "inference.pdmodel"):
         for count in (1, 3):
             inputs, found = run_paddle(folder, program, values[:count])
-            report.compare(f"{form}: Paddle Inference, batch {count}", found, expected[:count])
-        report.check(f"{form}: name of the input", inputs == ["x"], str(inputs))
+            report.compare(f"{program}: Paddle Inference, batch {count}", found, expected[:count])
+        report.check(f"{program}: name of the input", inputs == ["x"], str(inputs))
+    report.check("paddle: what PaddlePaddle looks for", found_by_paddle(folder))
     if has("paddle2onnx"):
         check_paddle2onnx(report, os.path.join(work, "paddle"), work, values, expected)
     if has("paddlelite"):
@@ -293,7 +303,8 @@ def check_model(arguments, report, name, seed):
         check_timm(report, name, os.path.join(folder, "model.safetensors"), values, as_timm)
     # Every way back to a state dictionary ends in the same bits.
     state = network.state_dict()
-    for source in ("paddle", "paddle-json", "safetensors/model.safetensors", "onnx-plain/inference.onnx"):
+    for source in (
+            "paddle", "paddle/inference.pdmodel", "safetensors/model.safetensors", "onnx-plain/inference.onnx"):
         path = os.path.join(work, source)
         if not os.path.exists(path):
             continue
@@ -330,7 +341,7 @@ def check_heads(arguments, report):
         ("softmax", [], softmax(scores), 1e-5),
     ]
     for head, overrides, expected, bound in cases:
-        for form, program in (("paddle", "inference.pdmodel"), ("paddle-json", "inference.json"), ("onnx", "")):
+        for form, program in (("paddle-pdmodel", "inference.pdmodel"), ("paddle-json", "inference.json"), ("onnx", "")):
             folder = os.path.join(work, f"{head}-{form}")
             done = hgnet(
                 arguments.binary, "export", "-c", configuration, "-o", f"Global.pretrained_model={weights}", "-o",

@@ -31,7 +31,7 @@ extension Configuration {
     if let probability = try number("\(key).dropout_prob", in: NumberRange.share) { options.dropoutProbability = Float(probability) }
     if let use = try boolean("\(key).use_last_conv") { options.useLastConvolution = use }
     options.useLearnableAffineBlock = try boolean("\(key).use_lab")
-    if try boolean("\(key).use_ml_decoder") == true { options.decoder = try decoder("\(key).MLDecoder", options) }
+    if try boolean("\(key).use_ml_decoder") == true { options.decoder = try decoder(of: key, options) }
     if let factors = try numbers("\(key).lr_mult_list", in: 0...1e6) { options.learningRateMultipliers = factors.map { Float($0) } }
     return (model, options)
   }

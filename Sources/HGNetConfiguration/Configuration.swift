@@ -64,7 +64,7 @@ public struct Configuration: Sendable {
 
   /// One line about the keys that are ignored, nil when there are none.
   public var notice: String? {
-    var keys = ignoredKeys
+    var keys = ignoredKeys + unusedDecoderKeys
     if case .text(let device)? = self["Global.device"], device != "cpu" { keys.insert("Global.device", at: 0) }
     return keys.isEmpty ? nil : "these keys have no effect here: \(keys.joined(separator: ", "))"
   }

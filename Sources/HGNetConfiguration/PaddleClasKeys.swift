@@ -16,6 +16,8 @@ enum PaddleClasKeys {
         "pretrained_list": .value, "freeze_params_list": .value, "infer_model_name": .value,
         "teacher_in_training_mode": .value, "teacher_logits_cache": .value,
       ]) { first, _ in first }),
+    // PaddleClas' own configurations have it here, beside Arch.
+    "MLDecoder": decoder,
     "Loss": .section(["Train": .named(losses), "Eval": .named(losses)]),
     "Optimizer": .byName(common: optimizer, arguments: perModuleOptimizers),
     "DataLoader": .section(["Train": loader, "Eval": loader]),
@@ -71,11 +73,11 @@ enum PaddleClasKeys {
       "name class_num pretrained use_ssld use_ml_decoder infer_add_softmax class_expand "
         + "dropout_prob use_last_conv use_lab lr_mult_list freeze_at freeze_norm use_sync_bn"),
     ["infer_output_key": .ignored("the networks give one output")],
-    [
-      "MLDecoder": .values(
-        "query_num in_channels class_num embed_dim depth num_heads mlp_hidden_dim dropout activation "
-          + "freeze_query_embed remove_self_attn remove_layers replace_layer")
-    ])
+    ["MLDecoder": decoder])
+
+  private static let decoder = ConfigurationKeys.values(
+    "query_num in_channels class_num embed_dim depth num_heads mlp_hidden_dim dropout activation "
+      + "freeze_query_embed remove_self_attn remove_layers replace_layer")
 
   private static let losses: [String: ConfigurationKeys] = {
     var table = ConfigurationKeys.operators(

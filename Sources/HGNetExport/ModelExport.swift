@@ -105,12 +105,13 @@ public struct ModelExport: Sendable {
       try file.commit()
       files.append(text.name)
     }
-    var difference = try readBack(path + (suffixes.first ?? ""), check: check)
-    if let recipe {
-      let check = RecipeCheck(weights, recipe: recipe, network: network, hasHead: format.hasHead)
-      let answers = try check.difference(
-        exported: path + (suffixes.first ?? ""), picture: "\(staging.path)/self-check.png")
-      difference = max(difference, answers)
+    var difference = 0.0
+    for suffix in checkedSuffixes {
+      difference = max(difference, try readBack(path + suffix, check: check))
+      guard let recipe else { continue }
+      let answers = RecipeCheck(weights, recipe: recipe, network: network, hasHead: format.hasHead)
+      difference = max(
+        difference, try answers.difference(exported: path + suffix, picture: "\(staging.path)/self-check.png"))
     }
     try staging.commit(files)
     return Result(files: files.map { "\(folder)/\($0)" }, difference: difference)
@@ -123,6 +124,12 @@ public struct ModelExport: Sendable {
     case .safetensors: [".safetensors"]
     case .paddleParameters: [".pdparams"]
     }
+  }
+
+  /// The files that are read back, each with those that belong to it.
+  private var checkedSuffixes: [String] {
+    if case .paddle(let encoding) = format { return PaddleExport.programs(of: encoding) }
+    return Array(suffixes.prefix(1))
   }
 
   private func readBack(_ path: String, check: SelfCheck) throws(HGNetError) -> Double {

@@ -35,11 +35,9 @@ extension OnnxTranslation {
     case .attention(let heads, _):
       tokens.insert(id)
       let size = node.shape.channels / heads
-      // [N, tokens, heads * size] to [N, heads, tokens, size]; keys to [N, heads, size, tokens].
+      // An extent of 0 is that of the operand: [N, tokens, heads * size] to [N, heads, tokens, size]; keys to [N, heads, size, tokens].
       func split(_ index: Int, _ part: String, _ order: [Int]) -> String {
-        let shape = network.graph[node.inputs[index]].shape
-        let wide = reshaped(
-          inputs[index], to: [-1, shape.height * shape.width, heads, size], name: "\(node.name).\(part).split")
+        let wide = reshaped(inputs[index], to: [0, 0, heads, size], name: "\(node.name).\(part).split")
         return graph.node("Transpose", [wide], name: "\(node.name).\(part)", [.integers("perm", order)])
       }
       let scale = graph.constant("\(node.name).scale", extents: [1], .floats([1 / Float(size).squareRoot()]))
@@ -48,7 +46,7 @@ extension OnnxTranslation {
       let weights = graph.node("Softmax", [scores], name: "\(node.name).weights", [.integer("axis", -1)])
       let attended = graph.node("MatMul", [weights, split(2, "v", [0, 2, 1, 3])], name: "\(node.name).heads")
       let joined = graph.node("Transpose", [attended], name: "\(node.name).joined", [.integers("perm", [0, 2, 1, 3])])
-      return reshaped(joined, to: [-1, node.shape.height * node.shape.width, node.shape.channels], name: node.name)
+      return reshaped(joined, to: [0, 0, node.shape.channels], name: node.name)
     case .groupedLinear(let weight, let bias, let count, let features, let perToken, let classes):
       let wide = reshaped(inputs[0], to: [-1, count * features, 1, 1], name: "\(node.name).input")
       let all = graph.node(
@@ -71,9 +69,9 @@ extension OnnxTranslation {
   ) throws(HGNetError) -> String {
     var operand = results[node.inputs[0]] ?? ""
     if !tokens.contains(node.inputs[0]) {
-      let shape = network.graph[node.inputs[0]].shape
-      let flat = reshaped(
-        operand, to: [-1, shape.channels, shape.height * shape.width], name: "\(node.name).map")
+      let channels = network.graph[node.inputs[0]].shape.channels
+      // Whatever the number of pixels is when it runs.
+      let flat = reshaped(operand, to: [0, channels, -1], name: "\(node.name).map")
       operand = graph.node("Transpose", [flat], name: "\(node.name).tokens", [.integers("perm", [0, 2, 1])])
     }
     tokens.insert(id)

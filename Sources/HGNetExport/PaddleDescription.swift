@@ -139,7 +139,10 @@ struct PaddleDescription {
           ("dropout_implementation", .text("downgrade_in_infer")), ("dropout_prob", .float(probability)),
           ("fix_seed", .flag(false)), ("is_test", .flag(true)), ("seed", .integer(0)),
         ])
-    case .flatten: reshaping("flatten_contiguous_range", [("start_axis", .integer(1)), ("stop_axis", .integer(3))])
+    case .flatten(let axis):
+      reshaping("flatten_contiguous_range", [("start_axis", .integer(axis)), ("stop_axis", .integer(3))])
+    // Programs of this encoding are lowered without it.
+    case .repeatForBatch: unary("assign")
     case .reshape(let shape): reshaping("reshape2", [("shape", .integers(shape))])
     case .transpose(let order): reshaping("transpose2", [("axis", .integers(order))])
     case .scale(let factor):

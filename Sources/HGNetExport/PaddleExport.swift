@@ -6,8 +6,12 @@ import HGNetFormats
 /// The input is `x`, float32 `[N, 3, H, W]` with any N. Operators and attributes are those of PaddleClas' own export, so
 /// that what reads that reads this: Paddle Inference, Paddle Lite, Paddle2ONNX. Threads: safe.
 public enum PaddleExport {
-  /// The two encodings of a program.
+  /// The two encodings of a program, and both at once.
   public enum Encoding: String, Sendable, CaseIterable {
+    /// Both programs beside one file of parameters.
+    ///
+    /// PaddlePaddle 3's own tools look for `inference.json`, older ones and Paddle Lite for `inference.pdmodel`.
+    case both
     /// `inference.pdmodel`, with `inference.pdiparams.info` beside the parameters.
     case description
     /// `inference.json` of PaddlePaddle 3.
@@ -16,9 +20,15 @@ public enum PaddleExport {
 
   /// The names of the files after their common beginning, such as `.pdmodel`.
   package static func suffixes(of encoding: Encoding) -> [String] {
+    programs(of: encoding) + [".pdiparams"] + (encoding == .intermediate ? [] : [".pdiparams.info"])
+  }
+
+  /// The names of the programs after their common beginning.
+  static func programs(of encoding: Encoding) -> [String] {
     switch encoding {
-    case .description: [".pdmodel", ".pdiparams", ".pdiparams.info"]
-    case .intermediate: [".json", ".pdiparams"]
+    case .both: [".json", ".pdmodel"]
+    case .description: [".pdmodel"]
+    case .intermediate: [".json"]
     }
   }
 
@@ -35,11 +45,13 @@ public enum PaddleExport {
     _ network: ExportedNetwork, as encoding: Encoding, names: [String: String] = [:], to stem: String
   ) throws(HGNetError) {
     let program = try PaddleOperations(network)
-    switch encoding {
-    case .description:
+    if encoding != .description {
+      let repeated = network.graph.hasDecoder ? try PaddleOperations(network, repeatsQueries: true) : program
+      try write(Array(PaddleIntermediate.encode(repeated).utf8), to: stem + ".json")
+    }
+    if encoding != .intermediate {
       try write(PaddleDescription.encode(program), to: stem + ".pdmodel")
       try writeNames(of: program, names: names, to: stem + ".pdiparams.info")
-    case .intermediate: try write(Array(PaddleIntermediate.encode(program).utf8), to: stem + ".json")
     }
     try PaddleTensors.write(program.parameters(of: network), to: stem + ".pdiparams")
   }

@@ -121,7 +121,9 @@ struct PaddleIntermediate {
           ("fix_seed", flag(false)),
         ], inputs: [inputs[0], 0, factor],
         outputs: [(result, tensor(step.extents)), (count, tensor(step.extents, "0.t_ui8"))])
-    case .flatten: append("1.flatten", [("start_axis", integer(1)), ("stop_axis", integer(3))], inputs: inputs, step)
+    case .flatten(let axis):
+      append("1.flatten", [("start_axis", integer(axis)), ("stop_axis", integer(3))], inputs: inputs, step)
+    case .repeatForBatch: appendRepetition(step, inputs)
     case .reshape(let shape):
       let target = constantIntegers(shape)
       append("1.reshape", [], inputs: [inputs[0], target], step)
@@ -164,14 +166,37 @@ struct PaddleIntermediate {
       ], inputs: [id(step.inputs[0]), window], step)
   }
 
-  private mutating func constant(_ value: Double, _ type: String, _ element: String) -> Int {
+  /// The first input once for each picture of the second, as PaddlePaddle's own export writes it.
+  private mutating func appendRepetition(_ step: PaddleOperation, _ inputs: [Int]) {
+    func computed(_ kind: String, _ attributes: [(String, String)], _ inputs: [Int], _ shape: [Int]) -> Int {
+      count += 1
+      append(kind, attributes, inputs: inputs, outputs: [(count, tensor(shape, "0.t_i64"))], isConstant: true)
+      return count
+    }
+    let extents = computed("1.shape64", [], [inputs[1]], [4])
+    let bounds = [constantIntegers([0]), constantIntegers([1])]
+    let pictures = computed(
+      "1.slice", [("axes", longs([0])), ("infer_flags", longs([1])), ("decrease_axis", longs([0]))],
+      [extents] + bounds, [])
+    let ones = (0..<2).map { _ in constant(1, "int64", "0.t_i64", shape: []) }
+    count += 1
+    let type = tensor([], "0.t_i64")
+    append(
+      "0.combine", [], inputs: [pictures] + ones,
+      outputs: [(count, ##"{"#":"0.t_vec","D":[\##(type),\##(type),\##(type)]}"##)],
+      isConstant: true)
+    let factors = computed("1.stack", [("axis", integer(0))], [count], [3])
+    append("1.tile", [], inputs: [inputs[0], factors], step)
+  }
+
+  private mutating func constant(_ value: Double, _ type: String, _ element: String, shape: [Int] = [1]) -> Int {
     count += 1
     append(
       "1.full",
       [
-        ("shape", typed("1.a_intarray", "[1]")), ("value", typed("0.a_f64", "\(value)")),
+        ("shape", typed("1.a_intarray", list(shape))), ("value", typed("0.a_f64", "\(value)")),
         ("dtype", typed("1.a_dtype", JSON.quoted(type))), ("place", typed("1.a_place", #"[1,0,""]"#)),
-      ], inputs: [], outputs: [(count, tensor([1], element))], isConstant: true)
+      ], inputs: [], outputs: [(count, tensor(shape, element))], isConstant: true)
     return count
   }
 

@@ -20,7 +20,8 @@ extension PaddleOperations {
       var operand = inputs[0]
       if tokens[node.inputs[0].index] == nil {
         let source = graph[node.inputs[0]].shape
-        operand = append(.reshape([-1, source.channels, count]), "reshape", [operand], [-1, source.channels, count])
+        // Whatever the number of pixels is when it runs.
+        operand = append(.flatten(from: 2), "flatten", [operand], [-1, source.channels, count])
         operand = append(.transpose([0, 2, 1]), "transpose", [operand], [-1, count, source.channels])
       }
       let product = append(.product, "linear", [operand, own(weight)], extents)
@@ -42,8 +43,10 @@ extension PaddleOperations {
   ) -> String {
     switch operation {
     case .queries(let weight, let count, let features):
-      tokens[index] = 1
-      return append(.reshape([1, count, features]), "reshape", [own(weight)], [1, count, features])
+      tokens[index] = repeatsQueries ? -1 : 1
+      let queries = append(.reshape([1, count, features]), "reshape", [own(weight)], [1, count, features])
+      guard repeatsQueries else { return queries }
+      return append(.repeatForBatch, "tile", [queries, PaddleOperations.inputName], [-1, count, features])
     case .dropout:
       tokens[index] = extents[0]
       return inputs[0]
@@ -58,7 +61,7 @@ extension PaddleOperations {
         let source = graph[node.inputs[position]].shape
         let (lead, count) = (tokens[node.inputs[position].index] ?? -1, source.height * source.width)
         let wide = append(
-          .reshape([-1, count, heads, size]), "reshape", [inputs[position]], [lead, count, heads, size])
+          .reshape([0, 0, heads, size]), "reshape", [inputs[position]], [lead, count, heads, size])
         return append(.transpose([0, 2, 1, 3]), "transpose", [wide], [lead, heads, count, size])
       }
       let (queries, keys, values) = (split(0), split(1), split(2))
@@ -70,7 +73,7 @@ extension PaddleOperations {
       let weights = append(.softmax, "softmax", [scores], [-1, heads, own, others])
       let attended = append(.matrixProduct(isTransposed: false), "matmul", [weights, values], [-1, heads, own, size])
       let joined = append(.transpose([0, 2, 1, 3]), "transpose", [attended], [-1, own, heads, size])
-      return append(.reshape([-1, own, node.shape.channels]), "reshape", [joined], [-1, own, node.shape.channels])
+      return append(.reshape([0, 0, node.shape.channels]), "reshape", [joined], [-1, own, node.shape.channels])
     case .groupedLinear(let weight, let bias, let count, let features, let perToken, let classes):
       let (channels, columns) = (count * features, count * perToken)
       let wide = append(.reshape([-1, channels, 1, 1]), "reshape", inputs, [-1, channels, 1, 1])
@@ -79,7 +82,7 @@ extension PaddleOperations {
         padding: Padding(0), groups: count)
       let product = append(.convolution(convolution), "conv2d", [wide, own(weight)], [-1, columns, 1, 1])
       let sum = append(.addChannelBias, "conv2d", [product, own(bias)], [-1, columns, 1, 1])
-      let flat = append(.flatten, "flatten", [sum], [-1, columns])
+      let flat = append(.flatten(from: 1), "flatten", [sum], [-1, columns])
       return classes < columns ? append(.slice(count: classes), "slice", [flat], [-1, classes]) : flat
     }
   }

@@ -20,10 +20,13 @@ struct PaddleOperation {
     case averagePool
     case concatenate
     case dropout(probability: Float)
-    case flatten
+    /// The axes from one to the last of `[N, C, H, W]` become one.
+    case flatten(from: Int)
     case product
-    /// What a decoder needs; extents of -1 stand for the batch.
+    /// What a decoder needs; -1 stands for what is left, 0 for the extent of the operand at that place.
     case reshape([Int])
+    /// The first operand, `[1, tokens, C]`, once for each picture of the second.
+    case repeatForBatch
     case transpose([Int])
     case scale(Float)
     case layerNormalization(epsilon: Float, axis: Int)
@@ -70,11 +73,19 @@ struct PaddleOperations {
   private var names: [String: String] = [:]
   private var counts: [String: Int] = [:]
 
+  /// Whether a decoder's queries are repeated for the batch, rather than matched to it by broadcasting.
+  let repeatsQueries: Bool
+
   /// Lowers a network to operators.
   ///
+  /// - Parameters:
+  ///   - network: the network.
+  ///   - repeatsQueries: whether a decoder's queries are repeated for the batch. With oneDNN, PaddlePaddle 3 does not run
+  ///     a program in JSON that normalises parameters alone.
   /// - Throws: `HGNetError.Code.internalInconsistency` for a graph without input.
-  init(_ network: ExportedNetwork) throws(HGNetError) {
+  init(_ network: ExportedNetwork, repeatsQueries: Bool = false) throws(HGNetError) {
     let graph = network.graph
+    self.repeatsQueries = repeatsQueries
     names = graph.internalParameterNames
     for parameter in graph.parameters {
       variables.append(
@@ -128,7 +139,7 @@ struct PaddleOperations {
           probability > 0 ? append(.dropout(probability: probability), "dropout", inputs, extents) : inputs[0]
       case .flatten:
         after = true
-        result = append(.flatten, "flatten", inputs, [-1, node.shape.count])
+        result = append(.flatten(from: 1), "flatten", inputs, [-1, node.shape.count])
       case .decoder: throw HGNetError(.internalInconsistency, "a decoder is done above", layer: node.name)
       case .linear(let weight, let bias, _, _):
         after = true
@@ -136,7 +147,7 @@ struct PaddleOperations {
         var operand = inputs[0]
         if !isFlat {
           let shape = graph[node.inputs[0]].shape
-          operand = append(.flatten, "flatten", inputs, [-1, shape.count])
+          operand = append(.flatten(from: 1), "flatten", inputs, [-1, shape.count])
         }
         result = append(.product, "linear", [operand, own(weight)], features)
         if let bias { result = append(.addFeatureBias, "linear", [result, own(bias)], features) }

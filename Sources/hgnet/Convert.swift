@@ -97,7 +97,7 @@ struct Convert: AsyncParsableCommand {
           "expected a folder or a name that ends in \(formats.map(\.suffix).joined(separator: ", ")), found \"\(name)\"",
           path: output)
       }
-      return (name.isEmpty && output.count > 1 ? String(output.dropLast()) : output, "inference", .paddle(.description))
+      return (name.isEmpty && output.count > 1 ? String(output.dropLast()) : output, "inference", .paddle(.both))
     }
     if names != .paddle, suffix != ".safetensors" {
       throw HGNetError(.invalidArgument, "--names belongs to .safetensors", path: output, key: "--names")

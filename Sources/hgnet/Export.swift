@@ -28,13 +28,15 @@ struct Export: AsyncParsableCommand {
   enum Format: String, ExpressibleByArgument, CaseIterable {
     case paddle
     case paddleJSON = "paddle-json"
+    case paddleDescription = "paddle-pdmodel"
     case onnx
     case safetensors
   }
 
   @Option(
     help: ArgumentHelp(
-      "paddle (inference.pdmodel), paddle-json (inference.json of PaddlePaddle 3), onnx or safetensors (model.safetensors)."
+      "paddle (inference.json of PaddlePaddle 3 and the older inference.pdmodel), paddle-json or paddle-pdmodel (one of "
+        + "them), onnx or safetensors (model.safetensors)."
     ))
   var format = Format.paddle
 
@@ -124,7 +126,7 @@ struct Export: AsyncParsableCommand {
 
   /// Says so when the program of an earlier export lies beside the new one: the parameters are only those of the new one.
   private func warnOfOtherProgram(in folder: String) {
-    let others: [Format: String] = [.paddle: "inference.json", .paddleJSON: "inference.pdmodel"]
+    let others: [Format: String] = [.paddleDescription: "inference.json", .paddleJSON: "inference.pdmodel"]
     guard let other = others[format], (try? Blob(mapping: "\(folder)/\(other)")) != nil else { return }
     StandardError.write(
       "hgnet: warning: \(folder)/\(other) is of an earlier export and shares the new inference.pdiparams; remove it, or "
@@ -166,7 +168,8 @@ struct Export: AsyncParsableCommand {
 
   private func exportFormat(_ plan: ExportPlan) -> ModelExport.Format {
     switch format {
-    case .paddle: return .paddle(.description)
+    case .paddle: return .paddle(.both)
+    case .paddleDescription: return .paddle(.description)
     case .paddleJSON: return .paddle(.intermediate)
     case .onnx:
       return .onnx(

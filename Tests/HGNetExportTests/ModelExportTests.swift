@@ -1,6 +1,7 @@
 import Foundation
 import HGNet
 import HGNetCore
+import HGNetEngine
 import HGNetExport
 import HGNetFormats
 import HGNetModels
@@ -29,7 +30,7 @@ struct ModelExportTests {
   func formats(model: Model) throws {
     let weights = try weights(model)
     let formats: [(ModelExport.Format, String)] = [
-      (.paddle(.description), "a.pdmodel"), (.paddle(.intermediate), "b.json"),
+      (.paddle(.description), "a.pdmodel"), (.paddle(.intermediate), "b.json"), (.paddle(.both), "h.json"),
       (.onnx(OnnxExport.Options()), "c.onnx"), (.onnx(OnnxExport.Options(foldsNormalization: false)), "d.onnx"),
       (.safetensors(.paddle, metadata: ["model": "\(model)"]), "e.safetensors"),
       (.safetensors(.timm, metadata: [:]), "f.safetensors"), (.paddleParameters, "g.pdparams"),
@@ -51,6 +52,29 @@ struct ModelExportTests {
       _ = try ModelExport(source, as: try ExportedNetwork(source), format: .paddleParameters)
         .write(into: folder.path, stem: "back")
       #expect(FileManager.default.bytes(folder.file("back.pdparams")) == original, "\(name)")
+    }
+  }
+
+  @Test("Both programs share one file of parameters, and each is what it is alone")
+  func bothPrograms() throws {
+    let weights = try weights(.b0)
+    for (encoding, stem) in [(PaddleExport.Encoding.both, "both"), (.description, "old"), (.intermediate, "new")] {
+      let result = try ModelExport(weights, as: network(weights), format: .paddle(encoding))
+        .write(into: folder.path, stem: stem)
+      #expect(result.files == PaddleExport.suffixes(of: encoding).map { folder.file(stem + $0) })
+    }
+    for (stem, suffixes) in [
+      ("old", [".pdmodel", ".pdiparams", ".pdiparams.info"]), ("new", [".json", ".pdiparams"]),
+    ] {
+      for suffix in suffixes {
+        let isSame =
+          FileManager.default.bytes(folder.file("both" + suffix))
+          == FileManager.default.bytes(folder.file(stem + suffix))
+        #expect(isSame, "\(stem)\(suffix)")
+      }
+    }
+    for name in ["both.json", "both.pdmodel", "both.pdiparams"] {
+      #expect(try WeightsFile(contentsOf: folder.file(name)).graph.classCount == 6, "\(name)")
     }
   }
 
@@ -79,6 +103,36 @@ struct ModelExportTests {
         .write(into: folder.path, stem: "again")
       #expect(again.difference < 1e-6, "\(name) again")
     }
+  }
+
+  @Test("A decoder that goes out for one size runs at others", arguments: [Size(64), Size(height: 96, width: 160)])
+  func decoderSizes(size: Size) throws {
+    let options = ModelOptions(
+      classCount: 5, classExpand: 32, decoder: MLDecoder(queryCount: 2, features: 48, heads: 4, hiddenFeatures: 32))
+    let graph = try Model.b0.graph(options: options)
+    let path = folder.file("decoder.pdparams")
+    try PaddleParameters.write(
+      Model.randomParameters(for: graph, seed: 6), to: path, internalNames: graph.internalParameterNames)
+    let weights = try WeightsFile(contentsOf: path, model: .b0, options: options)
+    let input = Tensor(
+      shape: [2, size.height, size.width, 3], values: (0..<6 * size.height * size.width).map { Float($0 % 37) / 16 - 1 }
+    )
+    func logits(_ graph: Graph, _ parameters: ParameterStore) throws -> [Float] {
+      var session = try InferenceModel(graph: graph, parameters: parameters)
+        .session(batch: 2, inputSize: size, pool: ThreadPool(threads: 1))
+      return try session.run(input)[0].values
+    }
+    let expected = try logits(graph, weights.parameters)
+    for format in [ModelExport.Format.paddle(.both), .onnx(OnnxExport.Options(foldsNormalization: false))] {
+      _ = try ModelExport(weights, as: network(weights, .sigmoid), format: format).write(into: folder.path, stem: "x")
+    }
+    // Reading for a size checks every extent that the program states against it.
+    for name in ["x.json", "x.pdmodel"] {
+      let read = try PaddleInferenceModel(contentsOf: folder.file(name), inputSize: size)
+      #expect(try logits(read.graph, read.parameters) == expected, "\(name)")
+    }
+    let read = try OnnxModel(contentsOf: folder.file("x.onnx"), inputSize: size)
+    #expect(try logits(read.graph, read.parameters) == expected)
   }
 
   @Test("Heads", arguments: [Activation.softmax, .sigmoid, .none])

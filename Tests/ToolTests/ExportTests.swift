@@ -45,7 +45,7 @@ struct ExportTests {
 
   @Test(
     "With a configuration as tools/export_model.py, and prediction with what was written",
-    arguments: ["paddle", "paddle-json", "onnx"])
+    arguments: ["paddle", "paddle-json", "paddle-pdmodel", "onnx"])
   func configured(format: String) throws {
     let run = try ToolRun(
       [
@@ -57,7 +57,10 @@ struct ExportTests {
       run.output.contains(
         " ppcls INFO: Export succeeded! The inference model exported has been saved in \"out/model/inference\".\n"))
     let files: [String: [String]] = [
-      "paddle": ["inference.pdiparams", "inference.pdiparams.info", "inference.pdmodel", "inference.yml"],
+      "paddle": [
+        "inference.json", "inference.pdiparams", "inference.pdiparams.info", "inference.pdmodel", "inference.yml",
+      ],
+      "paddle-pdmodel": ["inference.pdiparams", "inference.pdiparams.info", "inference.pdmodel", "inference.yml"],
       "paddle-json": ["inference.json", "inference.pdiparams", "inference.yml"],
       "onnx": ["inference.onnx", "inference.yml"],
     ]
@@ -65,6 +68,13 @@ struct ExportTests {
     // Transforms, names and top-k come from inference.yml; the numbers are those of the checkpoint beside its configuration.
     let expected = try predict(["--weights", weights])
     let source = "out/model"
+    if format == "paddle" {
+      for program in ["inference.json", "inference.pdmodel"] {
+        #expect(
+          try predict(["--weights", "\(source)/\(program)"])[0]["class_ids"] as? [Int] == expected[0]["class_ids"]
+            as? [Int])
+      }
+    }
     let found = try predict(["--weights", source])
     #expect(found[0]["class_ids"] as? [Int] == expected[0]["class_ids"] as? [Int])
     #expect(found[0]["label_names"] as? [String] == expected[0]["label_names"] as? [String])
@@ -108,6 +118,19 @@ struct ExportTests {
     #expect(
       FileManager.default.contents(atPath: workspace.path("back.pdparams"))
         == FileManager.default.contents(atPath: weights))
+  }
+
+  @Test("An older program beside new parameters is named")
+  func otherProgram() throws {
+    let export = ["export", "--weights", "best_model.pdparams", "--input-size", "32x32", "--output", "out", "--format"]
+    for (format, other) in [
+      ("paddle", nil), ("paddle-json", "inference.pdmodel"), ("paddle-pdmodel", "inference.json"),
+    ] {
+      let run = try ToolRun(export + [format], folder: workspace.url.path)
+      #expect(run.status == 0, "\(run.errors)")
+      #expect(run.errors.contains("is of an earlier export") == (other != nil), "\(format): \(run.errors)")
+      if let other { #expect(run.errors.contains("warning: out/\(other)"), "\(run.errors)") }
+    }
   }
 
   @Test("timm's names come back")
