@@ -52,15 +52,13 @@ package enum WeightsRecipe {
   /// The name under which a model carries its `inference.yml`.
   package static let metadataKey = "inference.yml"
 
-  /// `config.yaml` that `hgnet train` wrote beside its weights, if it is of the same network.
+  /// What `hgnet train` wrote beside its weights, if it is of the same network: the configuration of these weights, such as
+  /// `best_model.yaml`, else `config.yaml`.
   private static func trainingConfiguration(of weights: WeightsFile) -> Configuration? {
     guard !weights.path.isEmpty, let model = weights.model, !weights.format.isInferenceModel else { return nil }
-    // The weights alone lie one folder deeper, in `best_model/model.pdparams`.
-    for folder in [parent(of: weights.path), parent(of: parent(of: weights.path))] {
-      let file = folder + "/config.yaml"
-      guard access(file, F_OK) == 0, let configuration = try? Configuration(contentsOf: file),
-        let described = try? configuration.model(), described.model == model,
-        described.options.classCount == weights.graph.classCount
+    for file in WeightsRecord.files(of: weights.path) {
+      guard let configuration = try? Configuration(contentsOf: file), let described = try? configuration.model(),
+        described.model == model, described.options.classCount == weights.graph.classCount
       else { continue }
       return configuration
     }
