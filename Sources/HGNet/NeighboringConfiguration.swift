@@ -21,7 +21,8 @@ enum NeighboringConfiguration {
     return value.value(at: "PreProcess.transform_ops") != nil
   }
 
-  /// `config.yaml` that `hgnet train` wrote beside its weights, if it is of the same network.
+  /// What `hgnet train` wrote beside its weights, if it is of the same network: the configuration of these weights, such as
+  /// `best_model.yaml`, else `config.yaml`.
   ///
   /// - Parameters:
   ///   - network: the model and its number of classes.
@@ -31,22 +32,23 @@ enum NeighboringConfiguration {
     _ network: Model.Recognition, at path: String, warn: (String) -> Void = { _ in }
   ) -> Configuration? {
     guard !path.isEmpty else { return nil }
-    let beside = join(parent(of: path), "config.yaml")
     // The weights alone lie one folder deeper, in `best_model/model.pdparams`.
-    let above = join(parent(of: parent(of: path)), "config.yaml")
-    for file in [beside, above] where FileKind.exists(file) {
+    let folder = parent(of: path)
+    let above = parent(of: folder) + "/config.yaml"
+    for file in WeightsRecord.files(of: path) {
+      let isBeside = file != above
       do throws(HGNetError) {
         let configuration = try Configuration(contentsOf: file)
         guard let described = try configuration.model() else { continue }
         if described.model == network.model, described.options.classCount == network.options.classCount {
           return configuration
         }
-        guard file == beside else { continue }
+        guard isBeside else { continue }
         warn(
           "\(file) is of \(described.model) for \(described.options.classCount) classes, the weights are of "
             + "\(network.model) for \(network.options.classCount); it is not used")
       } catch {
-        if file == beside { warn("\(error); it is not used") }
+        if isBeside { warn("\(error); it is not used") }
       }
     }
     return nil

@@ -12,14 +12,15 @@ import HGNetFormats
 /// A checkpoint of a training run: files that begin alike and are replaced together.
 ///
 /// `PREFIX.pdparams`, `.pdopt` and `.pdstates`, which PaddlePaddle 3 and PaddleClas load, too; `.pdema` where weights are
-/// averaged, and `.safetensors` on request. As in PaddleClas, a checkpoint with an average has the averaged weights in
+/// averaged, `.safetensors` on request, and `.yaml`, the configuration that belongs to these weights. As in PaddleClas, a checkpoint with an average has the averaged weights in
 /// `.pdparams` and the trained ones in `.pdema`.
 ///
 /// A process that is killed at any moment of writing leaves the older checkpoint or the newer one, complete; `read` finds
 /// it. Threads: safe, but only one process may write to a prefix at a time; others may read meanwhile.
 public enum Checkpoint {
-  /// The endings in the order in which files are written; that of the states comes last, since it completes the set.
-  static let endings = ["pdparams", "pdema", "pdopt", "safetensors", "pdstates"]
+  /// The endings in the order in which files are written; that of the states comes last, since it completes the set. That of
+  /// the configuration comes after those of weights, by which `WeightsRecord` tells which of two belongs to them.
+  static let endings = ["pdparams", "pdema", "pdopt", "safetensors", "yaml", "pdstates"]
   /// How often a reader looks again while the files are being replaced.
   private static let attempts = 5
 
@@ -118,9 +119,10 @@ public enum Checkpoint {
   ///   - contents: what to keep.
   ///   - prefix: the path without ending; its folder must exist.
   ///   - writesSafetensors: whether the weights of `.pdparams` are written as `.safetensors`, too.
+  ///   - record: the text of `.yaml`, if any.
   /// - Throws: `HGNetError.Code.unwritableFile`, for example on a full disk; the older checkpoint is then complete.
   package static func write(
-    _ contents: CheckpointContents, to prefix: String, writesSafetensors: Bool = false
+    _ contents: CheckpointContents, to prefix: String, writesSafetensors: Bool = false, record: String? = nil
   ) throws(HGNetError) {
     let next = "\(prefix).next"
     try complete(prefix)
@@ -134,6 +136,11 @@ public enum Checkpoint {
       try Pickle.write(CheckpointOptimizer.pickled(contents.optimizer), to: "\(next).pdopt")
       if writesSafetensors {
         try Safetensors.write(weights, metadata: ["format": "pt"], to: "\(next).safetensors")
+      }
+      if let record {
+        var file = try FileOutput(path: "\(next).yaml")
+        try file.write(record)
+        try file.commit()
       }
       for ending in endings where isFile("\(next).\(ending)") {
         let blob = try Blob(mapping: "\(next).\(ending)")
@@ -151,7 +158,7 @@ public enum Checkpoint {
   }
 
   /// Finishes a replacement that has begun, or removes what is left of one that has not got so far.
-  private static func complete(_ prefix: String) throws(HGNetError) {
+  static func complete(_ prefix: String) throws(HGNetError) {
     let next = "\(prefix).next"
     removePartialFiles(of: next)
     guard isFile("\(next).pdstates") else {
@@ -168,7 +175,7 @@ public enum Checkpoint {
     }
     for ending in endings where ending != "pdstates" {
       if stamps[ending] == nil {
-        // An average or a copy that the older checkpoint had and the new one has not.
+        // An average, a copy or a configuration that the older checkpoint had and the new one has not.
         unlink("\(next).\(ending)")
         unlink("\(prefix).\(ending)")
       } else if isFile("\(next).\(ending)") {
@@ -211,7 +218,7 @@ public enum Checkpoint {
   }
 
   /// Makes new names last through a loss of power.
-  private static func synchronizeFolder(of prefix: String) {
+  static func synchronizeFolder(of prefix: String) {
     let descriptor = open(split(prefix).folder, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return }
     fsync(descriptor)

@@ -53,40 +53,74 @@ public struct FolderConfiguration: Sendable {
     self.weights = weights
   }
 
+  /// What a folder holds and how it would be trained on, before anything is written.
+  package struct Prepared: Sendable {
+    /// The configuration, which names lists that `write` writes.
+    package let value: ConfigurationValue
+    /// The pictures to train on and to evaluate on.
+    package let training, evaluation: Dataset
+    /// What was decided or passed over, a line each.
+    package let notes: [String]
+    private let folder, output: String
+
+    fileprivate init(
+      _ value: ConfigurationValue, training: Dataset, evaluation: Dataset, notes: [String], folder: String, output: String
+    ) {
+      (self.value, self.training, self.evaluation, self.notes) = (value, training, evaluation, notes)
+      (self.folder, self.output) = (folder, output)
+    }
+
+    /// Writes `train_list.txt`, `val_list.txt` and `labels.txt` into the output folder, which is made if need be.
+    ///
+    /// - Throws: `HGNetError.Code.unwritableFile`, `unsupported` for a name that a list cannot hold.
+    package func write() throws(HGNetError) {
+      _ = try CheckpointFolder(path: output)
+      _ = try Dataset.writeLists(
+        training: training, evaluation: evaluation, names: training.classNames ?? [], to: output, relativeTo: folder)
+    }
+
+    /// The pictures of a part as its list will name them; nil where a configuration names other ones.
+    ///
+    /// - Parameters:
+    ///   - part: `Train` or `Eval`.
+    ///   - configuration: `value` with overrides.
+    package func dataset(_ part: String, of configuration: Configuration) -> Dataset? {
+      let root = "DataLoader.\(part).dataset"
+      for key in ["name", "image_root", "cls_label_path", "delimiter", "relabel"] {
+        guard configuration[root + "." + key] == value.value(at: root + "." + key) else { return nil }
+      }
+      return part == "Train" ? training : evaluation
+    }
+  }
+
   /// Reads the folder, and writes `train_list.txt`, `val_list.txt` and `labels.txt` into the output folder.
+  ///
+  /// The files of an earlier run there are moved into a folder `earlier-1` (2, 3 …) inside first; its `best_model` also stays
+  /// where it is, with its own names, until it is replaced.
   ///
   /// - Returns: the configuration, which names these files.
   /// - Throws: what is wrong with the folder or its pictures, `HGNetError.Code.unwritableFile`.
-  public func written() throws(HGNetError) -> ConfigurationValue { try written(isWritten: false).value }
-
-  /// The same for one of several ranks.
-  ///
-  /// - Parameter isWritten: whether the files are there already, because another rank has written them.
-  /// - Returns: the configuration, and how many pictures and classes were found.
-  /// - Throws: as `written()`.
-  package func written(
-    isWritten: Bool
-  ) throws(HGNetError) -> (value: ConfigurationValue, training: Dataset, evaluation: Dataset) {
-    let (first, second) = try parts()
-    let files = Dataset.listFiles(in: output)
-    if !isWritten {
-      // Makes the output folder.
-      _ = try CheckpointFolder(path: output)
-      _ = try Dataset.writeLists(
-        training: first, evaluation: second, names: first.classNames ?? [], to: output, relativeTo: folder)
-    }
-    return (try ConfigurationValue(yaml: text(files, classes: first.classCount, pictures: first.count)), first, second)
+  public func written() throws(HGNetError) -> ConfigurationValue {
+    let prepared = try prepared()
+    _ = try EarlierRun.setAside(in: output)
+    try prepared.write()
+    return prepared.value
   }
 
-  /// The pictures to train and to evaluate on: the folder's own parts, else nine in ten of each class and the rest.
-  private func parts() throws(HGNetError) -> (Dataset, Dataset) {
-    let (training, evaluation) = try Dataset.parts(of: folder)
-    let whole = try Dataset(folder: training)
+  /// Reads the folder, and writes nothing.
+  ///
+  /// - Throws: what is wrong with the folder or its pictures.
+  package func prepared() throws(HGNetError) -> Prepared {
+    let layout = try FolderLayout(of: folder)
+    let whole = try Dataset(folder: layout.training)
+    var notes = layout.notes + whole.notes
     let first: Dataset
     let second: Dataset
-    if let evaluation {
+    if let evaluation = layout.evaluation {
       (first, second) = (whole, try Dataset(folder: evaluation, classNames: whole.classNames))
+      notes += second.notes
     } else {
+      // Nine in ten of each class, and the rest.
       (first, second) = whole.split(fraction: 0.9, seed: UInt64(bitPattern: Int64(seed)))
     }
     guard first.count > 0, second.count > 0 else {
@@ -94,7 +128,11 @@ public struct FolderConfiguration: Sendable {
         .noInput, "expected at least two pictures of a class, to train on and to evaluate on; found \(whole.count)",
         path: folder)
     }
-    return (first, second)
+    try Dataset.checkLists(of: [first, second], names: first.classNames ?? [], relativeTo: folder)
+    return Prepared(
+      try ConfigurationValue(
+        yaml: text(Dataset.listFiles(in: output), classes: first.classCount, pictures: first.count)),
+      training: first, evaluation: second, notes: notes, folder: folder, output: output)
   }
 
   /// The side that the shorter side of a picture is resized to before the crop: 232 for 224.

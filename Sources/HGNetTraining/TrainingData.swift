@@ -48,6 +48,14 @@ public struct TrainingData: Sendable {
   public init?(
     _ configuration: Configuration, part: String, classCount: Int, allowsUnlabelled: Bool = false
   ) throws(HGNetError) {
+    try self.init(
+      configuration, part: part, classCount: classCount, allowsUnlabelled: allowsUnlabelled, listed: nil)
+  }
+
+  /// Reads a part of `DataLoader`; `listed` are the pictures of its list where that need not be read.
+  package init?(
+    _ configuration: Configuration, part: String, classCount: Int, allowsUnlabelled: Bool = false, listed: Dataset?
+  ) throws(HGNetError) {
     let root = "DataLoader.\(part)"
     guard configuration[root] != nil else { return nil }
     func required(_ key: String) throws(HGNetError) -> String {
@@ -65,7 +73,16 @@ public struct TrainingData: Sendable {
     }
     let (folder, list) = (try required("image_root"), try required("cls_label_path"))
     let delimiter = try configuration.text("\(root).dataset.delimiter")
-    switch try configuration.text("\(root).dataset.name") ?? "ImageNetDataset" {
+    let name = try configuration.text("\(root).dataset.name") ?? "ImageNetDataset"
+    switch name {
+    case _ where listed != nil:
+      guard let listed, listed.classCount <= classCount else {
+        throw HGNetError(
+          .invalidConfiguration,
+          "expected a network of at least \(listed?.classCount ?? 0) classes for these pictures, found \(classCount)",
+          path: configuration.path, key: "Arch.class_num")
+      }
+      dataset = listed.listed(classCount: classCount)
     case "ImageNetDataset":
       dataset = try Dataset(
         listFile: list, folder: folder, delimiter: delimiter ?? " ",

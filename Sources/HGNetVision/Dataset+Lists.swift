@@ -3,9 +3,9 @@ import HGNetCore
 extension Dataset {
   /// Reads a list with one class per picture: `path label` a line, as PaddleClas' `ImageNetDataset` does.
   ///
-  /// White space around a line is dropped, and so are empty lines. The first field is the path and the second the class,
-  /// an integer from 0; where the second is no integer but the last one is, everything before the last delimiter is the
-  /// path, so that paths may hold the delimiter.
+  /// White space around a line is dropped, and so are empty lines. The last field that is an integer is the class, and all
+  /// before it the path, which may hold the delimiter. Where no such file exists, but one for a class further to the left,
+  /// as with columns after the class, that one counts.
   ///
   /// - Parameters:
   ///   - list: the list file, UTF-8.
@@ -32,8 +32,10 @@ extension Dataset {
     var labels: [Int] = []
     var seen: Set<Int> = []
     for (number, line) in lines {
-      let found = Dataset.fields(of: line, delimiter: delimiter)
-      guard let (name, labelText) = found ?? (allowsUnlabelled ? (String(line), "-1") : nil) else {
+      let found = Dataset.fields(
+        of: line, delimiter: delimiter, under: folder, unlabelled: allowsUnlabelled ? "-1" : nil
+      ) { Int($0) != nil }
+      guard let (name, labelText) = found else {
         faults.note(.malformedData, line: number, Dataset.wrongDelimiter(line, delimiter: delimiter))
         continue
       }
@@ -88,6 +90,8 @@ extension Dataset {
   /// Reads a list with any number of classes per picture: `path`, a tab and `0,1,0` a line, as PaddleClas'
   /// `MultiLabelDataset` does.
   ///
+  /// The last field that is such numbers counts, so that paths may hold the delimiter.
+  ///
   /// - Parameters:
   ///   - list: the list file, UTF-8.
   ///   - folder: what the paths are relative to; an absolute path stands alone.
@@ -105,12 +109,13 @@ extension Dataset {
     var values: [UInt8] = []
     var width = classCount
     for (number, line) in lines {
-      guard let cut = line.range(of: delimiter) else {
+      let found = Dataset.fields(of: line, delimiter: delimiter, under: folder) { field in
+        field.split(separator: ",", omittingEmptySubsequences: false).allSatisfy { ["0", "1"].contains($0.trimmed) }
+      }
+      guard let (name, text) = found else {
         faults.note(.malformedData, line: number, Dataset.wrongDelimiter(line, delimiter: delimiter))
         continue
       }
-      let rest = line[cut.upperBound...]
-      let text = rest[..<(rest.range(of: delimiter)?.lowerBound ?? rest.endIndex)]
       let fields = text.split(separator: ",", omittingEmptySubsequences: false)
       let row: [UInt8] = fields.compactMap {
         switch $0.trimmed {
@@ -132,7 +137,7 @@ extension Dataset {
         continue
       }
       width = expected
-      let path = PictureFolder.join(folder, String(line[..<cut.lowerBound].trimmed))
+      let path = PictureFolder.join(folder, name)
       if checksPictures { faults.checkPicture(at: path, line: number) }
       paths.append(path)
       values.append(contentsOf: row)
@@ -178,19 +183,53 @@ extension Dataset {
     return lines
   }
 
-  /// Path and class of a line; nil without a delimiter.
-  static func fields(of line: Substring, delimiter: String) -> (String, Substring)? {
-    guard let first = line.range(of: delimiter) else { return nil }
-    let rest = line[first.upperBound...]
-    let second = rest[..<(rest.range(of: delimiter)?.lowerBound ?? rest.endIndex)]
-    if second.endIndex < line.endIndex, Int(second) == nil {
-      var last = first
-      while let next = line[last.upperBound...].range(of: delimiter) { last = next }
-      if Int(line[last.upperBound...]) != nil {
-        return (String(line[..<last.lowerBound]), line[last.upperBound...])
-      }
+  /// How many delimiters of a line are looked at, from its end.
+  private static let maximumFields = 64
+
+  /// Path and label of a line; nil without a delimiter.
+  ///
+  /// - Parameters:
+  ///   - line: the line, without white space at its ends.
+  ///   - delimiter: what stands between fields.
+  ///   - folder: what paths are relative to.
+  ///   - unlabelled: the label of a line that is a path alone; nil where each must have one.
+  ///   - isLabel: whether a field is a label.
+  static func fields(
+    of line: Substring, delimiter: String, under folder: String, unlabelled: Substring? = nil,
+    isLabel: (Substring) -> Bool
+  ) -> (name: String, label: Substring)? {
+    let cuts = Array(line.ranges(of: delimiter).suffix(maximumFields))
+    guard let first = cuts.first, let last = cuts.last else { return unlabelled.map { (name(line), $0) } }
+    // Each label with what stands before it as the path, from the right.
+    var readings: [(name: String, label: Substring)] = []
+    for (index, cut) in cuts.enumerated().reversed() {
+      let end = index + 1 < cuts.count ? cuts[index + 1].lowerBound : line.endIndex
+      let label = line[cut.upperBound..<end]
+      guard isLabel(label), cut.lowerBound > line.startIndex else { continue }
+      var path = line[..<cut.lowerBound]
+      readings.append((name(path), label))
+      // Two delimiters in a row.
+      while path.utf8.count > delimiter.utf8.count, path.hasSuffix(delimiter) { path.removeLast(delimiter.count) }
+      path = path.trimmed
+      if path.endIndex < cut.lowerBound, !path.isEmpty { readings.append((name(path), label)) }
     }
-    return (String(line[..<first.lowerBound]), second)
+    if let unlabelled { readings.append((name(line), unlabelled)) }
+    guard let likeliest = readings.first else {
+      // What is wrong with it is said by whoever reads the label.
+      return cuts.count == 1
+        ? (name(line[..<first.lowerBound]), line[first.upperBound...])
+        : (name(line[..<last.lowerBound]), line[last.upperBound...])
+    }
+    guard readings.count > 1 else { return likeliest }
+    return readings.first { PictureFolder.kind(of: PictureFolder.join(folder, $0.name), followingLinks: true) == .file }
+      ?? (unlabelled == nil ? readings.last { $0.label == likeliest.label } : likeliest)
+  }
+
+  /// A path as it was before `listLine` kept the white space at its beginning.
+  private static func name(_ text: Substring) -> String {
+    guard text.hasPrefix("./"), let third = text.utf8.dropFirst(2).first, third == 0x20 || (0x09...0x0D).contains(third)
+    else { return String(text) }
+    return String(text.dropFirst(2))
   }
 
   private static func wrongDelimiter(_ line: Substring, delimiter: String) -> String {
@@ -219,15 +258,21 @@ extension Substring {
     return self[start..<utf8.index(after: last)]
   }
 
-  /// Where a text first occurs.
-  fileprivate func range(of text: String) -> Range<Index>? {
-    guard let first = text.utf8.first else { return nil }
+  /// Where a text occurs, from the left, without overlaps.
+  fileprivate func ranges(of text: String) -> [Range<Index>] {
+    guard let first = text.utf8.first else { return [] }
+    var found: [Range<Index>] = []
     var rest = utf8[...]
     while let start = rest.firstIndex(of: first) {
       rest = rest[start...]
-      if rest.starts(with: text.utf8) { return start..<rest.index(start, offsetBy: text.utf8.count) }
-      rest = rest.dropFirst()
+      if rest.starts(with: text.utf8) {
+        let end = rest.index(start, offsetBy: text.utf8.count)
+        found.append(start..<end)
+        rest = rest[end...]
+      } else {
+        rest = rest.dropFirst()
+      }
     }
-    return nil
+    return found
   }
 }

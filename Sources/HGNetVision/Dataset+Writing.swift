@@ -6,26 +6,33 @@ extension Dataset {
   /// - Parameters:
   ///   - index: the picture, `0 ..< count`; traps outside.
   ///   - folder: what the path in the list is relative to; a picture that is elsewhere keeps its whole path.
-  /// - Returns: nil for a path that a list cannot hold: with line breaks, white space at its ends, or a delimiter where
-  ///   a reader would take it for one.
+  /// - Returns: nil for a path that a list cannot hold: one with a line break or with bytes that are no UTF-8. White space
+  ///   at the beginning of a name is kept by `./` before it.
   package func listLine(at index: Int, relativeTo folder: String) -> String? {
     let prefix = folder.isEmpty || folder.hasSuffix("/") ? folder : folder + "/"
     var name = paths[index]
     if name.hasPrefix(prefix) { name.removeFirst(prefix.count) }
-    let isBreak: (UInt8) -> Bool = { $0 == 0x0A || $0 == 0x0D }
-    guard !name.utf8.contains(where: isBreak), Substring(name).trimmed == name else { return nil }
+    // Python, with which PaddleClas reads lists, ends lines at a carriage return, too. U+FFFD stands for other bytes.
+    guard !name.utf8.contains(where: { $0 == 0x0A || $0 == 0x0D }), !name.unicodeScalars.contains("\u{FFFD}") else {
+      return nil
+    }
+    if Substring(name).trimmed.startIndex != name.startIndex || name.unicodeScalars.first == "\u{FEFF}" {
+      name = "./" + name
+    }
     switch targets {
-    case .classes(let classes):
-      let line = "\(name) \(classes[index])"
-      guard let (found, label) = Dataset.fields(of: Substring(line), delimiter: " "), found == name,
-        Int(label) == classes[index]
-      else { return nil }
-      return line
+    case .classes(let classes): return "\(name) \(classes[index])"
     case .multipleClasses(let values):
-      guard !name.utf8.contains(UInt8(ascii: "\t")) else { return nil }
       let row = values[index * classCount..<(index + 1) * classCount]
       return "\(name)\t" + row.map { "\($0)" }.joined(separator: ",")
     }
+  }
+
+  /// The error for a picture without a line.
+  package static func unlisted(_ path: String) -> HGNetError {
+    HGNetError(
+      .unsupported,
+      "this name cannot stand in a list of pictures, since it has a line break or is not UTF-8; rename the file or folder",
+      path: path)
   }
 
   /// Writes the list, which `Dataset(listFile:folder:)` or `Dataset(multiLabelListFile:folder:)` and PaddleClas read.
@@ -41,8 +48,7 @@ extension Dataset {
     var output = try FileOutput(path: path)
     for index in 0..<count {
       guard let line = listLine(at: index, relativeTo: folder) else {
-        throw HGNetError(
-          .unsupported, "this name cannot stand in a list of pictures; rename the file", path: paths[index])
+        throw Dataset.unlisted(paths[index])
       }
       try output.write(line + "\n")
     }
@@ -69,12 +75,35 @@ extension Dataset {
     training: Dataset, evaluation: Dataset, names: [String], to target: String, relativeTo folder: String
   ) throws(HGNetError) -> (training: String, evaluation: String, labels: String) {
     let files = listFiles(in: target)
+    try checkLists(of: [training, evaluation], names: names, relativeTo: folder)
     try training.writeList(to: files.training, relativeTo: folder)
     try evaluation.writeList(to: files.evaluation, relativeTo: folder)
     var labels = try FileOutput(path: files.labels)
     for (number, name) in names.enumerated() { try labels.write("\(number) \(name)\n") }
     try labels.commit()
     return files
+  }
+
+  /// Checks that `writeLists` can write all names.
+  ///
+  /// - Throws: `HGNetError.Code.unsupported` for one that a list or a label file cannot hold.
+  package static func checkLists(
+    of datasets: [Dataset], names: [String], relativeTo folder: String
+  ) throws(HGNetError) {
+    // A label file ends lines at whatever Unicode calls a line break.
+    if let name = names.first(where: { $0.contains(where: \.isNewline) || $0.unicodeScalars.contains("\u{FFFD}") }) {
+      throw unlisted(PictureFolder.join(folder, name))
+    }
+    for dataset in datasets {
+      for index in 0..<dataset.count where dataset.listLine(at: index, relativeTo: folder) == nil {
+        throw unlisted(dataset.paths[index])
+      }
+    }
+  }
+
+  /// The same pictures for a network with more classes, as a list without names gives them.
+  package func listed(classCount: Int) -> Dataset {
+    Dataset(source: source, paths: paths, targets: targets, classCount: max(classCount, self.classCount))
   }
 
   /// Decodes every picture, and says its size or why it cannot be read.

@@ -34,13 +34,18 @@ package struct Dataset: Sendable {
   package let classCount: Int
   /// The names of the classes by number; nil for a list, which has none.
   package let classNames: [String]?
+  /// What was passed over in a folder, a line each.
+  package let notes: [String]
 
-  init(source: String, paths: [String], targets: Targets, classCount: Int, classNames: [String]? = nil) {
+  init(
+    source: String, paths: [String], targets: Targets, classCount: Int, classNames: [String]? = nil, notes: [String] = []
+  ) {
     self.source = source
     self.paths = paths
     self.targets = targets
     self.classCount = classCount
     self.classNames = classNames
+    self.notes = notes
   }
 
   /// The number of pictures, at least 1 unless a part of a data set was asked for.
@@ -67,7 +72,7 @@ package struct Dataset: Sendable {
   package func subset(_ indices: [Int]) -> Dataset {
     Dataset(
       source: source, paths: indices.map { paths[$0] }, targets: targets(at: indices), classCount: classCount,
-      classNames: classNames)
+      classNames: classNames, notes: notes)
   }
 
   /// The same pictures with the names of their classes.
@@ -156,7 +161,12 @@ struct DatasetFaults {
   mutating func checkPicture(at path: String, line: Int? = nil) {
     var status = stat()
     guard stat(path, &status) == 0 else {
-      return note(.fileNotFound, line: line, "the picture \(path) does not exist")
+      // A name in other bytes than UTF-8 comes with marks in place of what cannot be read.
+      let hint =
+        path.unicodeScalars.contains("\u{FFFD}")
+        ? " under a name in UTF-8; rename it"
+        : path.utf8.contains(UInt8(ascii: "\\")) ? "; a backslash does not separate folders here" : ""
+      return note(.fileNotFound, line: line, "the picture \(path) does not exist\(hint)")
     }
     guard status.st_mode & S_IFMT == S_IFREG else {
       return note(.unreadableFile, line: line, "\(path) is not a file")

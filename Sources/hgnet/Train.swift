@@ -80,10 +80,22 @@ struct Train: AsyncParsableCommand {
   func run() async throws { try await RankedCommand.run(run) }
 
   private func run(_ communicator: any Communicator) async throws {
+    let prepared = try folder.data.map { data in try self.prepared(data, isFirst: communicator.isFirst) }
     let configuration =
-      try folder.data.map { data in try self.configuration(of: data, communicator) } ?? options.require()
+      try prepared.map { prepared in
+        try Configuration(
+          prepared.value, path: "\(output ?? "output")/config.yaml", overrides: options.overrides)
+      } ?? options.require()
+    if let prepared, ["Train", "Eval"].contains(where: { prepared.dataset($0, of: configuration) == nil }) {
+      // Overrides may read the lists in another way; then they must be there.
+      if communicator.isFirst {
+        _ = try EarlierRun.setAside(in: output ?? "output")
+        try prepared.write()
+      }
+      try communicator.barrier()
+    }
     let run = try TrainingRun(
-      configuration, pool: compute.pool(), isOffline: offline, communicator: communicator)
+      configuration, prepared: prepared, pool: compute.pool(), isOffline: offline, communicator: communicator)
     let outcome = try await run.run()
     guard communicator.isFirst else { return try end(outcome) }
     if let best = outcome.history.best {
@@ -102,8 +114,8 @@ struct Train: AsyncParsableCommand {
     throw ExitCode(128 + signal)
   }
 
-  /// The configuration of the short form, after saying what was found.
-  private func configuration(of data: String, _ communicator: any Communicator) throws -> Configuration {
+  /// The short form, after saying what was found.
+  private func prepared(_ data: String, isFirst: Bool) throws -> FolderConfiguration.Prepared {
     let model = try Model.named(folder.model ?? "PPHGNetV2_B0")
     var standard = FolderConfiguration(folder: data, output: output ?? "output", model: model, weights: folder.weights)
     standard.isFromScratch = isFromScratch
@@ -112,18 +124,13 @@ struct Train: AsyncParsableCommand {
     if let inputSize = folder.inputSize { standard.size = inputSize.size }
     if let batch = folder.batch { standard.batchSize = batch }
     if let seed { standard.seed = seed }
-    // Two machines may give their processes the same number, by which files in the making are told apart.
-    if !communicator.isFirst { try communicator.barrier() }
-    let lists = Dataset.listFiles(in: standard.output)
-    let isWritten = !communicator.isFirst && access(lists.labels, R_OK) == 0
-    let (value, training, evaluation) = try standard.written(isWritten: isWritten)
-    guard communicator.isFirst else {
-      return try Configuration(value, path: "\(standard.output)/config.yaml", overrides: options.overrides)
-    }
-    try communicator.barrier()
+    let prepared = try standard.prepared()
+    guard isFirst else { return prepared }
+    for note in prepared.notes { StandardError.write("hgnet: note: \(note)") }
+    let (training, evaluation) = (prepared.training, prepared.evaluation)
     StandardError.write(
       "hgnet: \(data): \(training.classCount) classes, \(training.count) pictures to train on, \(evaluation.count) to "
         + "evaluate on")
-    return try Configuration(value, path: "\(standard.output)/config.yaml", overrides: options.overrides)
+    return prepared
   }
 }

@@ -6,53 +6,76 @@ import HGNetTraining
 ///
 /// A disk that is full does not end a run over its log: the first failure is told, the run goes on.
 final class TrainingLogFile {
-  /// The file.
-  let path: String
+  /// The file; empty until there is one.
+  private(set) var path = ""
   /// Whether the lines of single iterations are left to the progress bar.
   let hidesIterations: Bool
   /// Whether lines go to standard output at all; warnings and errors always do.
   let isEchoed: Bool
-  private let handle: FileHandle?
+  private var handle: FileHandle?
+  /// The lines that came before the file was opened; nil once it is, and for a log that keeps nothing.
+  private var waiting: [String]?
   private var hasFailed = false
 
   /// Opens the file to append to it.
   ///
   /// - Throws: `HGNetError.Code.unwritableFile`.
-  init(path: String, hidesIterations: Bool, isEchoed: Bool = true) throws(HGNetError) {
-    let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+  convenience init(path: String, hidesIterations: Bool, isEchoed: Bool = true) throws(HGNetError) {
+    self.init(hidesIterations: hidesIterations, isEchoed: isEchoed)
+    try open(path)
+  }
+
+  /// A log that keeps its lines until it knows its file, so that a run that fails before it begins leaves none.
+  init(hidesIterations: Bool, isEchoed: Bool) {
+    self.hidesIterations = hidesIterations
+    self.isEchoed = isEchoed
+    waiting = []
+  }
+
+  /// Opens the file to append to it, and writes the lines that have waited for it.
+  ///
+  /// - Throws: `HGNetError.Code.unwritableFile`.
+  func open(_ path: String) throws(HGNetError) {
+    let descriptor = Foundation.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else {
       throw HGNetError(
         .unwritableFile, "cannot open the log; choose another folder with Global.output_dir", path: path,
         cause: String(cString: strerror(errno)))
     }
     self.path = path
-    self.hidesIterations = hidesIterations
-    self.isEchoed = isEchoed
     handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+    let lines = waiting ?? []
+    waiting = nil
+    for line in lines { record(line: line) }
   }
+
+  /// Whether there is a file, or will be one.
+  private var keepsLines: Bool { handle != nil || waiting != nil }
 
   /// A log that keeps nothing, for all ranks but the first.
   init() {
-    path = ""
     hidesIterations = true
     isEchoed = false
-    handle = nil
   }
 
   /// Writes a line of PaddleClas.
   func write(_ message: String, level: TrainingLog.Level = .info) {
-    guard let line = record(message, level: level) else { return }
-    if !isEchoed, level == .info { return }
-    if hidesIterations, message.contains("][Iter: ") { return }
+    let line = TrainingLog.line(message, level: level, time: Date().timeIntervalSince1970)
+    record(line: line)
+    let isShown = isEchoed || level != .info
+    guard keepsLines, isShown, !(hidesIterations && message.contains("][Iter: ")) else { return }
     // A reader that has gone away must not end the run either.
     try? StandardOutput.write(line)
   }
 
-  /// Writes a line into the file alone; returns it, nil where there is no file.
-  @discardableResult
-  func record(_ message: String, level: TrainingLog.Level) -> String? {
-    guard let handle else { return nil }
-    let line = TrainingLog.line(message, level: level, time: Date().timeIntervalSince1970)
+  /// Writes a line into the file alone.
+  func record(_ message: String, level: TrainingLog.Level) {
+    record(line: TrainingLog.line(message, level: level, time: Date().timeIntervalSince1970))
+  }
+
+  private func record(line: String) {
+    waiting?.append(line)
+    guard let handle else { return }
     do {
       try handle.write(contentsOf: Data((line + "\n").utf8))
     } catch {
@@ -61,6 +84,5 @@ final class TrainingLogFile {
       }
       hasFailed = true
     }
-    return line
   }
 }

@@ -18,9 +18,10 @@ struct TrainingRun {
   private let pool: ThreadPool
   private let training: TrainingData
   private let evaluation: TrainingData?
-  private let labels: [String]
   let isOffline: Bool
   private let communicator: any Communicator
+  /// Where the configuration and its lists come from, in the short form.
+  private let prepared: FolderConfiguration.Prepared?
   /// Whether lines of the log go to standard output, too; the file has them always.
   private let isTerminal = isatty(1) == 1 && isatty(2) == 1
 
@@ -37,10 +38,15 @@ struct TrainingRun {
   }
 
   /// Reads the data and finds what is wrong with it and with the configuration, before anything is written.
+  ///
+  /// - Parameters:
+  ///   - configuration: what to run.
+  ///   - prepared: the short form that the configuration was made of, whose lists are not written yet.
   init(
-    _ configuration: Configuration, pool: ThreadPool, isOffline: Bool = false,
-    communicator: any Communicator = SingleProcess()
+    _ configuration: Configuration, prepared: FolderConfiguration.Prepared? = nil, pool: ThreadPool,
+    isOffline: Bool = false, communicator: any Communicator = SingleProcess()
   ) throws(HGNetError) {
+    self.prepared = prepared
     try communicator.agree(on: [("configurations", SingleProcess.hash(of: configuration.root.yaml))])
     self.configuration = configuration
     self.communicator = communicator
@@ -49,7 +55,9 @@ struct TrainingRun {
     settings = try TrainingConfiguration(configuration)
     let classes = settings.options.classCount
     let needsLabels = settings.distillation?.loss.usesLabels ?? true
-    let data = try TrainingData(configuration, part: "Train", classCount: classes, allowsUnlabelled: !needsLabels)
+    let data = try TrainingData(
+      configuration, part: "Train", classCount: classes, allowsUnlabelled: !needsLabels,
+      listed: prepared?.dataset("Train", of: configuration))
     guard let training = data else {
       throw HGNetError(
         .invalidConfiguration, "expected the data to train on, found nothing", path: configuration.path,
@@ -58,14 +66,14 @@ struct TrainingRun {
     self.training = training
     evaluation =
       settings.evaluatesDuringTraining
-      ? try TrainingData(configuration, part: "Eval", classCount: classes) : nil
+      ? try TrainingData(
+        configuration, part: "Eval", classCount: classes, listed: prepared?.dataset("Eval", of: configuration)) : nil
     if settings.evaluatesDuringTraining, evaluation == nil {
       throw HGNetError(
         .invalidConfiguration,
         "expected the data to evaluate on, found nothing; or use -o Global.eval_during_train=False",
         path: configuration.path, key: "DataLoader.Eval")
     }
-    labels = try TrainingRun.labels(configuration, data: training)
   }
 
   /// The names of the classes: of the label file of `Infer`, else of the folders; the built-in ones for ImageNet.
@@ -83,44 +91,36 @@ struct TrainingRun {
   ///   - observe: receives every event; standard output and standard error are free for its lines.
   func run(echoesLog: Bool = true, observe: (Trainer.Event) -> Void = { _ in }) async throws -> Outcome {
     let isFirst = communicator.isFirst
-    let folder =
-      isFirst
-      ? try CheckpointFolder(
-        path: settings.outputFolder, saveInterval: settings.saveInterval, writesSafetensors: settings.savesSafetensors)
-      : nil
-    let path = folder?.path ?? settings.outputFolder
     let log =
-      isFirst
-      ? try TrainingLogFile(path: "\(path)/train.log", hidesIterations: isTerminal, isEchoed: echoesLog)
-      : TrainingLogFile()
+      isFirst ? TrainingLogFile(hidesIterations: isTerminal, isEchoed: echoesLog) : TrainingLogFile()
     for line in configuration.root.lines() { log.write(line) }
     let ranks = communicator.rankCount > 1 ? ", ranks: \(communicator.rankCount)" : ""
     log.write("train with hgnet \(Tool.configuration.version) and device cpu, threads: \(pool.count)\(ranks)")
-    if isFirst { try configuration.write(to: "\(path)/config.yaml") }
     let pace = settings.warning(configuration, rankCount: communicator.rankCount)
     for warning in settings.warnings + [pace].compactMap({ $0 }) { warn(warning, log: log) }
 
-    let trainer = try Trainer(
-      configuration: settings, training: training, evaluation: evaluation, folder: folder, pool: pool,
-      communicator: communicator)
     let checkpoint = try settings.checkpoint.map { (prefix) throws(HGNetError) in try Checkpoint.read(prefix) }
     let initial: ParameterStore
     if let checkpoint, let prefix = settings.checkpoint {
       log.write(TrainingLog.loaded(Checkpoint.prefix(of: prefix)))
       initial = checkpoint.parameters
     } else {
-      initial = try await weights(for: trainer, log: log)
+      initial = try await weights(log: log)
     }
+    let path = settings.outputFolder.isEmpty ? "." : settings.outputFolder
+    var history = history(of: path)
+    // Whatever is to be read has been; from here on the output folder is this run's.
+    try communicator.barrier()
+    let folder = isFirst ? try begin(log) : nil
+    try communicator.barrier()
+    let labels = try TrainingRun.labels(configuration, data: training)
+    let trainer = try Trainer(
+      configuration: settings, training: training, evaluation: evaluation, folder: folder, pool: pool,
+      communicator: communicator)
 
     if let text = idleKeys(isResumed: checkpoint != nil) { warn(text, log: log) }
 
-    var history = TrainingHistory()
     let historyPath = "\(path)/history.json"
-    if let prefix = settings.checkpoint {
-      history = TrainingHistory(
-        contentsOf: TrainingRun.historyPath(besides: Checkpoint.prefix(of: prefix)),
-        classCount: settings.options.classCount)
-    }
     var bar = TrainingProgressBar(isShown: isatty(2) == 1 && isFirst)
     let curves =
       settings.writesTensorBoard && isFirst
@@ -206,6 +206,45 @@ struct TrainingRun {
     StandardError.write("hgnet: warning: \(text)")
   }
 
+  /// Takes the output folder for this run: what an earlier one has left there is set aside, and the lists, the configuration
+  /// and the log are written.
+  private func begin(_ log: TrainingLogFile) throws(HGNetError) -> CheckpointFolder {
+    let path = settings.outputFolder.isEmpty ? "." : settings.outputFolder
+    if !isContinued, let place = try EarlierRun.setAside(in: path) {
+      StandardError.write(
+        "hgnet: note: the files of an earlier run in \(path) are now in \(place); its best_model also stays, with its own "
+          + "names, until this run has one")
+    }
+    try CheckpointFolder.make(path)
+    try prepared?.write()
+    try log.open("\(path)/train.log")
+    try configuration.write(to: "\(path)/config.yaml")
+    if settings.options.classCount == 1, case .classes = training.dataset.targets {
+      let name = prepared?.training.classNames?.first.map { " (\($0))" } ?? ""
+      StandardError.write(
+        "hgnet: warning: there is one class only\(name), so that nothing can be learnt; expected one folder for each class")
+    }
+    return try CheckpointFolder(
+      path: path, saveInterval: settings.saveInterval, writesSafetensors: settings.savesSafetensors,
+      configuration: configuration)
+  }
+
+  /// Whether the run goes on with the one in its output folder.
+  private var isContinued: Bool {
+    settings.checkpoint.map {
+      EarlierRun.isContinued(by: Checkpoint.prefix(of: $0), in: settings.outputFolder)
+    } ?? false
+  }
+
+  /// What has happened so far: of a run that goes on, also from a checkpoint in another folder.
+  private func history(of folder: String) -> TrainingHistory {
+    guard let checkpoint = settings.checkpoint else { return TrainingHistory() }
+    let file = TrainingRun.historyPath(besides: Checkpoint.prefix(of: checkpoint))
+    // A best_model that an earlier run has left does not belong to the history beside it.
+    if !isContinued, "\(folder)/history.json" == file { return TrainingHistory() }
+    return TrainingHistory(contentsOf: file, classCount: settings.options.classCount)
+  }
+
   /// Where the history of a checkpoint's run is.
   private static func historyPath(besides prefix: String) -> String {
     let folder = prefix.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
@@ -213,11 +252,12 @@ struct TrainingRun {
   }
 
   /// The weights to begin with: a file, the published ones, or random ones; what happened to each goes to the log.
-  private func weights(for trainer: Trainer, log: TrainingLogFile) async throws -> ParameterStore {
+  private func weights(log: TrainingLogFile) async throws -> ParameterStore {
     if let distillation = settings.distillation { return try await weights(of: distillation, log: log) }
     guard let source = try configuration.trainingWeightsSource() else {
       log.write("random weights (seed \(settings.seed ?? 0))")
-      return Model.initialParameters(for: trainer.graph, seed: UInt64(truncatingIfNeeded: settings.seed ?? 0))
+      let graph = try settings.model.graph(options: settings.options)
+      return Model.initialParameters(for: graph, seed: UInt64(truncatingIfNeeded: settings.seed ?? 0))
     }
     let file = try await ModelSource.file(of: source, isOffline: isOffline)
     let weights = try WeightsFile(
