@@ -84,6 +84,7 @@ public struct Configuration: Sendable {
     case nil: nil
     case .text(let text): text
     case .integer(let number): "\(number)"
+    case .largeInteger(let digits): digits
     case .number(let number): "\(number)"
     case .some(let other): throw wrong(key, expected: "text", found: other)
     }
@@ -186,16 +187,9 @@ extension ConfigurationValue {
     guard case .text(let text) = self else { return self }
     switch PythonLiteral.parse(text, allowingArithmetic: true) {
     case .integer(let value): return .integer(value)
+    case .largeInteger(let digits): return .largeInteger(digits)
     case .number(let value): return .number(value)
     default: return self
-    }
-  }
-
-  fileprivate var asNumber: Double? {
-    switch self {
-    case .integer(let value): Double(value)
-    case .number(let value): value
-    default: nil
     }
   }
 }

@@ -1,3 +1,5 @@
+import HGNetCore
+
 /// A value of a configuration: what a YAML file or an override says, before anybody asks what it means.
 ///
 /// Threads: a value, safe to share.
@@ -8,6 +10,8 @@ public indirect enum ConfigurationValue: Sendable, Hashable {
   case boolean(Bool)
   /// A whole number.
   case integer(Int)
+  /// A whole number that 64 bits cannot hold: its decimal digits, after a minus sign where it is below zero.
+  case largeInteger(String)
   /// A number with a fraction or an exponent.
   case number(Double)
   /// Text.
@@ -23,8 +27,9 @@ public indirect enum ConfigurationValue: Sendable, Hashable {
     case .null: "nothing"
     case .boolean(let value): value ? "True" : "False"
     case .integer(let value): "\(value)"
+    case .largeInteger(let digits): "\(digits.prefix(30))\(digits.utf8.count > 30 ? "…" : "")"
     case .number(let value): "\(value)"
-    case .text(let value): "the text \"\(value)\""
+    case .text(let value): "the text \(HGNetError.quoted(value))"
     case .list: "a list"
     case .mapping: "a mapping"
     }
@@ -40,30 +45,74 @@ public indirect enum ConfigurationValue: Sendable, Hashable {
 }
 
 /// Named values in the order in which they were written.
+///
+/// A name is text nearly always; what else YAML allows (`1`, `True`) counts as the text that Python would print for it.
 public struct ConfigurationMapping: Sendable, Hashable {
-  /// The names in order.
-  public private(set) var keys: [String] = []
-  private var values: [String: ConfigurationValue] = [:]
+  /// A name: its text, and its value where that is no text.
+  private struct Name: Sendable, Hashable {
+    let text: String
+    let value: ConfigurationValue?
+  }
+
+  private var names: [Name] = []
+  private var values: [Name: ConfigurationValue] = [:]
 
   /// Makes an empty mapping.
   public init() {}
 
+  /// The names in order.
+  public var keys: [String] { names.map(\.text) }
+
   /// The value of a name; assigning adds it at the end, replaces it in place, or removes it with nil.
   public subscript(key: String) -> ConfigurationValue? {
-    get { values[key] }
+    get { values[name(key)] }
     set {
-      if newValue != nil, values[key] == nil { keys.append(key) }
-      if newValue == nil, values[key] != nil { keys.removeAll { $0 == key } }
-      values[key] = newValue
+      let name = name(key)
+      if newValue != nil, values[name] == nil { names.append(name) }
+      if newValue == nil, values[name] != nil { names.removeAll { $0 == name } }
+      values[name] = newValue
     }
   }
 
   /// The number of names.
-  public var count: Int { keys.count }
+  public var count: Int { names.count }
 
   /// Names and values in order.
   public var entries: [(key: String, value: ConfigurationValue)] {
-    keys.compactMap { key in values[key].map { (key, $0) } }
+    names.compactMap { name in values[name].map { (name.text, $0) } }
+  }
+
+  private func name(_ text: String) -> Name {
+    let name = Name(text: text, value: nil)
+    if values[name] != nil { return name }
+    return names.first { $0.text == text } ?? name
+  }
+
+  private static func name(_ key: ConfigurationValue) -> Name {
+    if case .text(let text) = key { return Name(text: text, value: nil) }
+    if case .number(let value) = key, value.isNaN { return Name(text: "nan", value: nil) }
+    // Python takes 1, 1.0 and True for one name.
+    return Name(text: key.plainText, value: key.unified)
+  }
+
+  /// Assigns a value to a name of any kind, in place or at the end.
+  mutating func set(_ value: ConfigurationValue, for key: ConfigurationValue) {
+    var name = ConfigurationMapping.name(key)
+    if name.value != nil, let known = names.first(where: { $0.value == name.value }) { name = known }
+    if values.updateValue(value, forKey: name) == nil { names.append(name) }
+  }
+
+  /// Whether there is a name of this kind and text.
+  func holds(_ key: ConfigurationValue) -> Bool {
+    let name = ConfigurationMapping.name(key)
+    return name.value == nil ? values[name] != nil : names.contains { $0.value == name.value }
+  }
+
+  /// Names of every kind and values in order.
+  package var typedEntries: [(key: ConfigurationValue, value: ConfigurationValue)] {
+    names.compactMap { name in
+      values[name].map { (name.value.map { $0.printed(as: name.text) } ?? .text(name.text), $0) }
+    }
   }
 }
 
@@ -107,16 +156,45 @@ extension ConfigurationValue {
     }
   }
 
-  private var plainText: String {
+  fileprivate var plainText: String {
     switch self {
     case .null: "None"
     case .boolean(let value): value ? "True" : "False"
     case .integer(let value): "\(value)"
+    case .largeInteger(let digits): digits
     case .number(let value): "\(value)"
     case .text(let value): value
     case .list(let list): "[" + list.map(\.plainText).joined(separator: ", ") + "]"
     case .mapping(let mapping):
       "{" + mapping.entries.map { "\($0.key): \($0.value.plainText)" }.joined(separator: ", ") + "}"
+    }
+  }
+
+  /// The number as floating point; nil for what is none.
+  var asNumber: Double? {
+    switch self {
+    case .integer(let value): Double(value)
+    case .largeInteger(let digits): Double(digits)
+    case .number(let value): value
+    default: nil
+    }
+  }
+
+  /// What two names have in common that are equal in Python.
+  fileprivate var unified: ConfigurationValue {
+    switch self {
+    case .boolean(let value): .integer(value ? 1 : 0)
+    case .number(let value): Int(exactly: value).map { .integer($0) } ?? self
+    default: self
+    }
+  }
+
+  /// The name before it was unified.
+  fileprivate func printed(as text: String) -> ConfigurationValue {
+    switch text {
+    case "True": .boolean(true)
+    case "False": .boolean(false)
+    default: text == plainText ? self : Double(text).map { .number($0) } ?? self
     }
   }
 }

@@ -4,13 +4,15 @@ import HGNetCore
 ///
 /// Its depth is bounded when it is made, so that walking it and freeing it cannot exhaust the stack.
 struct YAMLNode: Sendable {
-  /// How a scalar was written, which decides whether it can be a number.
-  enum Style: Sendable {
-    case plain, quoted
+  /// What a scalar is, as far as its text says so.
+  enum ScalarKind: Sendable {
+    /// What its characters look like.
+    case plain
+    case text, boolean, integer, number, null
   }
 
   indirect enum Content: Sendable {
-    case scalar(String, Style)
+    case scalar(String, ScalarKind)
     case sequence([YAMLNode])
     case mapping([(key: YAMLNode, value: YAMLNode)])
   }
@@ -24,8 +26,8 @@ struct YAMLNode: Sendable {
   private let depth: Int
 
   /// A scalar.
-  init(_ text: String, _ style: Style, line: Int) {
-    content = .scalar(text, style)
+  init(_ text: String, _ kind: ScalarKind, line: Int) {
+    content = .scalar(text, kind)
     self.line = line
     depth = 1
   }
@@ -39,18 +41,14 @@ struct YAMLNode: Sendable {
     depth = try YAMLNode.depth(above: sequence.reduce(0) { max($0, $1.depth) }, line: line)
   }
 
-  /// A mapping, whose keys are scalars and differ.
+  /// A mapping, whose keys are scalars.
   ///
-  /// - Throws: `HGNetError.Code.invalidConfiguration` for a key that is no scalar or is there twice, `limitExceeded`.
+  /// - Throws: `HGNetError.Code.invalidConfiguration` for a key that is no scalar, `limitExceeded`.
   init(mapping: [(key: YAMLNode, value: YAMLNode)], line: Int) throws(HGNetError) {
-    var seen: Set<String> = []
     for (key, _) in mapping {
-      guard case .scalar(let name, _) = key.content else {
+      guard case .scalar = key.content else {
         throw HGNetError(
           .invalidConfiguration, "expected a name before the colon, found a list or mapping", line: key.line)
-      }
-      guard seen.insert(name).inserted else {
-        throw HGNetError(.invalidConfiguration, "expected each key once, found \(name) again", line: key.line)
       }
     }
     content = .mapping(mapping)
@@ -59,10 +57,11 @@ struct YAMLNode: Sendable {
   }
 
   private static func depth(above inner: Int, line: Int) throws(HGNetError) -> Int {
-    guard inner < maximumDepth else {
-      throw HGNetError(
-        .limitExceeded, "expected at most \(maximumDepth) levels of lists and mappings, found more", line: line)
-    }
+    guard inner < maximumDepth else { throw tooDeep(line: line) }
     return inner + 1
+  }
+
+  static func tooDeep(line: Int) -> HGNetError {
+    HGNetError(.limitExceeded, "expected at most \(maximumDepth) levels of lists and mappings, found more", line: line)
   }
 }

@@ -1,93 +1,67 @@
 import HGNetCore
 
 extension YAMLParser {
-  /// Reads `[a, b]` or `{a: b}`, over as many lines as it takes.
-  mutating func flow(level: Int) throws(HGNetError) -> YAMLNode {
-    guard level <= YAMLNode.maximumDepth else {
-      throw HGNetError(
-        .limitExceeded, "expected at most \(YAMLNode.maximumDepth) levels of lists and mappings, found more", line: line
-      )
-    }
-    let first = line
-    let isMapping = sees("{")
-    let end: Unicode.Scalar = isMapping ? "}" : "]"
-    position += 1
+  /// Reads `[a, b]`, in which `a: b` is a mapping of one name.
+  mutating func flowList() throws(HGNetError) -> YAMLNode {
+    let start = try scanner.next()
     var elements: [YAMLNode] = []
+    while try scanner.peek().kind != .flowListEnd {
+      if !elements.isEmpty { try takeComma(before: "]") }
+      let token = try scanner.peek()
+      if token.kind == .flowListEnd { break }
+      guard token.kind == .key else {
+        elements.append(try node(isInBlock: false))
+        continue
+      }
+      _ = try scanner.next()
+      let key = try flowPart(after: token, end: .flowListEnd)
+      elements.append(try YAMLNode(mapping: [(key, try flowValue(end: .flowListEnd))], line: token.line))
+    }
+    _ = try scanner.next()
+    return try YAMLNode(sequence: elements, line: start.line)
+  }
+
+  /// Reads `{a: b, c}`.
+  mutating func flowMapping() throws(HGNetError) -> YAMLNode {
+    let start = try scanner.next()
     var pairs: [(key: YAMLNode, value: YAMLNode)] = []
-    while true {
-      try skipFlowBlanks(from: first, to: end)
-      if sees(end) { break }
-      if sees(",") { throw wrong("expected a value before the comma") }
-      let elementLine = line
-      let element = try flowElement(level: level)
-      try skipFlowBlanks(from: first, to: end)
-      if sees(":"), !isBlank(1), !isFlowIndicator(1), !isQuoted(element) {
-        throw wrong("expected a space after the colon")
+    while try scanner.peek().kind != .flowMappingEnd {
+      if !pairs.isEmpty { try takeComma(before: "}") }
+      let token = try scanner.peek()
+      if token.kind == .flowMappingEnd { break }
+      guard token.kind == .key else {
+        pairs.append((try node(isInBlock: false), empty(token)))
+        continue
       }
-      if sees(":") {
-        position += 1
-        try skipFlowBlanks(from: first, to: end)
-        let isEmpty = sees(",") || sees(end)
-        let value = isEmpty ? YAMLNode("", .plain, line: line) : try flowElement(level: level)
-        if isMapping {
-          pairs.append((element, value))
-        } else {
-          elements.append(try YAMLNode(mapping: [(element, value)], line: elementLine))
-        }
-        try skipFlowBlanks(from: first, to: end)
-      } else if isMapping {
-        pairs.append((element, YAMLNode("", .plain, line: line)))
-      } else {
-        elements.append(element)
-      }
-      if sees(",") {
-        position += 1
-      } else if !sees(end) {
-        throw wrong("expected a comma or \"\(end)\"")
-      }
+      _ = try scanner.next()
+      let key = try flowPart(after: token, end: .flowMappingEnd)
+      pairs.append((key, try flowValue(end: .flowMappingEnd)))
     }
-    position += 1
-    return isMapping ? try YAMLNode(mapping: pairs, line: first) : try YAMLNode(sequence: elements, line: first)
+    _ = try scanner.next()
+    return try YAMLNode(mapping: pairs, line: start.line)
   }
 
-  private func isFlowIndicator(_ distance: Int) -> Bool {
-    ",[]{}".utf8.contains(byte(distance))
+  private mutating func flowValue(end: YAMLToken.Kind) throws(HGNetError) -> YAMLNode {
+    let colon = try scanner.peek()
+    guard colon.kind == .value else { return empty(colon) }
+    _ = try scanner.next()
+    let kind = try scanner.peek().kind
+    return kind == .flowEntry || kind == end ? empty(colon) : try node(isInBlock: false)
   }
 
-  private func isQuoted(_ node: YAMLNode) -> Bool {
-    switch node.content {
-    case .scalar(_, .plain): false
-    default: true
-    }
+  private mutating func flowPart(after token: YAMLToken, end: YAMLToken.Kind) throws(HGNetError) -> YAMLNode {
+    let kind = try scanner.peek().kind
+    return kind == .value || kind == .flowEntry || kind == end ? empty(token) : try node(isInBlock: false)
   }
 
-  private mutating func flowElement(level: Int) throws(HGNetError) -> YAMLNode {
-    let properties = try properties()
-    let node: YAMLNode
-    switch byte() {
-    case UInt8(ascii: "*"): node = try alias()
-    case UInt8(ascii: "["), UInt8(ascii: "{"): node = try flow(level: level + 1)
-    case UInt8(ascii: "\""), UInt8(ascii: "'"): node = try quoted()
-    case UInt8(ascii: ","), UInt8(ascii: "]"), UInt8(ascii: "}"): node = YAMLNode("", .plain, line: line)
-    case UInt8(ascii: "?") where isBlank(1):
-      throw wrong("expected a plain key, found \"?\"; write the key before a colon")
-    case UInt8(ascii: "-") where isBlank(1): throw wrong("expected values with commas between them, found \"- \"")
-    default: node = try flowPlain(isText: properties.isText)
+  private mutating func takeComma(before close: String) throws(HGNetError) {
+    let token = try scanner.next()
+    switch token.kind {
+    case .flowEntry: return
+    case .endOfText, .documentStart, .documentEnd, .directive:
+      throw scanner.flowStarts.last.map { unclosed($0) } ?? unexpected(token)
+    case .value: throw wrong("expected a space after the colon, or a comma or \"\(close)\"", token)
+    default: throw wrong("expected a comma or \"\(close)\"", token)
     }
-    return try named(node, properties)
-  }
-
-  /// Goes to the next character inside a flow collection, where line ends mean nothing.
-  private mutating func skipFlowBlanks(from first: Int, to end: Unicode.Scalar) throws(HGNetError) {
-    while skipToLineEnd() {
-      guard !isAtEnd else {
-        throw HGNetError(
-          .invalidConfiguration,
-          "expected \"\(end)\" before the end of the file; it would close what line \(first) opens",
-          line: first)
-      }
-      takeLineEnd()
-    }
-    if isAtMarker { throw wrong("expected \"\(end)\" before the end of the document") }
   }
 }

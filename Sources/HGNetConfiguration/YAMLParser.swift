@@ -1,303 +1,299 @@
 import HGNetCore
 
-/// Reads one YAML document: blocks, flow collections, every style of scalar, anchors, aliases, comments.
+/// Reads one YAML document: blocks, flow collections, every style of scalar, anchors, aliases, tags, comments.
 ///
-/// Keys are scalars (`? ` is refused), and of the tags only `!!str` has a meaning; configurations need no more. It is our
-/// own because the packages for YAML bring in all of Foundation, which a C program must not carry.
+/// What PyYAML reads it reads, and what PyYAML refuses it refuses, but for what `Documentation/Differences.md` lists. It is
+/// our own because the packages for YAML bring in all of Foundation, which a C program must not carry.
 struct YAMLParser {
-  let bytes: [UInt8]
-  var position = 0
-  /// 1-based.
-  var line = 1
-  /// Where the line begins.
-  var lineStart = 0
+  var scanner: YAMLScanner
+  private var handles: [String: String] = [:]
   private var anchors: [String: YAMLNode] = [:]
+  /// Anchors of collections that are not complete yet.
+  private var open: Set<String> = []
   private var level = 0
 
   /// What stands before a value: `&name`, `!tag`.
   struct Properties {
     var anchor: String?
-    var isText = false
+    var tag: String?
+    var line = 0
+    var isEmpty: Bool { anchor == nil && tag == nil }
   }
+
+  private static let standardHandles = ["!": "!", "!!": "tag:yaml.org,2002:"]
 
   /// Reads a text.
   ///
   /// - Returns: the document, nil where there is nothing but comments.
   /// - Throws: `HGNetError.Code.invalidConfiguration` or `limitExceeded` with the line.
   static func document(of text: String) throws(HGNetError) -> YAMLNode? {
-    var parser = try YAMLParser(text)
+    var parser = YAMLParser(scanner: try YAMLScanner(text))
     return try parser.document()
   }
 
-  private init(_ text: String) throws(HGNetError) {
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(text.utf8.count)
-    var line = 1
-    var isAfterReturn = false
-    for byte in text.utf8 {
-      // One kind of line end from here on.
-      let isReturn = byte == UInt8(ascii: "\r")
-      if byte == UInt8(ascii: "\n"), isAfterReturn {
-        isAfterReturn = false
-        continue
-      }
-      isAfterReturn = isReturn
-      if isReturn || byte == UInt8(ascii: "\n") {
-        line += 1
-      } else if (byte < 0x20 && byte != UInt8(ascii: "\t")) || byte == 0x7F {
-        throw HGNetError(.invalidConfiguration, "expected YAML text, found a control character", line: line)
-      }
-      bytes.append(isReturn ? UInt8(ascii: "\n") : byte)
-    }
-    if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes.removeFirst(3) }
-    self.bytes = bytes
-  }
-
-  // MARK: - Characters
-
-  /// The byte at a distance from the position; 0 beyond the end, which no text holds.
-  func byte(_ distance: Int = 0) -> UInt8 {
-    position + distance < bytes.count ? bytes[position + distance] : 0
-  }
-
-  func sees(_ character: Unicode.Scalar, _ distance: Int = 0) -> Bool {
-    byte(distance) == UInt8(truncatingIfNeeded: character.value)
-  }
-
-  var isAtEnd: Bool { position >= bytes.count }
-  var column: Int { position - lineStart }
-
-  /// Whether the byte at a distance is a space, a tab, a line end or the end.
-  func isBlank(_ distance: Int = 0) -> Bool {
-    switch byte(distance) {
-    case 0, UInt8(ascii: " "), UInt8(ascii: "\t"), UInt8(ascii: "\n"): true
-    default: false
-    }
-  }
-
-  var isAtLineEnd: Bool { isAtEnd || sees("\n") }
-
-  mutating func takeLineEnd() {
-    position += 1
-    line += 1
-    lineStart = position
-  }
-
-  mutating func skipSpaces() {
-    while sees(" ") || sees("\t") { position += 1 }
-  }
-
-  func wrong(_ message: String) -> HGNetError { HGNetError(.invalidConfiguration, message, line: line) }
-
-  /// Skips spaces and a comment up to the end of the line; false when something else follows.
-  mutating func skipToLineEnd() -> Bool {
-    skipSpaces()
-    let isSeparated = position == lineStart || bytes[position - 1] <= UInt8(ascii: " ")
-    if sees("#"), isSeparated {
-      while !isAtLineEnd { position += 1 }
-    }
-    return isAtLineEnd
-  }
-
-  /// Goes to the next character that is neither space, line end nor comment.
-  ///
-  /// - Throws: where a tab indents it.
-  mutating func skipBlanks() throws(HGNetError) {
-    while skipToLineEnd() {
-      if isAtEnd { return }
-      takeLineEnd()
-    }
-    let indentation = bytes[lineStart..<position]
-    if indentation.contains(UInt8(ascii: "\t")), indentation.allSatisfy({ $0 <= UInt8(ascii: " ") }) {
-      throw wrong("expected spaces, found a tab in the indentation; YAML allows only spaces there")
-    }
-  }
-
-  /// Whether a document begins or ends here.
-  var isAtMarker: Bool {
-    guard column == 0, isBlank(3) else { return false }
-    return (sees("-") && sees("-", 1) && sees("-", 2)) || (sees(".") && sees(".", 1) && sees(".", 2))
-  }
+  private init(scanner: YAMLScanner) { self.scanner = scanner }
 
   // MARK: - Documents
 
   private mutating func document() throws(HGNetError) -> YAMLNode? {
-    try skipBlanks()
-    while sees("%"), column == 0 {
-      while !isAtLineEnd { position += 1 }
-      try skipBlanks()
+    handles = YAMLParser.standardHandles
+    let root: YAMLNode?
+    switch try scanner.peek().kind {
+    case .endOfText: return nil
+    case .directive, .documentStart: root = try explicitDocument()
+    default: root = try node(isInBlock: true, allowsBareList: false)
     }
-    if isAtMarker, sees("-") {
-      position += 3
-      try skipBlanks()
+    if try scanner.peek().kind == .documentEnd { _ = try scanner.next() }
+    while try scanner.peek().kind == .documentEnd { _ = try scanner.next() }
+    let rest = try scanner.peek()
+    switch rest.kind {
+    case .endOfText: return root
+    case .directive, .documentStart: throw wrong("expected one document, found another", rest)
+    default: throw wrong("expected a key at the indentation of the lines above, or the end of the file", rest)
     }
-    guard !isAtEnd else { return nil }
-    let root = isAtMarker ? nil : try block(indentation: 0)
-    try skipBlanks()
-    while isAtMarker, sees(".") {
-      position += 3
-      guard skipToLineEnd() else { throw wrong("expected nothing after the end of the document") }
-      try skipBlanks()
+  }
+
+  private mutating func explicitDocument() throws(HGNetError) -> YAMLNode {
+    var hasVersion = false
+    var own: [String: String] = [:]
+    while case .directive(let directive) = try scanner.peek().kind {
+      let token = try scanner.next()
+      switch directive {
+      case .version(let major):
+        guard !hasVersion, major == 1 else { throw wrong("expected YAML of version 1, once", token) }
+        hasVersion = true
+      case .tag(let handle, let prefix):
+        guard own[handle] == nil else { throw wrong("expected each handle of tags once, found \(handle) again", token) }
+        own[handle] = prefix
+      case .other: break
+      }
     }
-    if isAtMarker { throw wrong("expected one document, found another") }
-    guard isAtEnd else { throw wrong("expected a key at the indentation of the lines above, or the end of the file") }
-    return root
+    handles.merge(own) { $1 }
+    let start = try scanner.next()
+    guard start.kind == .documentStart else { throw wrong("expected \"---\" after the directives", start) }
+    switch try scanner.peek().kind {
+    case .directive, .documentStart, .documentEnd, .endOfText: return YAMLNode("", .plain, line: start.line)
+    default: return try node(isInBlock: true, allowsBareList: false)
+    }
+  }
+
+  // MARK: - Nodes
+
+  /// Reads a value with what stands before it.
+  ///
+  /// - Parameters:
+  ///   - isInBlock: whether it may be a block.
+  ///   - allowsBareList: whether it may be a list at the indentation of its key.
+  mutating func node(isInBlock: Bool, allowsBareList: Bool = false) throws(HGNetError) -> YAMLNode {
+    level += 1
+    defer { level -= 1 }
+    let first = try scanner.peek()
+    guard level <= YAMLNode.maximumDepth else { throw YAMLNode.tooDeep(line: first.line) }
+    if case .alias(let name) = first.kind {
+      _ = try scanner.next()
+      return try aliased(name, first)
+    }
+    let properties = try properties()
+    if let anchor = properties.anchor {
+      guard anchors[anchor] == nil, !open.contains(anchor) else {
+        throw wrong("expected each anchor once, found &\(anchor) again", first)
+      }
+      open.insert(anchor)
+    }
+    let node = try content(properties, isInBlock: isInBlock, allowsBareList: allowsBareList)
+    if let anchor = properties.anchor {
+      open.remove(anchor)
+      anchors[anchor] = node
+    }
+    return node
+  }
+
+  private func aliased(_ name: String, _ token: YAMLToken) throws(HGNetError) -> YAMLNode {
+    guard !open.contains(name) else {
+      throw wrong("found the alias *\(name) inside its own anchor &\(name), which would never end", token)
+    }
+    guard let node = anchors[name] else {
+      throw wrong("found the alias *\(name) without an anchor &\(name) before it", token)
+    }
+    return node
+  }
+
+  private mutating func properties() throws(HGNetError) -> Properties {
+    var properties = Properties()
+    properties.line = try scanner.peek().line
+    while true {
+      let token = try scanner.peek()
+      if case .anchor(let name) = token.kind, properties.anchor == nil {
+        properties.anchor = name
+      } else if case .tag(let handle, let suffix) = token.kind, properties.tag == nil {
+        var prefix = ""
+        if let handle {
+          guard let known = handles[handle] else { throw wrong("found the unknown handle \(handle) of a tag", token) }
+          prefix = known
+        }
+        properties.tag = prefix + suffix
+      } else {
+        return properties
+      }
+      _ = try scanner.next()
+    }
+  }
+
+  private mutating func content(
+    _ properties: Properties, isInBlock: Bool, allowsBareList: Bool
+  ) throws(HGNetError) -> YAMLNode {
+    let token = try scanner.peek()
+    switch token.kind {
+    case .entry where allowsBareList:
+      try check(properties, "list", is: "seq")
+      return try bareList()
+    case .scalar(let text, let isPlain):
+      _ = try scanner.next()
+      let kind = try scalarKind(properties, isPlain: isPlain)
+      return YAMLNode(text, kind, line: token.line)
+    case .flowListStart:
+      try check(properties, "list", is: "seq")
+      return try flowList()
+    case .flowMappingStart:
+      try check(properties, "mapping", is: "map")
+      return try flowMapping()
+    case .listStart where isInBlock:
+      try check(properties, "list", is: "seq")
+      return try blockList()
+    case .mappingStart where isInBlock:
+      try check(properties, "mapping", is: "map")
+      return try blockMapping()
+    default:
+      guard !properties.isEmpty else { throw unexpected(token) }
+      return YAMLNode("", try scalarKind(properties, isPlain: true), line: properties.line)
+    }
+  }
+
+  /// An empty scalar, which means nothing.
+  func empty(_ token: YAMLToken) -> YAMLNode { YAMLNode("", .plain, line: token.line) }
+
+  // MARK: - Tags
+
+  private func check(_ properties: Properties, _ title: String, is name: String) throws(HGNetError) {
+    guard let tag = properties.tag, tag != "!", tag != "tag:yaml.org,2002:\(name)" else { return }
+    throw unfit(tag, title, line: properties.line)
+  }
+
+  private func scalarKind(_ properties: Properties, isPlain: Bool) throws(HGNetError) -> YAMLNode.ScalarKind {
+    switch properties.tag {
+    case nil: isPlain ? .plain : .text
+    case "!": .plain
+    case "tag:yaml.org,2002:str": .text
+    case "tag:yaml.org,2002:bool": .boolean
+    case "tag:yaml.org,2002:int": .integer
+    case "tag:yaml.org,2002:float": .number
+    case "tag:yaml.org,2002:null": .null
+    case .some(let tag): throw unfit(tag, "scalar", line: properties.line)
+    }
+  }
+
+  private func unfit(_ tag: String, _ title: String, line: Int) -> HGNetError {
+    let standard = "tag:yaml.org,2002:"
+    let short = tag.hasPrefix(standard) ? "!!" + tag.dropFirst(standard.count) : tag
+    return HGNetError(
+      .invalidConfiguration, "expected a \(title) that a configuration can hold, found the tag \(short) before it",
+      line: line)
   }
 
   // MARK: - Blocks
 
-  /// Reads a value that begins here and whose lines are indented by at least `indentation`.
-  private mutating func block(indentation: Int) throws(HGNetError) -> YAMLNode {
-    level += 1
-    defer { level -= 1 }
-    guard level <= YAMLNode.maximumDepth else {
-      throw HGNetError(
-        .limitExceeded, "expected at most \(YAMLNode.maximumDepth) levels of lists and mappings, found more", line: line
-      )
-    }
-    let start = (line: line, column: column)
-    let properties = try properties()
-    if start.line == line, column > start.column, let next = try valueOnNextLine(indentation: indentation) {
-      return try named(next, properties)
-    }
-    if sees("-"), isBlank(1) { return try named(try sequence(), properties) }
-    if sees("?"), isBlank(1) { throw wrong("expected a plain key, found \"?\"; write the key before a colon") }
-    if try isAtKey() {
-      guard column == start.column else { throw wrong("expected an anchor on the line before its mapping") }
-      return try mapping()
-    }
-    return try named(try value(indentation: indentation, isText: properties.isText), properties)
-  }
-
-  /// After properties: what follows them on later lines; nil when their own line goes on.
-  private mutating func valueOnNextLine(indentation: Int) throws(HGNetError) -> YAMLNode? {
-    guard skipToLineEnd() else { return nil }
-    let propertiesLine = line
-    try skipBlanks()
-    guard !isAtEnd, !isAtMarker, column >= indentation else { return YAMLNode("", .plain, line: propertiesLine) }
-    return try block(indentation: indentation)
-  }
-
-  private mutating func sequence() throws(HGNetError) -> YAMLNode {
-    let (first, own) = (line, column)
+  private mutating func blockList() throws(HGNetError) -> YAMLNode {
+    let start = try scanner.next()
     var elements: [YAMLNode] = []
-    while !isAtEnd, !isAtMarker, column == own, sees("-"), isBlank(1) {
-      position += 1
-      elements.append(try entry(indentation: own + 1, listIndentation: own + 1))
-      try skipBlanks()
+    while try scanner.peek().kind == .entry {
+      let entry = try scanner.next()
+      switch try scanner.peek().kind {
+      case .entry, .blockEnd: elements.append(empty(entry))
+      default: elements.append(try node(isInBlock: true))
+      }
     }
-    if !isAtEnd, column > own { throw wrong("expected \"- \" at the indentation of the list, or less indentation") }
-    return try YAMLNode(sequence: elements, line: first)
+    try endBlock("expected \"- \" at the indentation of the list, or less indentation")
+    return try YAMLNode(sequence: elements, line: start.line)
   }
 
-  private mutating func mapping() throws(HGNetError) -> YAMLNode {
-    let (first, own) = (line, column)
+  /// A list at the indentation of its key.
+  private mutating func bareList() throws(HGNetError) -> YAMLNode {
+    let line = try scanner.peek().line
+    var elements: [YAMLNode] = []
+    while try scanner.peek().kind == .entry {
+      let entry = try scanner.next()
+      switch try scanner.peek().kind {
+      case .entry, .key, .value, .blockEnd: elements.append(empty(entry))
+      default: elements.append(try node(isInBlock: true))
+      }
+    }
+    return try YAMLNode(sequence: elements, line: line)
+  }
+
+  private mutating func blockMapping() throws(HGNetError) -> YAMLNode {
+    let start = try scanner.next()
     var pairs: [(key: YAMLNode, value: YAMLNode)] = []
-    while !isAtEnd, !isAtMarker, column == own {
-      guard try isAtKey() else {
-        if sees("-"), isBlank(1) { throw wrong("expected a key, found an element of a list; indent it more or less") }
-        throw wrong("expected a key with a colon and a space after it")
-      }
-      let key = try self.key()
-      position += 1
-      // A list may stand at the indentation of its key.
-      pairs.append((key, try entry(indentation: own + 1, listIndentation: own)))
-      try skipBlanks()
-    }
-    if !isAtEnd, !isAtMarker, column > own {
-      throw wrong("expected a key at the indentation of the lines above, found more indentation")
-    }
-    return try YAMLNode(mapping: pairs, line: first)
-  }
-
-  /// The value after `- ` or `key:`, on the same line or the next ones.
-  private mutating func entry(indentation: Int, listIndentation: Int) throws(HGNetError) -> YAMLNode {
-    let isInList = indentation == listIndentation
-    let entryLine = line
-    skipSpaces()
-    let start = position
-    let properties = try isInList ? Properties() : properties()
-    if skipToLineEnd() {
-      try skipBlanks()
-      let isList = sees("-") && isBlank(1)
-      guard !isAtEnd, !isAtMarker, column >= (isList ? listIndentation : indentation) else {
-        return try named(YAMLNode("", properties.isText ? .quoted : .plain, line: entryLine), properties)
-      }
-      return try named(try block(indentation: isList ? listIndentation : indentation), properties)
-    }
-    if position != start, !isInList { skipSpaces() }
-    // A nested block may begin on the line of a dash, but not on that of a key.
-    if isInList { return try block(indentation: indentation) }
-    if sees("-"), isBlank(1) { throw wrong("expected the list below its key, found it on the same line") }
-    if try isAtKey() { throw wrong("expected one value after the colon, found another key; quote text with a colon") }
-    return try named(try value(indentation: indentation, isText: properties.isText), properties)
-  }
-
-  /// A scalar, an alias or a flow collection, which is followed by nothing on its last line.
-  private mutating func value(indentation: Int, isText: Bool) throws(HGNetError) -> YAMLNode {
-    let node: YAMLNode
-    switch byte() {
-    case UInt8(ascii: "*"): node = try alias()
-    case UInt8(ascii: "["), UInt8(ascii: "{"): node = try flow(level: 1)
-    case UInt8(ascii: "\""), UInt8(ascii: "'"): node = try quoted()
-    case UInt8(ascii: "|"), UInt8(ascii: ">"): return try blockScalar(indentation: indentation)
-    default: return try plain(indentation: indentation, isText: isText)
-    }
-    guard skipToLineEnd() else {
-      throw wrong(
-        sees(":")
-          ? "expected one value, found a key in the middle of it" : "expected nothing after the value on its line")
-    }
-    return node
-  }
-
-  // MARK: - Anchors
-
-  /// Reads `&name` and `!tag` in any order.
-  mutating func properties() throws(HGNetError) -> Properties {
-    var properties = Properties()
     while true {
-      if sees("&") {
-        position += 1
-        properties.anchor = try name(after: "&")
-      } else if sees("!") {
-        let start = position
-        while !isBlank(), !isFlowIndicator { position += 1 }
-        properties.isText = bytes[start..<position].elementsEqual("!!str".utf8) || position == start + 1
-      } else {
-        return properties
+      let token = try scanner.peek()
+      guard token.kind == .key else { break }
+      _ = try scanner.next()
+      let key = try blockPart(after: token)
+      let colon = try scanner.peek()
+      guard colon.kind == .value else {
+        pairs.append((key, empty(colon)))
+        continue
       }
-      skipSpaces()
+      _ = try scanner.next()
+      pairs.append((key, try blockPart(after: colon)))
+    }
+    try endBlock("expected a key at the indentation of the lines above")
+    return try YAMLNode(mapping: pairs, line: start.line)
+  }
+
+  private mutating func blockPart(after token: YAMLToken) throws(HGNetError) -> YAMLNode {
+    switch try scanner.peek().kind {
+    case .key, .value, .blockEnd: empty(token)
+    default: try node(isInBlock: true, allowsBareList: true)
     }
   }
 
-  private mutating func name(after sign: String) throws(HGNetError) -> String {
-    let start = position
-    while !isBlank(), !isFlowIndicator { position += 1 }
-    let isWord = bytes[start..<position].allSatisfy {
-      switch $0 {
-      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"):
-        true
-      default: false
-      }
+  private mutating func endBlock(_ expectation: String) throws(HGNetError) {
+    let token = try scanner.next()
+    switch token.kind {
+    case .blockEnd: return
+    case .entry: throw wrong("\(expectation), found an element of a list; indent it more or less", token)
+    case .listStart, .mappingStart: throw wrong("\(expectation), found more indentation", token)
+    default: throw wrong("\(expectation); a value is complete before this place", token)
     }
-    guard position > start, isWord else { throw wrong("expected a name of letters, digits, _ and - after \(sign)") }
-    return String(decoding: bytes[start..<position], as: UTF8.self)
   }
 
-  var isFlowIndicator: Bool { sees(",") || sees("[") || sees("]") || sees("{") || sees("}") }
+  // MARK: - Errors
 
-  /// Remembers a node under its anchor.
-  mutating func named(_ node: YAMLNode, _ properties: Properties) throws(HGNetError) -> YAMLNode {
-    if let anchor = properties.anchor { anchors[anchor] = node }
-    return node
+  func wrong(_ message: String, _ token: YAMLToken) -> HGNetError {
+    HGNetError(.invalidConfiguration, message, line: token.line)
   }
 
-  mutating func alias() throws(HGNetError) -> YAMLNode {
-    position += 1
-    let name = try name(after: "*")
-    guard let node = anchors[name] else { throw wrong("found the alias *\(name) without an anchor &\(name) before it") }
-    return node
+  /// An error about a token where a value should be.
+  func unexpected(_ token: YAMLToken) -> HGNetError {
+    switch token.kind {
+    case .entry: wrong("expected values with commas between them, found \"- \"", token)
+    case .flowEntry: wrong("expected a value before the comma", token)
+    case .flowListEnd: wrong("expected a value, found \"]\" without \"[\" before it", token)
+    case .flowMappingEnd: wrong("expected a value, found \"}\" without \"{\" before it", token)
+    case .key, .value: wrong("expected a value, found a key; indent it more or less, or quote text with a colon", token)
+    case .endOfText, .documentStart, .documentEnd:
+      scanner.flowStarts.last.map { unclosed($0) } ?? wrong("expected a value, found the end of the document", token)
+    case .directive: wrong("expected a value, found \"%\"; quote text that begins with it", token)
+    default: wrong("expected one value here", token)
+    }
+  }
+
+  /// An error about a bracket that nothing closes.
+  func unclosed(_ start: (line: Int, bracket: Unicode.Scalar)) -> HGNetError {
+    let close = start.bracket == "[" ? "]" : "}"
+    return HGNetError(
+      .invalidConfiguration,
+      "expected \"\(close)\" before the end of the file; it would close what line \(start.line) opens",
+      line: start.line)
   }
 }

@@ -72,14 +72,19 @@ public struct HGNetError: Error, Sendable, CustomStringConvertible {
   public var cause: String?
 
   /// Makes an error; the parts of the context may be given directly.
+  ///
+  /// Text that is far longer than a person reads, such as a line of a damaged file, loses its middle.
   public init(
     _ code: Code, _ message: String, path: String? = nil, key: String? = nil, layer: String? = nil, line: Int? = nil,
     cause: String? = nil
   ) {
     self.code = code
-    self.message = message
-    self.context = Context(path: path, key: key, layer: layer, line: line)
-    self.cause = cause
+    self.message = HGNetError.shortened(message, to: HGNetError.messageLimit)
+    self.context = Context(
+      path: path.map { HGNetError.shortened($0, to: HGNetError.pathLimit) },
+      key: key.map { HGNetError.shortened($0, to: HGNetError.nameLimit) },
+      layer: layer.map { HGNetError.shortened($0, to: HGNetError.nameLimit) }, line: line)
+    self.cause = cause.map { HGNetError.shortened($0, to: HGNetError.nameLimit) }
   }
 
   /// The same error with the path filled in where none is known yet.
@@ -93,17 +98,64 @@ public struct HGNetError: Error, Sendable, CustomStringConvertible {
   public var description: String {
     var text = ""
     if let path = context.path {
-      text += path.isEmpty ? "\"\"" : path
+      text += path.isEmpty ? "\"\"" : HGNetError.shortened(path, to: HGNetError.pathLimit)
       if let line = context.line { text += ":\(line)" }
       text += ": "
     } else if let line = context.line {
       text += "line \(line): "
     }
-    if let key = context.key { text += "\(key): " }
-    if let layer = context.layer { text += "\(layer): " }
-    text += message
-    if let cause { text += " (\(cause))" }
-    return text.unicodeScalars.contains(where: HGNetError.isHarmful) ? HGNetError.escaped(text) : text
+    if let key = context.key { text += "\(HGNetError.shortened(key, to: HGNetError.nameLimit)): " }
+    if let layer = context.layer { text += "\(HGNetError.shortened(layer, to: HGNetError.nameLimit)): " }
+    text += HGNetError.shortened(message, to: HGNetError.messageLimit)
+    if let cause { text += " (\(HGNetError.shortened(cause, to: HGNetError.nameLimit)))" }
+    return HGNetError.visible(text)
+  }
+}
+
+// MARK: - Foreign text
+
+extension HGNetError {
+  /// Characters of a path, which people copy.
+  static let pathLimit = 500
+  /// Characters of a key, a layer or a cause.
+  static let nameLimit = 300
+  /// Characters of a message, which may list many things of our own.
+  static let messageLimit = 2000
+  /// Characters of a text from somebody's file or request.
+  package static let textLimit = 80
+
+  /// Foreign text for a message: in quotes, without its middle where it is long, control characters visible.
+  ///
+  /// Every message that shows a part of a file, a request or a name uses it.
+  package static func quoted(_ text: some StringProtocol, to limit: Int = textLimit) -> String {
+    "\"\(visible(shortened(text, to: limit)))\""
+  }
+
+  /// Text of at most `limit` characters: its beginning, `…`, its end.
+  ///
+  /// Cost: O(limit), however long the text is.
+  package static func shortened(_ text: some StringProtocol, to limit: Int = textLimit) -> String {
+    let scalars = text.unicodeScalars
+    guard scalars.index(scalars.startIndex, offsetBy: limit + 1, limitedBy: scalars.endIndex) != nil else {
+      return String(text)
+    }
+    let tail = limit / 4
+    let head = limit - tail - 1
+    var result = String.UnicodeScalarView()
+    result.append(contentsOf: scalars.prefix(head))
+    result.append("…")
+    result.append(contentsOf: scalars.suffix(tail))
+    return String(result)
+  }
+
+  /// The text with what would break the line or speak to the terminal as escapes.
+  package static func visible(_ text: String) -> String {
+    guard text.unicodeScalars.contains(where: isHarmful) else { return text }
+    var line = ""
+    for character in text.unicodeScalars {
+      line += isHarmful(character) ? character.escaped(asASCII: true) : String(Character(character))
+    }
+    return line
   }
 
   /// Whether a character from a damaged file or a name would break the line or speak to the terminal.
@@ -114,13 +166,5 @@ public struct HGNetError: Error, Sendable, CustomStringConvertible {
     case 0x200E, 0x200F, 0x202A...0x202E, 0x2066...0x2069: true
     default: false
     }
-  }
-
-  private static func escaped(_ text: String) -> String {
-    var line = ""
-    for character in text.unicodeScalars {
-      line += isHarmful(character) ? character.escaped(asASCII: true) : String(Character(character))
-    }
-    return line
   }
 }

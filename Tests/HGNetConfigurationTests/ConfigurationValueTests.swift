@@ -14,7 +14,7 @@ struct ConfigurationValueTests {
       ("-.inf", .number(-.infinity)), ("1.0/255.0", .text("1.0/255.0")), ("pil", .text("pil")), ("''", .text("")),
       ("'1e-8'", .number(1e-8)), ("\"[1, 2]\"", .list([.integer(1), .integer(2)])),
       ("[1, 5]", .list([.integer(1), .integer(5)])),
-      ("9223372036854775808", .number(9_223_372_036_854_775_808)), ("./output/", .text("./output/")),
+      ("9223372036854775808", .largeInteger("9223372036854775808")), ("./output/", .text("./output/")),
       ("rand-m7-mstd0.5-inc1", .text("rand-m7-mstd0.5-inc1")), ("1.2.3", .text("1.2.3")),
     ] as [(String, ConfigurationValue)])
   func scalar(text: String, expected: ConfigurationValue) throws {

@@ -50,7 +50,7 @@ struct YAMLTests {
     arguments: [
       ("k: a: b\n", 1), ("k: - a\n", 1), ("- a\nk: b\n", 2), ("k:\n  - a\n b\n", 3), ("k: 'a\n", 1),
       ("k: \"\\q\"\n", 1),
-      ("? k\n: v\n", 1), ("k: [a b: c\n", 1), ("k: [a]]\n", 1), ("k: {a: b\n", 1), ("k: @a\n", 1), ("k: \u{1}\n", 1),
+      ("? [k]\n: v\n", 1), ("k: [a b: c\n", 1), ("k: [a]]\n", 1), ("k: {a: b\n", 1), ("k: @a\n", 1), ("k: \u{1}\n", 1),
       ("k: 1\n...\nk: 2\n", 3), ("k: *\n", 1), ("k: \"\\ud800\"\n", 1),
     ])
   func refused(text: String, line: Int) {
