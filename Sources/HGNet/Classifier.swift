@@ -43,7 +43,8 @@ public final class Classifier: Sendable {
   ///   - weights: the network and its parameters.
   ///   - recipe: nil for `weights.standardRecipe`.
   ///   - pool: the threads.
-  /// - Throws: `HGNetError.Code.parameterMismatch` or `unsupported` naming a layer.
+  /// - Throws: `HGNetError.Code.parameterMismatch` or `unsupported` naming a layer, `limitExceeded` when a picture of the
+  ///   recipe's size takes more memory than the process may have.
   public init(_ weights: WeightsFile, recipe: Recipe? = nil, pool: ThreadPool = ThreadPool()) throws(HGNetError) {
     let recipe = recipe ?? weights.standardRecipe
     self.recipe = recipe
@@ -51,6 +52,9 @@ public final class Classifier: Sendable {
     // What an inference model does with its logits is what it was trained for.
     activation = recipe.activation ?? weights.activation ?? recipe.postProcessing.activation
     model = try InferenceModel(graph: weights.graph, parameters: weights.parameters, pool: pool)
+    if let size = Transform.outputSize(of: recipe.transforms) {
+      try model.checkMemory(batch: 1, inputSize: size, threads: pool.count)
+    }
   }
 
   /// Classifies one picture file.

@@ -56,7 +56,8 @@ public struct FolderConfiguration: Sendable {
   /// Reads the folder, and writes `train_list.txt`, `val_list.txt` and `labels.txt` into the output folder.
   ///
   /// - Returns: the configuration, which names these files.
-  /// - Throws: what is wrong with the folder or its pictures, `HGNetError.Code.unwritableFile`.
+  /// - Throws: what is wrong with the folder or its pictures, `HGNetError.Code.unwritableFile`, `limitExceeded` for a size
+  ///   above 65536 pixels.
   public func written() throws(HGNetError) -> ConfigurationValue { try written(isWritten: false).value }
 
   /// The same for one of several ranks.
@@ -67,6 +68,10 @@ public struct FolderConfiguration: Sendable {
   package func written(
     isWritten: Bool
   ) throws(HGNetError) -> (value: ConfigurationValue, training: Dataset, evaluation: Dataset) {
+    guard [size.height, size.width].allSatisfy((1...Size.largestSide).contains) else {
+      throw HGNetError(
+        .limitExceeded, "expected an input size of 1×1 to \(Size(Size.largestSide)) pixels, found \(size)")
+    }
     let (first, second) = try parts()
     let files = Dataset.listFiles(in: output)
     if !isWritten {
@@ -98,7 +103,10 @@ public struct FolderConfiguration: Sendable {
   }
 
   /// The side that the shorter side of a picture is resized to before the crop: 232 for 224.
-  public static func shortSide(for size: Size) -> Int { (max(size.height, size.width) * 232 + 112) / 224 }
+  public static func shortSide(for size: Size) -> Int {
+    // Beyond any size that a network takes the number no longer matters, and the product stays inside `Int`.
+    (min(max(size.height, size.width), Int(Int32.max)) * 232 + 112) / 224
+  }
 
   private func text(
     _ files: (training: String, evaluation: String, labels: String), classes: Int, pictures: Int
