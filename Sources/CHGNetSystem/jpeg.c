@@ -135,6 +135,10 @@ int hgnet_jpeg_header(const uint8_t *bytes, size_t count, hgnet_picture_header *
     blocks += (uint64_t)component->width_in_blocks * component->height_in_blocks;
   }
   header->minimum_bytes = decoder.arith_code ? 0 : blocks / 8;
+  // A picture of several scans is held as coefficients of 16 bits; CMYK goes through memory of its own.
+  int holds_coefficients = decoder.progressive_mode || decoder.comps_in_scan < decoder.num_components;
+  header->working_bytes = holds_coefficients ? blocks * DCTSIZE2 * sizeof(JCOEF) : 0;
+  if (header->channels == 4) header->working_bytes += (uint64_t)header->width * header->height * 4;
   jpeg_destroy_decompress(&decoder);
   return failure.status;
 }

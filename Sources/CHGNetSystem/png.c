@@ -86,9 +86,7 @@ static int decode(const uint8_t *bytes, size_t count, uint8_t *pixels, size_t ca
   png_infop info = NULL;
   png_structp codec = open_source(&source, &info);
   if (!codec) return source.status;
-  png_bytepp volatile rows = NULL;
   if (setjmp(png_jmpbuf(codec))) {
-    free(rows);
     png_destroy_read_struct(&codec, &info, NULL);
     return source.status;
   }
@@ -100,22 +98,17 @@ static int decode(const uint8_t *bytes, size_t count, uint8_t *pixels, size_t ca
     png_set_gray_to_rgb(codec);
     png_set_strip_alpha(codec);
   }
-  png_set_interlace_handling(codec);
+  int passes = png_set_interlace_handling(codec);
   png_read_update_info(codec, info);
   size_t stride = png_get_rowbytes(codec, info);
   png_uint_32 height = png_get_image_height(codec, info);
   if (stride != (size_t)png_get_image_width(codec, info) * bytes_per_pixel || stride > capacity / height)
     png_error(codec, "the picture does not fit the memory that its header asked for");
-  rows = malloc(height * sizeof(png_bytep));
-  if (!rows) {
-    source.status = HGNET_PICTURE_NO_MEMORY;
-    png_error(codec, "no memory for the table of rows");
-  }
-  for (png_uint_32 row = 0; row < height; row++) rows[row] = pixels + stride * row;
-  png_read_image(codec, rows);
+  // Row by row: a table of rows takes more memory than a picture of one pixel's width.
+  for (int pass = 0; pass < passes; pass++)
+    for (png_uint_32 row = 0; row < height; row++) png_read_row(codec, pixels + stride * row, NULL);
   // Reads on to the end chunk, and so notices a file that has lost its tail.
   png_read_end(codec, NULL);
-  free(rows);
   png_destroy_read_struct(&codec, &info, NULL);
   return HGNET_PICTURE_OK;
 }

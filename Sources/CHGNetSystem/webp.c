@@ -36,6 +36,8 @@ int hgnet_webp_header(const uint8_t *bytes, size_t count, hgnet_picture_header *
   header->bit_depth = 8;
   header->has_alpha = features.has_alpha;
   header->is_animation = features.has_animation;
+  // Lossless pictures are decoded into 32 bits per pixel, others and their alpha into little more than what they show.
+  header->working_bytes = (uint64_t)features.width * (uint64_t)features.height * 4;
   return HGNET_PICTURE_OK;
 }
 

@@ -46,7 +46,8 @@ public final class Classifier: Sendable {
   ///   - recipe: nil for `weights.findRecipe()`. One whose activation is nil gets the head of the weights.
   ///   - pool: the threads.
   /// - Throws: `HGNetError.Code.parameterMismatch` or `unsupported` naming a layer; `invalidArgument` for labels that
-  ///   cannot be those of the network's classes; as `WeightsFile.findRecipe()`.
+  ///   cannot be those of the network's classes; `limitExceeded` when a picture of the recipe's size takes more memory
+  ///   than the process may have; as `WeightsFile.findRecipe()`.
   public init(_ weights: WeightsFile, recipe: Recipe? = nil, pool: ThreadPool = ThreadPool()) throws(HGNetError) {
     if let recipe {
       (self.recipe, recipeOrigin, warnings) = (try weights.completing(recipe), .given, [])
@@ -56,6 +57,9 @@ public final class Classifier: Sendable {
     }
     self.pool = pool
     model = try InferenceModel(graph: weights.graph, parameters: weights.parameters, pool: pool)
+    if let size = Transform.outputSize(of: recipe.transforms) {
+      try model.checkMemory(batch: 1, inputSize: size, threads: pool.count)
+    }
   }
 
   /// Classifies one picture file.

@@ -22,7 +22,8 @@ struct KeptSession: ~Copyable {
       session = nil
       session = try model.session(batch: pictures.count, inputSize: size, pool: pool)
     }
-    let input = Tensor(shape: [pictures.count, size.height, size.width, 3]) { target in
+    let shape: Shape = [pictures.count, size.height, size.width, 3]
+    let input = try Tensor(allocating: shape, for: "a batch of \(pictures.count) pictures") { target in
       for (index, picture) in pictures.enumerated() {
         picture.withUnsafeBufferPointer { source in
           let place = UnsafeMutableBufferPointer(

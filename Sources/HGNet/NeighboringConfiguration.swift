@@ -34,9 +34,8 @@ enum NeighboringConfiguration {
     guard !path.isEmpty else { return nil }
     // The weights alone lie one folder deeper, in `best_model/model.pdparams`.
     let folder = parent(of: path)
-    let above = parent(of: folder) + "/config.yaml"
     for file in WeightsRecord.files(of: path) {
-      let isBeside = file != above
+      let isBeside = file.hasPrefix("\(folder)/")
       do throws(HGNetError) {
         let configuration = try Configuration(contentsOf: file)
         guard let described = try configuration.model() else { continue }

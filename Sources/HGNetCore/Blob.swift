@@ -73,6 +73,27 @@ public final class Blob: Sendable {
     try body(UnsafeMutableRawBufferPointer(start: memory, count: count))
   }
 
+  /// Allocates bytes whose number comes from outside and lets `body` fill all of them.
+  ///
+  /// - Parameters:
+  ///   - count: the number of bytes.
+  ///   - subject: what they are for, in the words of an error.
+  ///   - path: the file that they come from, if any.
+  ///   - body: writes the bytes.
+  /// - Throws: `HGNetError.Code.limitExceeded` when the process may not have that much memory, and what `body` throws.
+  package init(
+    allocating count: Int, for subject: @autoclosure () -> String, path: String? = nil,
+    initializingWith body: (UnsafeMutableRawBufferPointer) throws(HGNetError) -> Void
+  ) throws(HGNetError) {
+    let memory = try MemoryBlock.allocate(byteCount: count, for: subject())
+    self.base = UnsafeRawPointer(memory)
+    self.count = count
+    self.path = path
+    isMapped = false
+    derivation = nil
+    try body(UnsafeMutableRawBufferPointer(start: memory, count: count))
+  }
+
   /// Takes no memory: the bytes are made of others each time they are read, as text that stands for binary data needs it.
   ///
   /// Cost: every access decodes everything.

@@ -46,7 +46,9 @@ public enum DecoderOperator: Hashable, Sendable {
       return inputs[0]
     case .groupedLinear(_, _, let tokens, let features, let classesPerToken, let classes):
       guard inputs[0] == ActivationShape(channels: features, height: tokens, width: 1),
-        (1...tokens * classesPerToken).contains(classes)
+        tokens > 0, classesPerToken > 0, classes >= 1,
+        // As `classes <= tokens * classesPerToken`, without a product.
+        (classes - 1) / tokens < classesPerToken
       else { return nil }
       return ActivationShape(channels: classes, height: 1, width: 1)
     }

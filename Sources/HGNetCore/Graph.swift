@@ -10,7 +10,7 @@ public struct ActivationShape: Hashable, Sendable, CustomStringConvertible {
     self.width = width
   }
 
-  /// The number of values of one picture.
+  /// The number of values of one picture; in a graph it fits 2^48.
   public var count: Int { channels * height * width }
 
   /// `C×H×W`, as PaddlePaddle users read it.
@@ -116,11 +116,24 @@ public struct Graph: Sendable {
 
   /// Checks the nodes and infers every shape.
   ///
-  /// - Throws: `HGNetError.Code.shapeMismatch` naming the layer whose inputs do not fit.
+  /// Sizes come from outside: what passes here can be multiplied by a batch of 65536 without an overflow.
+  ///
+  /// - Throws: `HGNetError.Code.shapeMismatch` naming the layer whose inputs do not fit, `limitExceeded` for sizes beyond
+  ///   any memory.
   init(
     unshaped: [(name: String, operation: Operator, inputs: [NodeID])], parameters: [ParameterDeclaration],
     outputs: [Output], selectableOutputs: [Output], inputSize: Size
   ) throws(HGNetError) {
+    guard inputSize.height <= Size.largestSide, inputSize.width <= Size.largestSide else {
+      throw HGNetError(
+        .limitExceeded,
+        "expected pictures of at most \(Size(Size.largestSide)) pixels, found an input size of \(inputSize)")
+    }
+    for parameter in parameters where parameter.shape.checkedCount > Graph.largestCount {
+      throw HGNetError(
+        .limitExceeded, "a parameter of shape \(parameter.shape) is larger than any memory", key: parameter.name)
+    }
+    var arithmetic = 0
     var nodes: [Node] = []
     nodes.reserveCapacity(unshaped.count)
     for (index, node) in unshaped.enumerated() {
@@ -129,7 +142,15 @@ public struct Graph: Sendable {
       }
       let shapes = node.inputs.map { nodes[$0.index].shape }
       let shape = try node.operation.outputShape(of: shapes, inputSize: inputSize, layer: node.name)
-      nodes.append(Node(name: node.name, operation: node.operation, inputs: node.inputs, shape: shape))
+      let made = Node(name: node.name, operation: node.operation, inputs: node.inputs, shape: shape)
+      let cost = node.operation.checkedMultiplyAdds(of: shape, inputs: shapes)
+      let (sum, overflow) = arithmetic.addingReportingOverflow(cost ?? .max)
+      guard let count = shape.checkedCount, count <= Graph.largestCount, let cost, cost <= 1 << 56, !overflow else {
+        throw HGNetError(
+          .limitExceeded, "a result of \(shape) for pictures of \(inputSize) is beyond any machine", layer: node.name)
+      }
+      arithmetic = sum
+      nodes.append(made)
     }
     for output in outputs + selectableOutputs where output.node.index >= nodes.count {
       throw HGNetError(.internalInconsistency, "an output names no node", layer: output.name)
@@ -141,12 +162,16 @@ public struct Graph: Sendable {
     self.inputSize = inputSize
   }
 
+  /// The largest number of values of a parameter or of one picture's result: 2^44, 70 TB.
+  private static let largestCount = 1 << 44
+
   /// The node of an identifier.
   public subscript(id: NodeID) -> Node { nodes[id.index] }
 
   /// The same network for another input size.
   ///
-  /// - Throws: `HGNetError.Code.shapeMismatch` naming the layer that the size does not fit.
+  /// - Throws: `HGNetError.Code.shapeMismatch` naming the layer that the size does not fit, `limitExceeded` for sides above
+  ///   65536 pixels.
   public func resized(to inputSize: Size) throws(HGNetError) -> Graph {
     try Graph(
       unshaped: nodes.map { ($0.name, $0.operation, $0.inputs) }, parameters: parameters, outputs: outputs,
@@ -217,13 +242,52 @@ public struct Graph: Sendable {
   /// The number of multiply-accumulates of the whole network for one picture.
   public var multiplyAdds: Int { nodes.reduce(0) { $0 + multiplyAdds(of: $1) } }
 
+  /// The number of values of all parameters; `Int.max` where it does not fit.
+  package var parameterCount: Int {
+    parameters.reduce(0) { sum, parameter in
+      let (result, overflow) = sum.addingReportingOverflow(parameter.shape.checkedCount)
+      return overflow ? .max : result
+    }
+  }
+
   /// The number of values that an optimiser changes.
   public var learnedParameterCount: Int {
     parameters.reduce(0) { $0 + ($1.role.isLearned ? $1.shape.count : 0) }
   }
 }
 
+extension ActivationShape {
+  /// The number of values of one picture, nil where it does not fit.
+  var checkedCount: Int? { ActivationShape.product([channels, height, width]) }
+
+  fileprivate static func product(_ factors: [Int]) -> Int? {
+    var product = 1
+    for factor in factors {
+      let (result, overflow) = product.multipliedReportingOverflow(by: factor)
+      guard !overflow else { return nil }
+      product = result
+    }
+    return product
+  }
+}
+
 extension Operator {
+  /// The multiply-accumulates for one picture as `Graph.multiplyAdds(of:)` counts them, nil where they do not fit.
+  fileprivate func checkedMultiplyAdds(of shape: ActivationShape, inputs: [ActivationShape]) -> Int? {
+    func product(_ factors: Int...) -> Int? { ActivationShape.product(factors) }
+    let (channels, height, width) = (shape.channels, shape.height, shape.width)
+    switch self {
+    case .convolution(let convolution):
+      return product(
+        channels, height, width, convolution.inputChannels, convolution.kernel.height, convolution.kernel.width)
+    case .linear(_, _, let inputFeatures, _): return product(inputFeatures, channels, height, width)
+    case .decoder(.attention):
+      return product(2, channels, height, width, inputs[1].height, inputs[1].width)
+    case .decoder(.groupedLinear(_, _, _, let features, _, let classes)): return product(features, classes)
+    default: return 0
+    }
+  }
+
   /// The parameters that the operator reads.
   public var parameterNames: [String] {
     switch self {
@@ -261,6 +325,14 @@ extension Operator {
     }
     func window(_ kernel: Size, _ stride: Size, _ padding: Padding, channels: Int) throws(HGNetError) -> ActivationShape
     {
+      // Beyond these the sums could overflow, and no network of this family has them.
+      let bounds = 0...(1 << 20)
+      let numbers = [
+        kernel.height, kernel.width, stride.height, stride.width, padding.top, padding.bottom, padding.left, padding.right,
+      ]
+      guard numbers.allSatisfy(bounds.contains) else {
+        throw mismatch("expected a window, stride and padding of at most \(bounds.upperBound), found \(numbers)")
+      }
       let height = first.height + padding.top + padding.bottom - kernel.height
       let width = first.width + padding.left + padding.right - kernel.width
       guard height >= 0, width >= 0, stride.height > 0, stride.width > 0 else {
@@ -288,7 +360,9 @@ extension Operator {
         guard input.height == first.height, input.width == first.width else {
           throw mismatch("cannot concatenate \(first) and \(input)")
         }
-        channels += input.channels
+        let (sum, overflow) = channels.addingReportingOverflow(input.channels)
+        guard !overflow else { throw mismatch("too many channels to concatenate") }
+        channels = sum
       }
       return ActivationShape(channels: channels, height: first.height, width: first.width)
     case .add:

@@ -29,8 +29,8 @@ public struct Parameter: Sendable {
   ///
   /// - Throws: `HGNetError.Code.malformedData` when the number of bytes does not fit shape and type.
   public init(shape: Shape, elementType: ElementType, bytes: BlobSlice) throws(HGNetError) {
-    let expected = shape.count * elementType.byteCount
-    guard bytes.count == expected else {
+    let (expected, overflow) = shape.checkedCount.multipliedReportingOverflow(by: elementType.byteCount)
+    guard !overflow, bytes.count == expected else {
       throw HGNetError(
         .malformedData, "expected \(expected) bytes for \(elementType) \(shape), found \(bytes.count)",
         path: bytes.blob.path)
@@ -57,9 +57,20 @@ public struct Parameter: Sendable {
 
   /// The elements as float32, rounded where the encoding is wider.
   ///
+  /// They take at most four times the memory of the encoded bytes.
+  ///
   /// Cost: one allocation, O(elements).
   public func tensor() -> Tensor {
     Tensor(shape: shape) { target in
+      bytes.withUnsafeBytes { source in decode(source, into: target) }
+    }
+  }
+
+  /// The elements as float32 as `tensor()` gives them, where there is memory for them.
+  ///
+  /// - Throws: `HGNetError.Code.limitExceeded`.
+  package func allocatedTensor() throws(HGNetError) -> Tensor {
+    try Tensor(allocating: shape, for: "a parameter as float32") { (target) throws(HGNetError) in
       bytes.withUnsafeBytes { source in decode(source, into: target) }
     }
   }

@@ -35,7 +35,7 @@ package struct ProcessorCount: Hashable, Sendable {
 
   /// The processors of the affinity mask, which Linux shows as hexadecimal digits with commas.
   private static func affinityCount(root: String) -> Int {
-    for line in (text(root + "/proc/self/status") ?? "").split(separator: "\n") where line.hasPrefix("Cpus_allowed:") {
+    for line in (ControlGroup.text(root + "/proc/self/status") ?? "").split(separator: "\n") where line.hasPrefix("Cpus_allowed:") {
       let bits = line.dropFirst("Cpus_allowed:".count).reduce(0) { $0 + ($1.hexDigitValue?.nonzeroBitCount ?? 0) }
       if bits > 0 { return bits }
     }
@@ -48,24 +48,12 @@ package struct ProcessorCount: Hashable, Sendable {
     func consider(_ quota: Double?) {
       if let quota, quota > 0 { least = min(least ?? quota, quota) }
     }
-    for line in (text(root + "/proc/self/cgroup") ?? "").split(separator: "\n") {
-      let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-      guard fields.count == 3 else { continue }
-      let isVersion2 = fields[0] == "0" && fields[1].isEmpty
-      guard isVersion2 || fields[1].split(separator: ",").contains("cpu") else { continue }
-      // A limit may stand on any group above ours; inside a container the path may be that of the host.
-      var path = String(fields[2])
-      while true {
-        let folder = path == "/" ? "" : path
-        if isVersion2 {
-          consider(quota(text(root + "/sys/fs/cgroup" + folder + "/cpu.max")))
-        } else {
-          let base = root + "/sys/fs/cgroup/cpu" + folder
-          let parts = [text(base + "/cpu.cfs_quota_us"), text(base + "/cpu.cfs_period_us")].compactMap { $0 }
-          consider(parts.count == 2 ? quota(parts.joined(separator: " ")) : nil)
-        }
-        guard let slash = path.lastIndex(of: "/"), path != "/" else { break }
-        path = slash == path.startIndex ? "/" : String(path[..<slash])
+    for folder in ControlGroup.folders(of: "cpu", root: root) {
+      if folder.isVersion2 {
+        consider(quota(ControlGroup.text(folder.path + "/cpu.max")))
+      } else {
+        let parts = ["/cpu.cfs_quota_us", "/cpu.cfs_period_us"].compactMap { ControlGroup.text(folder.path + $0) }
+        consider(parts.count == 2 ? quota(parts.joined(separator: " ")) : nil)
       }
     }
     return least
@@ -75,14 +63,5 @@ package struct ProcessorCount: Hashable, Sendable {
     let numbers = (text ?? "").split { $0 == " " || $0 == "\n" }.map { Double($0) }
     guard numbers.count >= 2, let quota = numbers[0], let period = numbers[1], quota > 0, period > 0 else { return nil }
     return quota / period
-  }
-
-  private static func text(_ path: String) -> String? {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return nil }
-    defer { close(descriptor) }
-    var bytes = [UInt8](repeating: 0, count: 16_384)
-    let count = read(descriptor, &bytes, bytes.count)
-    return count > 0 ? String(decoding: bytes[..<count], as: UTF8.self) : nil
   }
 }

@@ -55,6 +55,17 @@ public struct Shape: Hashable, Sendable, CustomStringConvertible, ExpressibleByA
     return product
   }
 
+  /// The number of elements; `Int.max` where it does not fit.
+  package var checkedCount: Int {
+    var product = 1
+    for axis in 0..<rank {
+      let (result, overflow) = product.multipliedReportingOverflow(by: extents[axis])
+      if overflow { return .max }
+      product = result
+    }
+    return product
+  }
+
   /// The extents as an array, outermost first.
   public var dimensions: [Int] { (0..<rank).map { extents[$0] } }
 
@@ -77,6 +88,9 @@ public struct Shape: Hashable, Sendable, CustomStringConvertible, ExpressibleByA
 
 /// A height and a width, in pixels.
 public struct Size: Hashable, Sendable, CustomStringConvertible {
+  /// The largest height and width that a network takes pictures of.
+  package static let largestSide = 1 << 16
+
   /// Rows.
   public var height: Int
   /// Columns.

@@ -1,15 +1,34 @@
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// The memory of a tensor: one allocation, aligned to 64 bytes.
 final class TensorStorage: Sendable {
   nonisolated(unsafe) let base: UnsafeMutablePointer<Float>
   let count: Int
 
+  /// For sizes that are known to be small; traps where the system has no memory.
   init(count: Int) {
     self.count = count
     let bytes = Swift.max(count, 1) * MemoryLayout<Float>.stride
-    base = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64).bindMemory(to: Float.self, capacity: count)
+    let memory =
+      MemoryBlock.allocate(bytes, alignment: 64) ?? UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+    base = memory.bindMemory(to: Float.self, capacity: count)
   }
 
-  deinit { UnsafeMutableRawPointer(base).deallocate() }
+  /// For sizes that come from outside.
+  init(count: Int, for subject: () -> String) throws(HGNetError) {
+    self.count = count
+    let (bytes, overflow) = Swift.max(count, 1).multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
+    base = try MemoryBlock.allocate(byteCount: overflow ? .max : bytes, for: subject())
+      .bindMemory(to: Float.self, capacity: count)
+  }
+
+  deinit { free(base) }
 }
 
 /// A dense array of float32 in C order (last axis fastest).
@@ -24,6 +43,8 @@ public struct Tensor: Sendable {
   private var storage: TensorStorage
 
   /// Makes a tensor filled with one value.
+  ///
+  /// Traps where the system has no memory for it: for shapes that the program knows, not for those of a file.
   ///
   /// Cost: one allocation, O(elements).
   public init(shape: Shape, repeating value: Float = 0) {
@@ -48,6 +69,22 @@ public struct Tensor: Sendable {
     shape: Shape, initializingWith body: (UnsafeMutableBufferPointer<Float>) throws(Failure) -> Void
   ) throws(Failure) {
     self.init(shape: shape)
+    try body(UnsafeMutableBufferPointer(start: storage.base, count: storage.count))
+  }
+
+  /// Makes a tensor of a size that comes from outside and lets `body` write every element, in C order.
+  ///
+  /// - Parameters:
+  ///   - shape: the extents.
+  ///   - subject: what it is for, in the words of an error, such as `a batch of 8 pictures`.
+  ///   - body: writes the elements.
+  /// - Throws: `HGNetError.Code.limitExceeded` when the process may not have that much memory, and what `body` throws.
+  package init(
+    allocating shape: Shape, for subject: @autoclosure () -> String,
+    initializingWith body: (UnsafeMutableBufferPointer<Float>) throws(HGNetError) -> Void
+  ) throws(HGNetError) {
+    self.shape = shape
+    storage = try TensorStorage(count: shape.checkedCount, for: { "\(subject()), an array of shape \(shape)," })
     try body(UnsafeMutableBufferPointer(start: storage.base, count: storage.count))
   }
 

@@ -37,7 +37,7 @@ public final class InferenceModel: Sendable {
     let reader = ParameterReader(store: parameters)
     var extents: [PackedExtent?] = []
     for node in fused.nodes { extents.append(try node?.packedExtent()) }
-    arena = try WeightArena(count: extents.reduce(0) { $0 + ($1?.count ?? 0) })
+    arena = try WeightArena(count: PackedExtent.sum(extents))
     var next = arena.base
     weights = extents.map { extent in
       guard let extent else { return nil }
@@ -84,14 +84,25 @@ public final class InferenceModel: Sendable {
   public func plan(batch: Int, inputSize: Size? = nil, threads: Int) throws(HGNetError) -> Plan {
     var graph = self.graph
     if let inputSize, inputSize != graph.inputSize {
-      guard inputSize.height <= 1 << 16, inputSize.width <= 1 << 16 else {
-        throw HGNetError(.limitExceeded, "expected pictures of at most 65536×65536 pixels, found \(inputSize)")
-      }
       graph = try graph.resized(to: inputSize)
     }
     return try Plan(
       FusedGraph.compiled(graph), graph: graph, weights: weights, epilogues: epilogues, batch: batch, threads: threads,
       instructionSet: instructionSet, arena: arena)
+  }
+
+  /// Says whether the process may have the memory that a run on a batch of pictures takes, without taking it.
+  ///
+  /// Cost: that of `plan` for a picture of 1000×1000 pixels or more, else nothing: what comes later says so soon enough.
+  ///
+  /// - Throws: `HGNetError.Code.limitExceeded` saying how much it takes and what would fit, and as `plan`.
+  package func checkMemory(batch: Int, inputSize: Size, threads: Int) throws(HGNetError) {
+    guard max(inputSize.height, inputSize.width) >= 1000 else { return }
+    let plan = try plan(batch: batch, inputSize: inputSize, threads: threads)
+    var need = MemoryNeed("classifying \(batch) pictures of \(inputSize)")
+    need.add("their numbers", bytes: 2 * 4 * 3, batch, inputSize.height, inputSize.width)
+    need.add("the activations", bytes: 4, plan.arenaCount + plan.scratchCount * threads + plan.zeroCount)
+    try need.check(advice: MemoryNeed.fittingPictures(batch, of: inputSize))
   }
 
   /// Makes a session for a batch and picture size; a timed one can tell how long each step took.

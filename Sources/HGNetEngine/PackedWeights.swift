@@ -43,6 +43,14 @@ struct PackedExtent {
   let columns: Int
 
   var paddedColumns: Int { (columns + 15) / 16 * 16 }
+  /// The floats of all, `Int.max` where they do not fit.
+  static func sum(_ extents: [PackedExtent?]) -> Int {
+    extents.reduce(0) { sum, extent in
+      let (result, overflow) = sum.addingReportingOverflow(extent?.count ?? 0)
+      return overflow ? .max : result
+    }
+  }
+
   /// Floats in the arena, each part on a cache line of its own.
   var count: Int { (weightCount + 15) / 16 * 16 + paddedColumns }
 }
@@ -55,7 +63,7 @@ final class WeightArena: Sendable {
   /// - Throws: `HGNetError.Code.limitExceeded` when there is not enough memory.
   init(count: Int) throws(HGNetError) {
     self.count = count
-    base = try UnsafeMutablePointer.pages(count: count, isLarge: false)
+    base = try UnsafeMutablePointer.pages(count: count, isLarge: false, for: "the weights of the network")
   }
 
   deinit { free(base) }
@@ -64,17 +72,24 @@ final class WeightArena: Sendable {
 extension UnsafeMutablePointer where Pointee == Float {
   /// Uninitialised memory for large data; give it back with `free`.
   ///
-  /// - Parameter isLarge: whether to ask for pages of 2 MB where the system has them. A training step gains 2 % from
-  ///   them. A model that is loaded to run does not gain, and waits for them: a virtual machine that hands free memory
-  ///   back to its host takes a millisecond or two for each (`Benchmarks/NOTES.md`).
-  static func pages(count: Int, isLarge: Bool) throws(HGNetError) -> UnsafeMutablePointer<Float> {
+  /// - Parameters:
+  ///   - count: the number of floats.
+  ///   - isLarge: whether to ask for pages of 2 MB where the system has them. A training step gains 2 % from
+  ///     them. A model that is loaded to run does not gain, and waits for them: a virtual machine that hands free memory
+  ///     back to its host takes a millisecond or two for each (`Benchmarks/NOTES.md`).
+  ///   - subject: what it is for, in the words of an error.
+  ///   - advice: what would fit, as for `MemoryNeed.check`.
+  /// - Throws: `HGNetError.Code.limitExceeded` when the process may not have that much.
+  static func pages(
+    count: Int, isLarge: Bool, for subject: @autoclosure () -> String,
+    advice: (_ share: Double) -> String = { _ in "" }
+  ) throws(HGNetError) -> UnsafeMutablePointer<Float> {
     let large = 1 << 21
-    let byteCount = Swift.max(count, 16) * 4
+    let (bytes, overflow) = Swift.max(count, 16).multipliedReportingOverflow(by: 4)
+    let byteCount = overflow ? Int.max : bytes
     let isLarge = isLarge && byteCount >= large
-    var raw: UnsafeMutableRawPointer?
-    guard posix_memalign(&raw, isLarge ? large : 64, byteCount) == 0, let raw else {
-      throw HGNetError(.limitExceeded, "not enough memory for \(byteCount / 1_000_000) MB")
-    }
+    let raw = try MemoryBlock.allocate(
+      byteCount: byteCount, alignment: isLarge ? large : 64, for: subject(), advice: advice)
     #if os(Linux)
       if isLarge { madvise(raw, byteCount, MADV_HUGEPAGE) }
     #endif
@@ -109,7 +124,7 @@ struct ParameterReader {
 
   func tensor(_ name: String, shape: Shape, layer: String) throws(HGNetError) -> Tensor {
     let parameter = try parameter(name, shape: shape, layer: layer)
-    let tensor = parameter.tensor()
+    let tensor = try parameter.allocatedTensor()
     parameter.discardPages()
     return tensor
   }

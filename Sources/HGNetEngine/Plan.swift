@@ -82,6 +82,7 @@ public final class Plan: Sendable {
     guard batch >= 1, batch <= 1 << 16 else {
       throw HGNetError(.invalidArgument, "expected a batch of 1 to 65536, found \(batch)")
     }
+    try graph.checkCounts(batch: batch)
     self.batch = batch
     self.threads = threads
     self.arena = arena

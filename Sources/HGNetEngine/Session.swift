@@ -97,7 +97,7 @@ public struct Session: ~Copyable {
   ///
   /// - Parameter input: `[N, H, W, C]` with the batch and size of the plan.
   /// - Returns: `[N, K]` for a result of one pixel (logits), else `[N, H, W, C]`.
-  /// - Throws: `HGNetError.Code.shapeMismatch` for another shape.
+  /// - Throws: `HGNetError.Code.shapeMismatch` for another shape, `limitExceeded` without memory for the results.
   public mutating func run(_ input: Tensor) throws(HGNetError) -> [Tensor] {
     let size = plan.inputSize
     let expected: Shape = [plan.batch, size.height, size.width, plan.input.shape.channels]
@@ -113,7 +113,8 @@ public struct Session: ~Copyable {
       let isPixel = shape.height == 1 && shape.width == 1 && !plan.outputNames[index].hasPrefix("stages.")
       let extents: Shape =
         isPixel ? [plan.batch, shape.channels] : [plan.batch, shape.height, shape.width, shape.channels]
-      results.append(Tensor(shape: extents) { target in copyOutput(index, into: target) })
+      results.append(
+        try Tensor(allocating: extents, for: "a result of the network") { target in copyOutput(index, into: target) })
     }
     return results
   }

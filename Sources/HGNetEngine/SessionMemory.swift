@@ -29,12 +29,15 @@ package final class SessionMemory {
   ///   - threads: the number of threads that will run it.
   /// - Throws: `HGNetError.Code.limitExceeded` when there is not enough memory.
   package init(for plans: [Plan], threads: Int) throws(HGNetError) {
+    let largest = plans.max { $0.arenaCount < $1.arenaCount }
     let zeroCount = ((plans.map(\.zeroCount).max() ?? 0) + 15) / 16 * 16
     let arenaCount = plans.map(\.arenaCount).max() ?? 0
     counts = (zeroCount, threads, arenaCount)
     scratchDistance = ((plans.map(\.scratchCount).max() ?? 0) + 31) / 16 * 16
     zeros = try UnsafeMutablePointer.pages(
-      count: zeroCount + scratchDistance * threads + arenaCount, isLarge: false)
+      count: zeroCount + scratchDistance * threads + arenaCount, isLarge: false,
+      for: "a run of the network on \(largest?.batch ?? 0) pictures of \(largest?.inputSize ?? Size(0))",
+      advice: MemoryNeed.fittingPictures(largest?.batch ?? 0, of: largest?.inputSize ?? Size(0)))
     zeros.update(repeating: 0, count: zeroCount)
     scratch = zeros + zeroCount
     activations = scratch + scratchDistance * threads

@@ -64,8 +64,18 @@ package final class TrainingParameters: Sendable {
     self.offsets = offsets
     self.indices = indices
     self.count = count
-    values = try UnsafeMutablePointer.pages(count: count, isLarge: true)
-    gradients = try UnsafeMutablePointer.pages(count: count, isLarge: true)
+    let bytes = count.multipliedReportingOverflow(by: 4)
+    var need = MemoryNeed("a network in training")
+    need.add("its parameters", bytes: bytes.overflow ? .max : bytes.partialValue)
+    need.add("their gradients", bytes: bytes.overflow ? .max : bytes.partialValue)
+    try need.check()
+    values = try UnsafeMutablePointer.pages(count: count, isLarge: true, for: "the parameters")
+    do throws(HGNetError) {
+      gradients = try UnsafeMutablePointer.pages(count: count, isLarge: true, for: "the gradients of the parameters")
+    } catch {
+      free(values)
+      throw error
+    }
     values.update(repeating: 0, count: count)
     gradients.update(repeating: 0, count: count)
     let reader = ParameterReader(store: parameters)

@@ -90,6 +90,7 @@ struct TrainingPlan {
     graph: Graph, parameters: TrainingParameters, batch: Int, threads: Int, instructionSet: InstructionSet,
     reduction: StatisticsStep.Reducer? = nil
   ) throws(HGNetError) {
+    try graph.checkCounts(batch: batch)
     self.graph = graph
     self.parameters = parameters
     self.reduction = reduction

@@ -76,7 +76,9 @@ package struct TrainingSession: ~Copyable {
     let scratch = ((plan.steps.map(\.scratchCount).max() ?? 0) + 31) / 16 * 16
     let zeroCount = (plan.zeroCount + 31) / 16 * 16
     let memory = try UnsafeMutablePointer.pages(
-      count: memoryPlan.count + zeroCount + scratch * pool.count, isLarge: true)
+      count: memoryPlan.count + zeroCount + scratch * pool.count, isLarge: true,
+      for: "a training step on \(batch) pictures of \(graph.inputSize)",
+      advice: MemoryNeed.fittingPictures(batch, of: graph.inputSize))
     let zeros = memory + memoryPlan.count
     zeros.update(repeating: 0, count: zeroCount)
     let addresses = TrainingAddresses(memory: memory, zeros: zeros, offsets: memoryPlan.offsets)
@@ -156,7 +158,8 @@ package struct TrainingSession: ~Copyable {
       for index in 0..<mask.count { base[index] = random.uniform() < mask.probability ? 0 : mask.kept }
     }
     execute(forwardRun, lines.prefix(forwardRun.pointee.count))
-    return Tensor(shape: [batch, output.shape.channels]) { target in
+    let shape: Shape = [batch, output.shape.channels]
+    return try Tensor(allocating: shape, for: "the logits of \(batch) pictures") { target in
       guard let base = target.baseAddress else { return }
       for row in 0..<batch {
         (base + row * output.shape.channels)

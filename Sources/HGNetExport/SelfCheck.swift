@@ -17,7 +17,13 @@ struct SelfCheck {
   ///
   /// - Throws: `HGNetError.Code.malformedData` when its results are not finite, `parameterMismatch`, `limitExceeded`.
   init(_ network: ExportedNetwork) throws(HGNetError) {
-    picture = SelfCheck.picture(network.graph.inputSize)
+    let size = network.graph.inputSize
+    // The picture, the numbers that it is made of, and what the network makes of it.
+    var need = MemoryNeed("checking the exported network on a picture of \(size)")
+    need.add("the picture", bytes: 3 * 12, size.height, size.width)
+    need.add("its largest result", bytes: 4, network.graph.nodes.map(\.shape.count).max() ?? 0)
+    try need.check(advice: MemoryNeed.fittingPictures(1, of: size))
+    picture = SelfCheck.picture(size)
     activation = network.activation
     expected = try SelfCheck.scores(
       graph: network.graph, parameters: network.parameters, activation: activation, picture: picture)

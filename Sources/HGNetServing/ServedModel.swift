@@ -43,7 +43,12 @@ package final class ServedModel: Sendable {
   ///
   /// - Throws: what a request would.
   package func warmUp() async throws(ServingError) {
-    let tensor = Tensor(shape: [inputSize.height, inputSize.width, 3])
+    let tensor: Tensor
+    do throws(HGNetError) {
+      tensor = try Tensor(allocating: [inputSize.height, inputSize.width, 3], for: "a picture of \(inputSize)") {
+        $0.update(repeating: 0)
+      }
+    } catch { throw ServingError(error) }
     let result = try await batcher.run([.tensor(tensor)])
     for logits in result.logits {
       do throws(HGNetError) { _ = try scored(logits.get()) } catch { throw ServingError(error) }

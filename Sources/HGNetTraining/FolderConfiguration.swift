@@ -99,7 +99,8 @@ public struct FolderConfiguration: Sendable {
   /// where it is, with its own names, until it is replaced.
   ///
   /// - Returns: the configuration, which names these files.
-  /// - Throws: what is wrong with the folder or its pictures, `HGNetError.Code.unwritableFile`.
+  /// - Throws: what is wrong with the folder or its pictures, `HGNetError.Code.unwritableFile`, `limitExceeded` for a size
+  ///   above 65536 pixels.
   public func written() throws(HGNetError) -> ConfigurationValue {
     let prepared = try prepared()
     _ = try EarlierRun.setAside(in: output)
@@ -109,8 +110,13 @@ public struct FolderConfiguration: Sendable {
 
   /// Reads the folder, and writes nothing.
   ///
-  /// - Throws: what is wrong with the folder or its pictures.
+  /// - Throws: what is wrong with the folder or its pictures, `HGNetError.Code.limitExceeded` for a size above 65536
+  ///   pixels.
   package func prepared() throws(HGNetError) -> Prepared {
+    guard [size.height, size.width].allSatisfy((1...Size.largestSide).contains) else {
+      throw HGNetError(
+        .limitExceeded, "expected an input size of 1×1 to \(Size(Size.largestSide)) pixels, found \(size)")
+    }
     let layout = try FolderLayout(of: folder)
     let whole = try Dataset(folder: layout.training)
     var notes = layout.notes + whole.notes
@@ -136,7 +142,10 @@ public struct FolderConfiguration: Sendable {
   }
 
   /// The side that the shorter side of a picture is resized to before the crop: 232 for 224.
-  public static func shortSide(for size: Size) -> Int { (max(size.height, size.width) * 232 + 112) / 224 }
+  public static func shortSide(for size: Size) -> Int {
+    // Beyond any size that a network takes the number no longer matters, and the product stays inside `Int`.
+    (min(max(size.height, size.width), Int(Int32.max)) * 232 + 112) / 224
+  }
 
   private func text(
     _ files: (training: String, evaluation: String, labels: String), classes: Int, pictures: Int

@@ -100,7 +100,8 @@ public final class Trainer: Sendable {
   ///   - evaluation: the pictures to evaluate on, if any.
   ///   - folder: where checkpoints go; nil keeps none.
   ///   - pool: the threads.
-  /// - Throws: `HGNetError.Code.invalidArgument` for options that the model does not take.
+  /// - Throws: `HGNetError.Code.invalidArgument` for options that the model does not take, `limitExceeded` for a run that
+  ///   needs more memory than the process may have.
   public convenience init(
     configuration: TrainingConfiguration, training: TrainingData, evaluation: TrainingData?, folder: CheckpointFolder?,
     pool: ThreadPool
@@ -126,6 +127,7 @@ public final class Trainer: Sendable {
     self.folder = folder
     self.pool = pool
     graph = try configuration.model.graph(options: configuration.options)
+    try Trainer.checkMemory(configuration, graph: graph, training: training)
     evaluator = evaluation.map {
       Evaluator(
         data: $0, loss: configuration.evaluationLoss, metrics: configuration.evaluationMetrics,

@@ -70,14 +70,14 @@ extension Image {
   ///   - transform: where pixels are looked up.
   ///   - interpolation: nearest, bilinear or bicubic.
   ///   - fill: the colour of what comes from outside.
-  /// - Throws: `HGNetError.Code.invalidArgument` for another interpolation.
+  /// - Throws: `HGNetError.Code.invalidArgument` for another interpolation, `limitExceeded`.
   package func transformed(
     by transform: AffineTransform, interpolation: Interpolation = .nearest, fill: PixelColor = .grey(0)
   ) throws(HGNetError) -> Image {
     var matrix = hg_affine(
       a: transform.a, b: transform.b, c: transform.c, d: transform.d, e: transform.e, f: transform.f)
     let color = [fill.red, fill.green, fill.blue]
-    let target = PixelStorage(count: storage.count)
+    let target = try PixelStorage(count: storage.count)
     let (rows, columns) = (Int64(height), Int64(width))
     switch interpolation {
     case .nearest: hg_affine_nearest_u8(storage.base, target.base, rows, columns, &matrix, color)
@@ -112,9 +112,9 @@ extension Image {
     if angle < 0 { angle += 360 }
     switch angle {
     case 0: return self
-    case 180: return oriented(.upsideDown)
-    case 90 where height == width: return oriented(.turnedLeft)
-    case 270 where height == width: return oriented(.turnedRight)
+    case 180: return try oriented(.upsideDown)
+    case 90 where height == width: return try oriented(.turnedLeft)
+    case 270 where height == width: return try oriented(.turnedRight)
     default:
       return try transformed(by: .rotation(degrees: angle, size: size), interpolation: interpolation, fill: fill)
     }

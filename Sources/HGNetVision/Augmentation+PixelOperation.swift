@@ -46,16 +46,16 @@ package enum PixelOperation: Hashable, Sendable {
   ///   angle that is no number.
   package func applying(to image: Image, fill: PixelColor) throws(HGNetError) -> Image {
     switch self {
-    case .autoContrast: image.withStretchedContrast()
-    case .equalize: image.withEqualizedHistogram()
-    case .invert: image.inverted()
-    case .posterize(let bits): image.posterized(bits: bits)
-    case .solarize(let threshold): image.solarized(threshold: threshold)
-    case .solarizeAdd(let number): image.solarized(adding: number)
-    case .color(let factor): image.withColor(factor)
-    case .contrast(let factor): image.withContrast(factor)
-    case .brightness(let factor): image.withBrightness(factor)
-    case .sharpness(let factor): image.withSharpness(factor)
+    case .autoContrast: try image.withStretchedContrast()
+    case .equalize: try image.withEqualizedHistogram()
+    case .invert: try image.inverted()
+    case .posterize(let bits): try image.posterized(bits: bits)
+    case .solarize(let threshold): try image.solarized(threshold: threshold)
+    case .solarizeAdd(let number): try image.solarized(adding: number)
+    case .color(let factor): try image.withColor(factor)
+    case .contrast(let factor): try image.withContrast(factor)
+    case .brightness(let factor): try image.withBrightness(factor)
+    case .sharpness(let factor): try image.withSharpness(factor)
     case .rotate(let degrees, let interpolation):
       try image.rotated(degrees: degrees, interpolation: interpolation, fill: fill)
     case .shearX(let factor, let interpolation):
@@ -66,7 +66,7 @@ package enum PixelOperation: Hashable, Sendable {
       try image.transformed(by: .translateX(pixels), interpolation: interpolation, fill: fill)
     case .translateY(let pixels, let interpolation):
       try image.transformed(by: .translateY(pixels), interpolation: interpolation, fill: fill)
-    case .paint(let rows, let columns, let color): image.painted(rows: rows, columns: columns, color)
+    case .paint(let rows, let columns, let color): try image.painted(rows: rows, columns: columns, color)
     }
   }
 }

@@ -55,15 +55,20 @@ package struct TrainingTransforms: Hashable, Sendable {
   ///   for a step behind the normalisation.
   package func augmented(_ image: Image, using generator: inout RandomGenerator) throws(HGNetError) -> Image {
     var image = image
+    // Steps without chance in a row, so that a resize and a crop are done at once.
+    var fixed: [Transform] = []
     for (index, step) in steps.enumerated() {
       switch step {
       case .fixed(.normalize) where index < steps.count - 1:
         throw HGNetError(.invalidArgument, "the normalisation must be the last transform; move it to the end")
-      case .fixed(let transform): image = try transform.applying(to: image)
-      case .random(let augmentation): image = try augmentation.applying(to: image, using: &generator)
+      case .fixed(let transform): fixed.append(transform)
+      case .random(let augmentation):
+        image = try Transform.picture(from: image, applying: fixed)
+        fixed = []
+        image = try augmentation.applying(to: image, using: &generator)
       }
     }
-    return image
+    return try Transform.picture(from: image, applying: fixed)
   }
 
   /// Writes what the network sees of a picture into its place in a batch.

@@ -65,9 +65,9 @@ package enum Augmentation: Hashable, Sendable {
     case .randomFlip(let direction, let probability):
       guard generator.fraction() < probability else { return image }
       return switch direction {
-      case .horizontal: image.oriented(.mirrored)
-      case .vertical: image.oriented(.flipped)
-      case .both: image.oriented(.upsideDown)
+      case .horizontal: try image.oriented(.mirrored)
+      case .vertical: try image.oriented(.flipped)
+      case .both: try image.oriented(.upsideDown)
       }
     case .autoAugment(let policy): return try policy.applying(to: image, using: &generator)
     case .randAugment(let policy): return try policy.applying(to: image, using: &generator)
@@ -86,7 +86,7 @@ package enum Augmentation: Hashable, Sendable {
           ?? PixelColor(
             red: UInt8(generator.integer(upTo: 255)), green: UInt8(generator.integer(upTo: 255)),
             blue: UInt8(generator.integer(upTo: 255)))
-        image = image.painted(rows: rows, columns: columns, color)
+        image = try image.painted(rows: rows, columns: columns, color)
       }
       return image
     }
@@ -98,6 +98,16 @@ package enum Augmentation: Hashable, Sendable {
     package var top: Int, left: Int
     /// Its height and width.
     package var size: Size
+
+    /// The rows that it covers.
+    var rows: Range<Int> { top..<(top + size.height) }
+    /// The columns that it covers.
+    var columns: Range<Int> { left..<(left + size.width) }
+
+    /// The middle of a picture; the offsets are rounded down.
+    init(center size: Size, of whole: Size) {
+      self.init(top: (whole.height - size.height) / 2, left: (whole.width - size.width) / 2, size: size)
+    }
 
     /// Makes a window from its corner and size.
     package init(top: Int, left: Int, size: Size) {

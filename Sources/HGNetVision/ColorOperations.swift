@@ -26,8 +26,8 @@ extension Image {
   /// The picture with each channel stretched so that its darkest value becomes 0 and its lightest 255.
   ///
   /// A channel of a single value stays. Numeric promise: the bytes of Pillow's `ImageOps.autocontrast` without cutoff.
-  package func withStretchedContrast() -> Image {
-    withTables { counts, channel in
+  package func withStretchedContrast() throws(HGNetError) -> Image {
+    try withTables { counts, channel in
       let values = 0..<256
       guard let low = values.first(where: { counts[256 * channel + $0] > 0 }),
         let high = values.last(where: { counts[256 * channel + $0] > 0 }), low < high
@@ -41,8 +41,8 @@ extension Image {
   /// The picture with each channel's values spread so that they are about equally frequent.
   ///
   /// Numeric promise: the bytes of Pillow's `ImageOps.equalize`.
-  package func withEqualizedHistogram() -> Image {
-    withTables { counts, channel in
+  package func withEqualizedHistogram() throws(HGNetError) -> Image {
+    try withTables { counts, channel in
       let counts = (0..<256).map { Int(counts[256 * channel + $0]) }
       guard let last = counts.last(where: { $0 > 0 }), counts.count(where: { $0 > 0 }) > 1 else { return nil }
       let step = (counts.reduce(0, +) - last) / 255
@@ -56,64 +56,64 @@ extension Image {
   }
 
   /// The picture with every value `v` as `255 − v`.
-  package func inverted() -> Image { lookedUp { 255 - $0 } }
+  package func inverted() throws(HGNetError) -> Image { try lookedUp { 255 - $0 } }
 
   /// The picture with only the upper bits of every value.
   ///
   /// - Parameter bits: how many bits stay: 8 or more change nothing, 0 or less leave black (as Pillow before 12; later
   ///   versions refuse it).
-  package func posterized(bits: Int) -> Image {
+  package func posterized(bits: Int) throws(HGNetError) -> Image {
     if bits >= 8 { return self }
     let mask = bits <= 0 ? 0 : UInt8(truncatingIfNeeded: 0xFF << (8 - bits))
-    return lookedUp { $0 & mask }
+    return try lookedUp { $0 & mask }
   }
 
   /// The picture with every value `v` from a threshold on as `255 − v`.
-  package func solarized(threshold: Double) -> Image { lookedUp { Double($0) < threshold ? $0 : 255 - $0 } }
+  package func solarized(threshold: Double) throws(HGNetError) -> Image { try lookedUp { Double($0) < threshold ? $0 : 255 - $0 } }
 
   /// The picture with a number added to every value below 128, at most up to 255.
   ///
   /// - Parameter number: what is added, 0 or more.
-  package func solarized(adding number: Int) -> Image {
+  package func solarized(adding number: Int) throws(HGNetError) -> Image {
     let number = min(max(number, 0), 255)
-    return lookedUp { $0 < 128 ? UInt8(min(Int($0) + number, 255)) : $0 }
+    return try lookedUp { $0 < 128 ? UInt8(min(Int($0) + number, 255)) : $0 }
   }
 
   /// The picture with stronger (above 1) or weaker colours; 0 is grey, 1 the picture itself.
   ///
   /// Numeric promise: the bytes of Pillow's `ImageEnhance.Color`.
-  package func withColor(_ factor: Double) -> Image {
-    rewritten { hg_blend_grey_u8(storage.base, $0, Int64(height * width), Float(factor)) }
+  package func withColor(_ factor: Double) throws(HGNetError) -> Image {
+    try rewritten { hg_blend_grey_u8(storage.base, $0, Int64(height * width), Float(factor)) }
   }
 
   /// The picture with more (above 1) or less contrast; 0 is the mean grey, 1 the picture itself.
   ///
   /// Numeric promise: the bytes of Pillow's `ImageEnhance.Contrast`.
-  package func withContrast(_ factor: Double) -> Image {
+  package func withContrast(_ factor: Double) throws(HGNetError) -> Image {
     let pixels = height * width
     let mean = Int(Double(hg_grey_sum_u8(storage.base, Int64(pixels))) / Double(pixels) + 0.5)
-    return lookedUp { Image.blended(from: mean, to: Int($0), by: Float(factor)) }
+    return try lookedUp { Image.blended(from: mean, to: Int($0), by: Float(factor)) }
   }
 
   /// The picture brighter (above 1) or darker; 0 is black, 1 the picture itself.
   ///
   /// Numeric promise: the bytes of Pillow's `ImageEnhance.Brightness`.
-  package func withBrightness(_ factor: Double) -> Image {
-    lookedUp { Image.blended(from: 0, to: Int($0), by: Float(factor)) }
+  package func withBrightness(_ factor: Double) throws(HGNetError) -> Image {
+    try lookedUp { Image.blended(from: 0, to: Int($0), by: Float(factor)) }
   }
 
   /// The picture sharper (above 1) or smoother; 0 is smoothed over 3 × 3 pixels, 1 the picture itself.
   ///
   /// Numeric promise: the bytes of Pillow's `ImageEnhance.Sharpness`.
-  package func withSharpness(_ factor: Double) -> Image {
-    rewritten { hg_blend_smooth_u8(storage.base, $0, Int64(height), Int64(width), Float(factor)) }
+  package func withSharpness(_ factor: Double) throws(HGNetError) -> Image {
+    try rewritten { hg_blend_smooth_u8(storage.base, $0, Int64(height), Int64(width), Float(factor)) }
   }
 
   /// A rectangle in one colour; what lies outside the picture is left out.
-  func painted(rows: Range<Int>, columns: Range<Int>, _ color: PixelColor) -> Image {
+  func painted(rows: Range<Int>, columns: Range<Int>, _ color: PixelColor) throws(HGNetError) -> Image {
     let rows = rows.clamped(to: 0..<height)
     let columns = columns.clamped(to: 0..<width)
-    return rewritten { target in
+    return try rewritten { target in
       target.update(from: storage.base, count: storage.count)
       for row in rows {
         var pixel = target + 3 * (row * width + columns.lowerBound)
@@ -136,24 +136,24 @@ extension Image {
   }
 
   /// A picture of the same size whose bytes `body` writes.
-  private func rewritten(_ body: (UnsafeMutablePointer<UInt8>) -> Void) -> Image {
-    let target = PixelStorage(count: storage.count)
+  private func rewritten(_ body: (UnsafeMutablePointer<UInt8>) -> Void) throws(HGNetError) -> Image {
+    let target = try PixelStorage(count: storage.count)
     body(target.base)
     return Image(size: size, storage: target)
   }
 
   /// Every value through one function.
-  private func lookedUp(_ value: (UInt8) -> UInt8) -> Image {
+  private func lookedUp(_ value: (UInt8) -> UInt8) throws(HGNetError) -> Image {
     let table = (0..<256).map { value(UInt8($0)) }
-    return lookedUp(in: table + table + table)
+    return try lookedUp(in: table + table + table)
   }
 
-  private func lookedUp(in tables: [UInt8]) -> Image {
-    rewritten { hg_lookup_u8(storage.base, $0, Int64(height * width), tables) }
+  private func lookedUp(in tables: [UInt8]) throws(HGNetError) -> Image {
+    try rewritten { hg_lookup_u8(storage.base, $0, Int64(height * width), tables) }
   }
 
   /// Every channel through a table made from its histogram (`counts[256 × channel + value]`); nil leaves it alone.
-  private func withTables(_ table: (_ counts: [UInt32], _ channel: Int) -> [UInt8]?) -> Image {
+  private func withTables(_ table: (_ counts: [UInt32], _ channel: Int) -> [UInt8]?) throws(HGNetError) -> Image {
     let counts = [UInt32](unsafeUninitializedCapacity: 768) { buffer, count in
       buffer.initialize(repeating: 0)
       hg_histogram_u8(storage.base, Int64(height * width), buffer.baseAddress)
@@ -161,6 +161,6 @@ extension Image {
     }
     let tables = (0..<3).map { table(counts, $0) }
     if tables.allSatisfy({ $0 == nil }) { return self }
-    return lookedUp(in: tables.flatMap { $0 ?? (0...255).map { $0 } })
+    return try lookedUp(in: tables.flatMap { $0 ?? (0...255).map { $0 } })
   }
 }

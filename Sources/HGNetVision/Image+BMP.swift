@@ -111,36 +111,37 @@ extension Image {
       }
     }
     let unpack = try PixelUnpacker(header, style: style)
-    let indices = isPlain ? [] : try Image.expandRuns(bytes, header)
+    let indices = isPlain ? nil : try Image.expandRuns(bytes, header)
     self = try Image(size: size) { (target) throws(HGNetError) in
       let rowBytes = header.rowBytes
       for row in 0..<size.height {
         let stored = header.isTopDown ? row : size.height - 1 - row
         let into = UnsafeMutableBufferPointer(rebasing: target[(3 * row * size.width)..<(3 * (row + 1) * size.width)])
-        if isPlain {
-          let first = header.pixelOffset + stored * rowBytes
-          unpack.row(UnsafeRawBufferPointer(rebasing: bytes.base[first..<(first + rowBytes)]), into: into)
-        } else {
+        if let indices {
           for column in 0..<size.width {
-            let colour = header.palette[Int(indices[stored * size.width + column])]
+            let colour = header.palette[Int(indices.base[stored * size.width + column])]
             (into[3 * column], into[3 * column + 1], into[3 * column + 2]) = colour
           }
+        } else {
+          let first = header.pixelOffset + stored * rowBytes
+          unpack.row(UnsafeRawBufferPointer(rebasing: bytes.base[first..<(first + rowBytes)]), into: into)
         }
       }
     }
   }
 
   /// The palette indices of a run-length encoded BMP, stored order of rows; what no run reaches has index 0.
-  private static func expandRuns(_ bytes: Bytes, _ header: BMPHeader) throws(HGNetError) -> [UInt8] {
+  private static func expandRuns(_ bytes: Bytes, _ header: BMPHeader) throws(HGNetError) -> PixelStorage {
     let (height, width) = (header.height, header.width)
     let isNibbles = header.bits == 4
-    var indices = [UInt8](repeating: 0, count: height * width)
+    let indices = try PixelStorage(count: height * width)
+    indices.base.update(repeating: 0, count: indices.count)
     var (row, column) = (0, 0)
     var offset = header.pixelOffset
 
     func put(_ index: UInt8) {
       // Runs that leave the picture are cut, as the reference decoders do.
-      if row < height, column < width { indices[row * width + column] = index }
+      if row < height, column < width { indices.base[row * width + column] = index }
       column += 1
     }
 

@@ -21,10 +21,16 @@ private struct SystemDecoder {
     return header
   }
 
+  /// Judges what the header claims: the size, and the memory that decoding will take.
   func size(_ header: hgnet_picture_header, pixelLimit: Int) throws(HGNetError) -> Size {
-    try Image.checkedSize(
+    let size = try Image.checkedSize(
       format, height: Int(header.height), width: Int(header.width), pixelLimit: pixelLimit,
       minimumBytes: header.minimum_bytes, count: bytes.count)
+    var need = MemoryNeed("decoding a \(format.rawValue) of \(size) pixels")
+    need.add("its pixels", bytes: 3, size.height, size.width)
+    need.add("the decoder", bytes: Int(clamping: header.working_bytes))
+    try need.check { _ in "make the picture smaller" }
+    return size
   }
 
   func decode(_ decode: Decode, into target: UnsafeMutableBufferPointer<UInt8>) throws(HGNetError) {
@@ -68,7 +74,7 @@ extension Image {
     let stored: Image
     if header.channels == 4 {
       stored = try Image(size: size) { (target) throws(HGNetError) in
-        let inks = PixelStorage(count: target.count / 3 * 4)
+        let inks = try PixelStorage(count: target.count / 3 * 4)
         try decoder.decode(
           hgnet_jpeg_decode, into: UnsafeMutableBufferPointer(start: inks.base, count: inks.count))
         Image.convert(inks: UnsafeBufferPointer(start: inks.base, count: inks.count), into: target, style: style)
@@ -78,7 +84,7 @@ extension Image {
         try decoder.decode(hgnet_jpeg_decode, into: target)
       }
     }
-    self = style == .openCV ? stored.oriented(Orientation(jpeg: bytes)) : stored
+    self = style == .openCV ? try stored.oriented(Orientation(jpeg: bytes)) : stored
   }
 
   /// CMYK as JPEG files hold it (255 is no ink) to RGB, in the integer arithmetic of either library.
@@ -109,7 +115,7 @@ extension Image {
     let size = try decoder.size(header, pixelLimit: pixelLimit)
     if style == .pillow, header.is_grey != 0, header.bit_depth == 16 {
       self = try Image(size: size) { (target) throws(HGNetError) in
-        let samples = PixelStorage(count: target.count / 3 * 2)
+        let samples = try PixelStorage(count: target.count / 3 * 2)
         try decoder.decode(
           hgnet_png_decode_grey16, into: UnsafeMutableBufferPointer(start: samples.base, count: samples.count))
         for pixel in 0..<target.count / 3 {
@@ -122,7 +128,7 @@ extension Image {
     let stored = try Image(size: size) { (target) throws(HGNetError) in
       try decoder.decode(hgnet_png_decode, into: target)
     }
-    self = style == .openCV ? stored.oriented(Orientation(png: bytes)) : stored
+    self = style == .openCV ? try stored.oriented(Orientation(png: bytes)) : stored
   }
 
   init(webp bytes: Bytes, style: DecodingStyle, pixelLimit: Int) throws(HGNetError) {
@@ -134,7 +140,7 @@ extension Image {
       let stored = try Image(size: size) { (target) throws(HGNetError) in
         try whole.decode(hgnet_webp_decode, into: target)
       }
-      self = style == .openCV ? stored.oriented(container.orientation) : stored
+      self = style == .openCV ? try stored.oriented(container.orientation) : stored
       return
     }
     // The first picture of the animation, on a black canvas.
@@ -160,6 +166,6 @@ extension Image {
         }
       }
     }
-    self = style == .openCV ? canvas.oriented(container.orientation) : canvas
+    self = style == .openCV ? try canvas.oriented(container.orientation) : canvas
   }
 }

@@ -1,20 +1,29 @@
 import HGNetCore
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// The memory of a picture: one allocation with spare bytes behind the last row, so that vector loads may run over.
 final class PixelStorage: Sendable {
   static let spareBytes = 64
   nonisolated(unsafe) let base: UnsafeMutablePointer<UInt8>
   let count: Int
 
-  init(count: Int) {
+  /// - Throws: `HGNetError.Code.limitExceeded` when the process may not have that much memory.
+  init(count: Int) throws(HGNetError) {
     self.count = count
     let bytes = count + PixelStorage.spareBytes
-    base = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+    base = try MemoryBlock.allocate(byteCount: bytes, for: "a picture in memory")
       .bindMemory(to: UInt8.self, capacity: bytes)
     (base + count).initialize(repeating: 0, count: PixelStorage.spareBytes)
   }
 
-  deinit { UnsafeMutableRawPointer(base).deallocate() }
+  deinit { free(base) }
 }
 
 /// A picture of 8-bit RGB pixels, `[H, W, 3]` in row-major order without gaps, `H ≥ 1` and `W ≥ 1`.
@@ -33,8 +42,8 @@ public struct Image: Sendable, Equatable {
 
   /// Makes a picture and lets `body` write its `height × width × 3` bytes, which start out undefined.
   ///
-  /// - Throws: `HGNetError.Code.invalidArgument` for a side below 1, `limitExceeded` above 2³⁰ pixels, and what `body`
-  ///   throws.
+  /// - Throws: `HGNetError.Code.invalidArgument` for a side below 1, `limitExceeded` above 2³⁰ pixels or without
+  ///   memory for them, and what `body` throws.
   public init(
     size: Size, initializingWith body: (UnsafeMutableBufferPointer<UInt8>) throws(HGNetError) -> Void
   ) throws(HGNetError) {
@@ -47,7 +56,7 @@ public struct Image: Sendable, Equatable {
         .limitExceeded, "a picture of \(size) pixels is too large; expected at most \(Image.maximumPixels) pixels")
     }
     self.size = size
-    storage = PixelStorage(count: pixels * 3)
+    storage = try PixelStorage(count: pixels * 3)
     try body(UnsafeMutableBufferPointer(start: storage.base, count: storage.count))
   }
 

@@ -183,15 +183,17 @@ final class LoaderCore: Sendable {
         indices.append(index)
       }
     }
-    return .success(batch(number: number, tensors: tensors, indices: indices, broken: broken))
+    return Result { () throws(HGNetError) in
+      try batch(number: number, tensors: tensors, indices: indices, broken: broken)
+    }
   }
 
   private func batch(
     number: Int, tensors: [Tensor], indices: [Int], broken: [Loader.BrokenPicture]
-  ) -> Loader.Batch {
+  ) throws(HGNetError) -> Loader.Batch {
     var shape: Shape = [0, 0, 0, 0]
     if let first = tensors.first { shape = [tensors.count, first.shape[0], first.shape[1], 3] }
-    let inputs = Tensor(shape: shape) { target in
+    let inputs = try Tensor(allocating: shape, for: "a batch of \(tensors.count) pictures") { target in
       var place = target.baseAddress
       for tensor in tensors {
         tensor.withUnsafeBufferPointer { source in

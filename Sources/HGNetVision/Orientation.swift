@@ -29,7 +29,9 @@ extension Image {
   /// The picture turned as an orientation tag asks.
   ///
   /// Cost: O(pixels) with one allocation, nothing for `upright`.
-  public func oriented(_ orientation: Orientation) -> Image {
+  ///
+  /// - Throws: `HGNetError.Code.limitExceeded` when there is no memory for a second picture.
+  public func oriented(_ orientation: Orientation) throws(HGNetError) -> Image {
     if orientation == .upright { return self }
     let (height, width) = (self.height, self.width)
     // Where the first stored pixel goes, and how far one step along a stored row and column moves, in pixels.
@@ -45,7 +47,7 @@ extension Image {
       case .transversed: (last, -height, -1)
       case .turnedLeft: (last - (height - 1), -height, 1)
       }
-    let target = PixelStorage(count: storage.count)
+    let target = try PixelStorage(count: storage.count)
     var source = UnsafePointer(storage.base)
     for row in 0..<height {
       var pixel = target.base + 3 * (start + row * alongColumn)

@@ -22,19 +22,20 @@ private struct OpenCVWeights {
   }
 
   /// - Parameters:
+  ///   - kept: the output positions that are wanted.
   ///   - taps: the number of weights per position, 2, 4 or 8.
   ///   - clampsLinear: whether a linear position beyond the border takes the border pixel alone (columns), instead of
   ///     the border pixel twice with both weights (rows).
   ///   - isArea: whether linear weights follow the area rule for pictures that grow.
   ///   - function: the weights for a fraction in 0 ..< 1.
   init(
-    from sourceCount: Int, to targetCount: Int, taps: Int, clampsLinear: Bool = false, isArea: Bool = false,
+    from sourceCount: Int, to targetCount: Int, kept: Range<Int>, taps: Int, clampsLinear: Bool = false, isArea: Bool = false,
     _ function: (Float) -> [Float]
   ) {
     let scale = OpenCVWeights.scale(from: sourceCount, to: targetCount)
-    offsets.reserveCapacity(targetCount)
-    weights.reserveCapacity(targetCount * taps)
-    for target in 0..<targetCount {
+    offsets.reserveCapacity(kept.count)
+    weights.reserveCapacity(kept.count * taps)
+    for target in kept {
       var place: Int
       var fraction: Float
       if isArea {
@@ -102,14 +103,17 @@ private struct SumRows: ~Copyable {
   private var numbers: [Int]
 
   /// Makes room for `count` rows of `width` pixels, with spare places behind each.
-  init(count: Int, width: Int) {
+  ///
+  /// - Throws: `HGNetError.Code.limitExceeded`.
+  init(count: Int, width: Int) throws(HGNetError) {
     stride = 3 * width + 8
-    base = .allocate(capacity: count * stride)
+    base = try MemoryBlock.allocate(byteCount: count * stride * 4, for: "rows of a picture that is resized")
+      .bindMemory(to: Int32.self, capacity: count * stride)
     base.initialize(repeating: 0, count: count * stride)
     numbers = Array(repeating: -1, count: count)
   }
 
-  deinit { base.deallocate() }
+  deinit { free(base) }
 
   /// The memory of the rows `wanted`, in that order; `fill` computes those that are not there yet.
   mutating func rows(
@@ -129,7 +133,9 @@ private struct SumRows: ~Copyable {
 
 extension Image {
   /// OpenCV's `cv2.resize`.
-  func resizedLikeOpenCV(to size: Size, interpolation: Interpolation) throws(HGNetError) -> Image {
+  func resizedLikeOpenCV(
+    to size: Size, window: Augmentation.Window, interpolation: Interpolation
+  ) throws(HGNetError) -> Image {
     let scaleX = OpenCVWeights.scale(from: width, to: size.width)
     let scaleY = OpenCVWeights.scale(from: height, to: size.height)
     let cell = Size(height: Int(scaleY.rounded()), width: Int(scaleX.rounded()))
@@ -138,30 +144,34 @@ extension Image {
     case .nearest:
       let last = (height - 1, width - 1)
       return try picked(
-        rows: (0..<size.height).map { min(Int(Double($0) * scaleY), last.0) },
-        columns: (0..<size.width).map { min(Int(Double($0) * scaleX), last.1) })
+        rows: window.rows.map { min(Int(Double($0) * scaleY), last.0) },
+        columns: window.columns.map { min(Int(Double($0) * scaleX), last.1) })
     case .bilinear:
       // Halving both sides is the mean of four pixels.
-      if isWhole, cell == Size(2) { return try meansOfCells(cell, to: size) }
-      return try resizedLinearly(to: size, isArea: false)
+      if isWhole, cell == Size(2) { return try meansOfCells(cell, window: window) }
+      return try resizedLinearly(to: size, window: window, isArea: false)
     case .area:
-      guard scaleX >= 1, scaleY >= 1 else { return try resizedLinearly(to: size, isArea: true) }
-      return isWhole ? try meansOfCells(cell, to: size) : try meansOfAreas(to: size)
+      guard scaleX >= 1, scaleY >= 1 else { return try resizedLinearly(to: size, window: window, isArea: true) }
+      return isWhole ? try meansOfCells(cell, window: window) : try meansOfAreas(to: size, window: window)
     case .bicubic:
-      return try resized(to: size, taps: 4, OpenCVWeights.cubic)
+      return try resized(to: size, window: window, taps: 4, OpenCVWeights.cubic)
     case .lanczos:
-      return try resized(to: size, taps: 8, OpenCVWeights.lanczos)
+      return try resized(to: size, window: window, taps: 8, OpenCVWeights.lanczos)
     case .box, .hamming:
       throw HGNetError(
         .invalidArgument, "the backend cv2 has no interpolation \(interpolation.rawValue); use area or pil")
     }
   }
 
-  private func resizedLinearly(to size: Size, isArea: Bool) throws(HGNetError) -> Image {
+  private func resizedLinearly(
+    to whole: Size, window: Augmentation.Window, isArea: Bool
+  ) throws(HGNetError) -> Image {
+    let size = window.size
     let columns = OpenCVWeights(
-      from: width, to: size.width, taps: 2, clampsLinear: true, isArea: isArea, OpenCVWeights.linear)
-    let rows = OpenCVWeights(from: height, to: size.height, taps: 2, isArea: isArea, OpenCVWeights.linear)
-    var sums = SumRows(count: 2, width: size.width)
+      from: width, to: whole.width, kept: window.columns, taps: 2, clampsLinear: true, isArea: isArea, OpenCVWeights.linear)
+    let rows = OpenCVWeights(
+      from: height, to: whole.height, kept: window.rows, taps: 2, isArea: isArea, OpenCVWeights.linear)
+    var sums = try SumRows(count: 2, width: size.width)
     let (source, stride, lastRow) = (storage, width * 3, height - 1)
     return try Image(size: size) { (target) throws(HGNetError) in
       for row in 0..<size.height {
@@ -178,14 +188,17 @@ extension Image {
   }
 
   /// Cubic and Lanczos: the same two passes with more taps.
-  private func resized(to size: Size, taps: Int, _ function: (Float) -> [Float]) throws(HGNetError) -> Image {
-    let columns = OpenCVWeights(from: width, to: size.width, taps: taps, function)
-    let rows = OpenCVWeights(from: height, to: size.height, taps: taps, function)
-    var sums = SumRows(count: taps, width: size.width)
+  private func resized(
+    to whole: Size, window: Augmentation.Window, taps: Int, _ function: (Float) -> [Float]
+  ) throws(HGNetError) -> Image {
+    let size = window.size
+    let columns = OpenCVWeights(from: width, to: whole.width, kept: window.columns, taps: taps, function)
+    let rows = OpenCVWeights(from: height, to: whole.height, kept: window.rows, taps: taps, function)
+    var sums = try SumRows(count: taps, width: size.width)
     let (source, stride, lastRow, sourceWidth) = (storage, width * 3, height - 1, width)
     let count = 3 * size.width
-    // Whole vectors of eight are summed in floating point, what is left over in integers.
-    let vectorCount = taps == 4 ? count / 8 * 8 : 0
+    // Whole vectors of eight of the whole row are summed in floating point, what is left over in integers.
+    let vectorCount = taps == 4 ? min(max(3 * whole.width / 8 * 8 - 3 * window.left, 0), count) : 0
     return try Image(size: size) { (target) throws(HGNetError) in
       rows.weights.withUnsafeBufferPointer { weights in
         for row in 0..<size.height {
@@ -206,21 +219,23 @@ extension Image {
   }
 
   /// The area rule where each output pixel covers a whole number of input pixels.
-  private func meansOfCells(_ cell: Size, to size: Size) throws(HGNetError) -> Image {
-    let (source, stride) = (storage, width * 3)
+  private func meansOfCells(_ cell: Size, window: Augmentation.Window) throws(HGNetError) -> Image {
+    let (source, stride, size) = (storage, width * 3, window.size)
     return try Image(size: size) { (target) throws(HGNetError) in
       for row in 0..<size.height {
         hg_resample_cells_u8(
-          source.base + row * cell.height * stride, Int64(stride), target.baseAddress.map { $0 + 3 * row * size.width },
+          source.base + (window.top + row) * cell.height * stride + 3 * window.left * cell.width, Int64(stride),
+          target.baseAddress.map { $0 + 3 * row * size.width },
           Int64(size.width), Int64(cell.height), Int64(cell.width))
       }
     }
   }
 
   /// The area rule for any reduction: sums in single precision, in OpenCV's order.
-  private func meansOfAreas(to size: Size) throws(HGNetError) -> Image {
-    let columns = AreaTable(from: width, to: size.width)
-    let rows = AreaTable(from: height, to: size.height)
+  private func meansOfAreas(to whole: Size, window: Augmentation.Window) throws(HGNetError) -> Image {
+    let size = window.size
+    let columns = AreaTable(from: width, to: whole.width, kept: window.columns)
+    let rows = AreaTable(from: height, to: whole.height, kept: window.rows)
     let (source, stride, count) = (storage, width * 3, 3 * size.width)
     return try Image(size: size) { (target) throws(HGNetError) in
       var line = [Float](repeating: 0, count: count)
@@ -243,22 +258,22 @@ extension Image {
   }
 }
 
-/// For one axis: which input position adds to which output position (`first` is the output, `count` the input), and
-/// with what weight.
+/// For one axis: which input position adds to which output position (`first` is the output, counted from the first that
+/// is kept, `count` the input), and with what weight.
 private struct AreaTable {
   private(set) var places: [hg_resample_window] = []
   private(set) var weights: [Float] = []
 
-  init(from sourceCount: Int, to targetCount: Int) {
+  init(from sourceCount: Int, to targetCount: Int, kept: Range<Int>) {
     let scale = OpenCVWeights.scale(from: sourceCount, to: targetCount)
-    for target in 0..<targetCount {
+    for target in kept {
       let start = Double(target) * scale
       let end = start + scale
       let cell = min(scale, Double(sourceCount) - start)
       let last = min(Int(end.rounded(.down)), sourceCount - 1)
       let first = min(Int(start.rounded(.up)), last)
       func add(_ source: Int, _ weight: Double) {
-        places.append(hg_resample_window(first: Int32(target), count: Int32(source)))
+        places.append(hg_resample_window(first: Int32(target - kept.lowerBound), count: Int32(source)))
         weights.append(Float(weight))
       }
       // A sliver of less than a thousandth of a pixel does not count.

@@ -57,15 +57,16 @@ private struct PillowWeights {
   private(set) var weights: [Int32]
   let taps: Int
 
-  init(_ filter: PillowFilter, from sourceCount: Int, to targetCount: Int) {
+  /// - Parameter kept: the output positions that are wanted.
+  init(_ filter: PillowFilter, from sourceCount: Int, to targetCount: Int, kept: Range<Int>) {
     let scale = Double(sourceCount) / Double(targetCount)
     let filterScale = max(scale, 1)
     let support = filter.support * filterScale
-    taps = Int(support.rounded(.up)) * 2 + 1
-    weights = Array(repeating: 0, count: taps * targetCount)
-    windows.reserveCapacity(targetCount)
+    taps = min(Int(support.rounded(.up)) * 2 + 1, sourceCount)
+    weights = Array(repeating: 0, count: taps * kept.count)
+    windows.reserveCapacity(kept.count)
     var row = [Double](repeating: 0, count: taps)
-    for target in 0..<targetCount {
+    for target in kept {
       let center = (Double(target) + 0.5) * scale
       let first = max(Int(center - support + 0.5), 0)
       let count = min(Int(center + support + 0.5), sourceCount) - first
@@ -77,22 +78,37 @@ private struct PillowWeights {
       for tap in 0..<count {
         let weight = (sum == 0 ? row[tap] : row[tap] / sum) * Double(1 << 22)
         // Toward zero after half a unit is added: half away from zero.
-        weights[target * taps + tap] = Int32(weight + (weight < 0 ? -0.5 : 0.5))
+        weights[(target - kept.lowerBound) * taps + tap] = Int32(weight + (weight < 0 ? -0.5 : 0.5))
       }
       windows.append(hg_resample_window(first: Int32(first), count: Int32(count)))
     }
+  }
+
+  /// The input positions that the windows look at.
+  var sources: Range<Int> {
+    let first = windows.map { Int($0.first) }.min() ?? 0
+    return first..<max(windows.map { Int($0.first) + Int($0.count) }.max() ?? first, first)
+  }
+
+  /// The same for an input whose first positions are missing.
+  mutating func shift(by count: Int) {
+    for index in windows.indices { windows[index].first -= Int32(count) }
   }
 }
 
 extension Image {
   /// Pillow's resize: along rows and along columns, with bytes in between; a pass that changes nothing is left out.
-  func resizedLikePillow(to size: Size, interpolation: Interpolation) throws(HGNetError) -> Image {
+  ///
+  /// Only what the window needs is computed: of the first pass no more rows or columns than the second looks at.
+  func resizedLikePillow(
+    to size: Size, window: Augmentation.Window, interpolation: Interpolation
+  ) throws(HGNetError) -> Image {
     let filter: PillowFilter
     switch interpolation {
     case .nearest:
       return try picked(
-        rows: Image.pillowNearest(from: height, to: size.height),
-        columns: Image.pillowNearest(from: width, to: size.width))
+        rows: Image.pillowNearest(from: height, to: size.height, kept: window.rows),
+        columns: Image.pillowNearest(from: width, to: size.width, kept: window.columns))
     case .box: filter = .box
     case .bilinear: filter = .bilinear
     case .hamming: filter = .hamming
@@ -102,42 +118,75 @@ extension Image {
     }
     // Since version 13 Pillow starts with the columns where they shrink by far more pixels than the rows do.
     let startsWithColumns = size.height < height && height - size.height > 2 * (width - size.width)
-    return startsWithColumns
-      ? try filteredColumns(filter, height: size.height).filteredRows(filter, width: size.width)
-      : try filteredRows(filter, width: size.width).filteredColumns(filter, height: size.height)
+    if startsWithColumns {
+      let table =
+        size.width == width ? nil : PillowWeights(filter, from: width, to: size.width, kept: window.columns)
+      let columns = table?.sources ?? window.columns
+      return try filteredColumns(filter, height: size.height, rows: window.rows, columns: columns)
+        .filteredRows(table, from: columns.lowerBound, rows: 0..<window.size.height)
+    }
+    let table =
+      size.height == height ? nil : PillowWeights(filter, from: height, to: size.height, kept: window.rows)
+    let rows = table?.sources ?? window.rows
+    let columns = size.width == width ? nil : PillowWeights(filter, from: width, to: size.width, kept: window.columns)
+    let between =
+      columns == nil
+      ? try cropped(
+        to: Augmentation.Window(
+          top: rows.lowerBound, left: window.left, size: Size(height: rows.count, width: window.size.width)))
+      : try filteredRows(columns, from: 0, rows: rows)
+    return try between.filteredColumns(table, from: rows.lowerBound)
   }
 
-  private func filteredRows(_ filter: PillowFilter, width newWidth: Int) throws(HGNetError) -> Image {
-    if newWidth == width { return self }
-    let table = PillowWeights(filter, from: width, to: newWidth)
-    let (source, stride, rows) = (storage, width * 3, height)
-    return try Image(size: Size(height: height, width: newWidth)) { (target) throws(HGNetError) in
+  /// Some rows, with their columns filtered; without a table as they are.
+  ///
+  /// - Parameter first: the column that the table calls by this number is the first here.
+  private func filteredRows(_ table: PillowWeights?, from first: Int, rows: Range<Int>) throws(HGNetError) -> Image {
+    guard var table else { return self }
+    table.shift(by: first)
+    let (source, stride, newWidth) = (storage, width * 3, table.windows.count)
+    return try Image(size: Size(height: rows.count, width: newWidth)) { (target) throws(HGNetError) in
       hg_resample_horizontal_u8(
-        source.base, Int64(stride), target.baseAddress, Int64(newWidth), Int64(rows), table.windows, table.weights,
-        Int64(table.taps))
+        source.base + rows.lowerBound * stride, Int64(stride), target.baseAddress, Int64(newWidth), Int64(rows.count),
+        table.windows, table.weights, Int64(table.taps))
     }
   }
 
-  private func filteredColumns(_ filter: PillowFilter, height newHeight: Int) throws(HGNetError) -> Image {
-    if newHeight == height { return self }
-    let table = PillowWeights(filter, from: height, to: newHeight)
-    let (source, stride) = (storage, width * 3)
-    return try Image(size: Size(height: newHeight, width: width)) { (target) throws(HGNetError) in
-      table.weights.withUnsafeBufferPointer { weights in
-        for (row, window) in table.windows.enumerated() {
-          hg_resample_vertical_u8(
-            source.base + Int(window.first) * stride, Int64(stride), target.baseAddress.map { $0 + row * stride },
-            Int64(stride), weights.baseAddress.map { $0 + row * table.taps }, Int64(window.count))
+  /// Some columns, with their rows filtered.
+  private func filteredColumns(
+    _ filter: PillowFilter, height newHeight: Int, rows: Range<Int>, columns: Range<Int>
+  ) throws(HGNetError) -> Image {
+    let table = PillowWeights(filter, from: height, to: newHeight, kept: rows)
+    return try filteredColumns(table, from: 0, columns: columns)
+  }
+
+  private func filteredColumns(
+    _ table: PillowWeights?, from first: Int, columns: Range<Int>? = nil
+  ) throws(HGNetError) -> Image {
+    guard var table else { return self }
+    table.shift(by: first)
+    let columns = columns ?? 0..<width
+    let (source, stride, targetStride) = (storage.base + 3 * columns.lowerBound, width * 3, columns.count * 3)
+    let kept = storage
+    return try Image(size: Size(height: table.windows.count, width: columns.count)) { (target) throws(HGNetError) in
+      withExtendedLifetime(kept) {
+        table.weights.withUnsafeBufferPointer { weights in
+          for (row, window) in table.windows.enumerated() {
+            hg_resample_vertical_u8(
+              source + Int(window.first) * stride, Int64(stride), target.baseAddress.map { $0 + row * targetStride },
+              Int64(targetStride), weights.baseAddress.map { $0 + row * table.taps }, Int64(window.count))
+          }
         }
       }
     }
   }
 
   /// The input position of each output position; the running sum is part of the definition.
-  private static func pillowNearest(from sourceCount: Int, to targetCount: Int) -> [Int?] {
+  private static func pillowNearest(from sourceCount: Int, to targetCount: Int, kept: Range<Int>) -> [Int?] {
     let step = Double(sourceCount) / Double(targetCount)
     var place = step * 0.5
-    return (0..<targetCount).map { _ in
+    for _ in 0..<kept.lowerBound { place += step }
+    return kept.map { _ in
       defer { place += step }
       let index = Int(place)
       return index < sourceCount ? index : nil

@@ -42,7 +42,8 @@ extension Image {
   /// shrinks by more than twice as many pixels as the width its last bit may differ.) OpenCV's bicubic depends on how the library was built: reproduced is its own code with
   /// 128-bit vectors; builds that hand the work to Intel's IPP differ by at most 1 in some pixels.
   ///
-  /// Cost: one allocation for the result and small tables; Pillow's filters one more for the picture between passes.
+  /// Cost: one allocation for the result and tables as long as the sides; Pillow's filters one more for the picture between
+  /// passes.
   ///
   /// - Parameters:
   ///   - size: the new height and width, at least 1.
@@ -59,23 +60,60 @@ extension Image {
         .invalidArgument,
         "the backend \(backend.rawValue) has no interpolation \(interpolation.rawValue); expected one of \(known)")
     }
-    if size == self.size { return self }
-    // The tables below are as long as the sides, so the size is judged first.
-    for candidate in [size, Size(height: height, width: size.width), Size(height: size.height, width: width)] {
-      let (pixels, overflow) = candidate.height.multipliedReportingOverflow(by: candidate.width)
-      guard candidate.height >= 1, candidate.width >= 1 else {
-        throw HGNetError(.invalidArgument, "expected a size of at least 1×1 pixel to resize to, found \(size)")
-      }
-      guard !overflow, pixels <= Image.maximumPixels else {
-        throw HGNetError(
-          .limitExceeded,
-          "resizing a picture of \(self.size) pixels to \(size) takes more than \(Image.maximumPixels) pixels")
-      }
+    return try resized(
+      to: size, keeping: Augmentation.Window(top: 0, left: 0, size: size), interpolation: interpolation,
+      backend: backend)
+  }
+
+  /// A part of the picture at another size: the same bytes as resizing all of it and cutting the part out, for the memory
+  /// and time of the part.
+  ///
+  /// - Parameters:
+  ///   - size: the new height and width of the whole picture, 1 … 2³⁰ each; it never exists.
+  ///   - window: the part of it that is wanted.
+  ///   - interpolation: how values between pixels are computed.
+  ///   - backend: whose arithmetic to reproduce.
+  /// - Throws: as `resized(to:interpolation:backend:)`; `HGNetError.Code.shapeMismatch` for a window that does not lie
+  ///   inside.
+  package func resized(
+    to size: Size, keeping window: Augmentation.Window, interpolation: Interpolation, backend: ResizeBackend
+  ) throws(HGNetError) -> Image {
+    guard size.height >= 1, size.width >= 1 else {
+      throw HGNetError(.invalidArgument, "expected a size of at least 1×1 pixel to resize to, found \(size)")
     }
+    guard size.height <= Image.maximumPixels, size.width <= Image.maximumPixels else {
+      throw HGNetError(
+        .limitExceeded, "expected sides of at most \(Image.maximumPixels) pixels to resize to, found \(size)")
+    }
+    guard window.top >= 0, window.left >= 0, window.size.height >= 1, window.size.width >= 1,
+      window.size.height <= size.height - window.top, window.size.width <= size.width - window.left
+    else {
+      throw HGNetError(
+        .shapeMismatch,
+        "cannot crop \(window.size) pixels at row \(window.top), column \(window.left) from a picture of \(size)")
+    }
+    if size == self.size { return try cropped(to: window) }
+    try Image.checkResizing(from: self.size, to: size, keeping: window.size)
     return switch backend {
-    case .openCV: try resizedLikeOpenCV(to: size, interpolation: interpolation)
-    case .pillow: try resizedLikePillow(to: size, interpolation: interpolation)
+    case .openCV: try resizedLikeOpenCV(to: size, window: window, interpolation: interpolation)
+    case .pillow: try resizedLikePillow(to: size, window: window, interpolation: interpolation)
     }
+  }
+
+  /// Judges the memory of the result, of the picture between two passes, and of the tables, which are as long as the sides.
+  private static func checkResizing(from old: Size, to new: Size, keeping kept: Size) throws(HGNetError) {
+    let (pixels, overflow) = kept.height.multipliedReportingOverflow(by: kept.width)
+    guard !overflow, pixels <= Image.maximumPixels else {
+      throw HGNetError(
+        .limitExceeded,
+        "resizing a picture of \(old) pixels to \(new) takes more than \(Image.maximumPixels) pixels; crop it")
+    }
+    var need = MemoryNeed("resizing a picture of \(old) pixels to \(new) and keeping \(kept)")
+    need.add("the result", bytes: 3, kept.height, kept.width)
+    need.add("the picture between two passes", bytes: 3, max(old.height, kept.height), kept.width)
+    // The widest filter has six taps for each new pixel, or for each old one where there are more.
+    need.add("the weights", bytes: 12 * 7, max(old.height, kept.height) + max(old.width, kept.width))
+    try need.check { _ in "make the picture smaller" }
   }
 
   /// Copies whole pixels from the given rows and columns; nil leaves a pixel black.

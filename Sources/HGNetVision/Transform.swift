@@ -25,6 +25,11 @@ public enum Transform: Hashable, Sendable {
   /// - Throws: `HGNetError.Code.shapeMismatch` for a picture that is too small to crop, `limitExceeded` for a size that
   ///   no memory holds, `invalidArgument` for a size below 1 or a step behind the normalisation.
   public static func size(of size: Size, applying transforms: [Transform]) throws(HGNetError) -> Size {
+    try self.size(of: size, applying: transforms, isWhole: true)
+  }
+
+  /// - Parameter isWhole: whether the picture will exist as a whole; of one that will be cropped only a part does.
+  private static func size(of size: Size, applying transforms: [Transform], isWhole: Bool) throws(HGNetError) -> Size {
     var size = size
     for (index, transform) in transforms.enumerated() {
       switch transform {
@@ -54,12 +59,24 @@ public enum Transform: Hashable, Sendable {
       throw HGNetError(.invalidArgument, "expected transforms that leave at least 1×1 pixel, found \(size)")
     }
     let (pixels, overflow) = size.height.multipliedReportingOverflow(by: size.width)
-    guard !overflow, pixels <= Image.maximumPixels else {
+    guard !isWhole || (!overflow && pixels <= Image.maximumPixels) else {
       throw HGNetError(
         .limitExceeded,
         "the transforms would give a picture of \(size) pixels; expected at most \(Image.maximumPixels) in all")
     }
     return size
+  }
+
+  /// Height and width of every picture after the steps, nil where it depends on the picture.
+  package static func outputSize(of transforms: [Transform]) -> Size? {
+    for transform in transforms.reversed() {
+      switch transform {
+      case .resize(let size, _, _), .centerCrop(let size): return size
+      case .resizeShort: return nil
+      case .normalize: continue
+      }
+    }
+    return nil
   }
 
   /// The picture after this step; a normalisation leaves it as it is.
@@ -78,6 +95,46 @@ public enum Transform: Hashable, Sendable {
     }
   }
 
+  /// The picture after some steps, in order, without a normalisation.
+  ///
+  /// Of a resize that a crop follows only what the crop keeps is computed: the same bytes, and a thin picture whose short
+  /// side grows does not take the memory of the long one.
+  ///
+  /// - Throws: as `size(of:applying:)` and `applying(to:)`.
+  package static func picture(
+    from image: Image, applying transforms: some Sequence<Transform>
+  ) throws(HGNetError) -> Image {
+    var picture = image
+    var waiting: Transform?
+    for transform in transforms {
+      if let resize = waiting {
+        waiting = nil
+        if case .centerCrop = transform {
+          picture = try resize.resizing(picture, andApplying: transform)
+          continue
+        }
+        picture = try resize.applying(to: picture)
+      }
+      switch transform {
+      case .resizeShort, .resize: waiting = transform
+      case .centerCrop, .normalize: picture = try transform.applying(to: picture)
+      }
+    }
+    if let waiting { picture = try waiting.applying(to: picture) }
+    return picture
+  }
+
+  /// A resize and a crop at once.
+  private func resizing(_ image: Image, andApplying crop: Transform) throws(HGNetError) -> Image {
+    switch self {
+    case .resizeShort(_, let interpolation, let backend), .resize(_, let interpolation, let backend):
+      let whole = try Transform.size(of: image.size, applying: [self], isWhole: false)
+      let window = Augmentation.Window(center: try Transform.size(of: whole, applying: [crop]), of: whole)
+      return try image.resized(to: whole, keeping: window, interpolation: interpolation, backend: backend)
+    case .centerCrop, .normalize: return try crop.applying(to: applying(to: image))
+    }
+  }
+
   /// What the network sees of a picture: the steps in order, then float32.
   ///
   /// Without a normalisation the values are 0 … 255.
@@ -87,7 +144,13 @@ public enum Transform: Hashable, Sendable {
   ///   have three numbers.
   public static func tensor(from image: Image, applying transforms: [Transform]) throws(HGNetError) -> Tensor {
     let size = try size(of: image.size, applying: transforms)
-    return try Tensor(shape: Shape([size.height, size.width, 3])) { (target) throws(HGNetError) in
+    // The picture and the numbers made of it are there at the same time.
+    var need = MemoryNeed("a picture of \(size) pixels")
+    need.add("its pixels", bytes: 3, size.height, size.width)
+    need.add("its numbers", bytes: 12, size.height, size.width)
+    try need.check(advice: MemoryNeed.fittingPictures(1, of: size))
+    let shape = Shape([size.height, size.width, 3])
+    return try Tensor(allocating: shape, for: "a picture of \(size) pixels") { (target) throws(HGNetError) in
       try write(image, applying: transforms, into: target, at: 0, size: size)
     }
   }
@@ -116,13 +179,10 @@ public enum Transform: Hashable, Sendable {
       throw HGNetError(
         .shapeMismatch, "a batch of \(batch.count) numbers has no position \(position) for pictures of \(size)")
     }
-    var picture = image
+    let picture = try picture(from: image, applying: transforms)
     var (scale, mean, deviation): (Float, [Float], [Float]) = (1, [0, 0, 0], [1, 1, 1])
-    for transform in transforms {
-      picture = try transform.applying(to: picture)
-      if case .normalize(let newScale, let newMean, let newDeviation) = transform {
-        (scale, mean, deviation) = (newScale, newMean, newDeviation)
-      }
+    if case .normalize(let newScale, let newMean, let newDeviation)? = transforms.last {
+      (scale, mean, deviation) = (newScale, newMean, newDeviation)
     }
     guard mean.count == 3, deviation.count == 3 else {
       throw HGNetError(

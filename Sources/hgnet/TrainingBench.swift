@@ -39,13 +39,17 @@ struct TrainingBench {
 
     let size = self.size ?? step.graph.inputSize
     let multiplyAdds = try step.graph.resized(to: size).multiplyAdds
-    guard batch * size.height * size.width <= TrainingBench.pixelLimit else {
+    // The sides were judged with the graph; a batch of this many pixels fits no memory and need not be counted exactly.
+    guard batch <= TrainingBench.pixelLimit / size.height / size.width else {
       throw HGNetError(
         .limitExceeded,
         "expected at most \(TrainingBench.pixelLimit) pixels, found \(batch) × \(size); give a smaller "
           + "--batch or --input-size")
     }
-    let pictures = Tensor(shape: [batch, size.height, size.width, 3], initializingWith: FixedNoise.fill)
+    try step.graph.checkTrainingMemory(batch: batch, inputSize: size)
+    let pictures = try Tensor(
+      allocating: [batch, size.height, size.width, 3], for: "\(batch) pictures of \(size)",
+      initializingWith: FixedNoise.fill)
     let targets = Targets.classes(TrainingBench.labels(batch, classes: step.graph.classCount ?? 1))
     var times: [Double] = []
     times.reserveCapacity(iterations)

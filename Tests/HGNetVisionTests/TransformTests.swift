@@ -121,7 +121,7 @@ struct TransformTests {
       .transversed: [6, 3, 5, 2, 4, 1], .turnedLeft: [3, 6, 2, 5, 1, 4],
     ]
     for orientation in Orientation.allCases {
-      let turned = image.oriented(orientation)
+      let turned = try image.oriented(orientation)
       #expect(turned.size == (orientation.swapsSides ? Size(height: 3, width: 2) : image.size))
       #expect(stride(from: 0, to: 18, by: 3).map { turned.pixels[$0] } == expected[orientation])
     }

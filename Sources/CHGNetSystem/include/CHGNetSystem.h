@@ -41,6 +41,8 @@ typedef struct {
   int32_t is_animation;
   /// The fewest bytes that a complete file of this size can have.
   uint64_t minimum_bytes;
+  /// The bytes of memory that the decoder takes besides the pixels, where they grow with the size of the picture.
+  uint64_t working_bytes;
 } hgnet_picture_header;
 
 /// Reads the header of a JPEG file.

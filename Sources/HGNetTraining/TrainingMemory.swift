@@ -1,0 +1,49 @@
+import HGNetCore
+import HGNetEngine
+import HGNetVision
+
+extension Trainer {
+  /// Says before anything is read or drawn whether the process may have what the run will hold: parameters with their
+  /// gradients, the state of the optimizer, batches that are read ahead, and activations.
+  ///
+  /// What is exact only once a step is planned, the session of training judges in the same way before it takes it.
+  ///
+  /// - Throws: `HGNetError.Code.limitExceeded` saying how much is needed, for what, and what would fit.
+  static func checkMemory(
+    _ configuration: TrainingConfiguration, graph: Graph, training: TrainingData
+  ) throws(HGNetError) {
+    var graphs = [(graph: graph, isFrozen: false)]
+    if let distillation = configuration.distillation {
+      graphs = []
+      for network in distillation.networks {
+        graphs.append((try network.model.graph(options: network.options), network.isFrozen))
+      }
+    }
+    var need = MemoryNeed("training \(configuration.model.name) with \(configuration.options.classCount) classes")
+    for (graph, isFrozen) in graphs {
+      let count = graph.parameterCount
+      // Those to begin with, and those that change.
+      need.add("parameters", bytes: count, 4, 2)
+      guard !isFrozen else { continue }
+      need.add("gradients", bytes: count, 4)
+      switch configuration.optimizer.rule {
+      case .sgd: break
+      case .momentum: need.add("the state of the optimizer", bytes: count, 4)
+      case .adamW: need.add("the state of the optimizer", bytes: count, 4, 2)
+      }
+      if configuration.averageDecay != nil { need.add("their average", bytes: count, 4) }
+    }
+    let classCount = configuration.options.classCount
+    try need.check { share in
+      classCount > 1000 ? "about \(Int(Double(classCount) * share)) classes would fit" : "a smaller network would fit"
+    }
+    guard let size = training.transforms.outputSize else { return }
+    let batch = min(training.batchSize, training.dataset.count)
+    var pictures = MemoryNeed("reading batches of \(batch) pictures of \(size)")
+    pictures.add("a picture", bytes: 3, size.height, size.width)
+    // Each picture for itself, and the batch that they become.
+    pictures.add("the batches", bytes: 2, training.loading.batchesAhead, batch, 12, size.height, size.width)
+    try pictures.check(advice: MemoryNeed.fittingPictures(batch, of: size))
+    for (graph, isFrozen) in graphs where !isFrozen { try graph.checkTrainingMemory(batch: batch, inputSize: size) }
+  }
+}
