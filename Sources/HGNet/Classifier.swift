@@ -57,7 +57,7 @@ public final class Classifier: Sendable {
     }
     self.pool = pool
     model = try InferenceModel(graph: weights.graph, parameters: weights.parameters, pool: pool)
-    if let size = Transform.outputSize(of: recipe.transforms) {
+    if let size = Transform.outputSize(of: self.recipe.transforms) {
       try model.checkMemory(batch: 1, inputSize: size, threads: pool.count)
     }
   }

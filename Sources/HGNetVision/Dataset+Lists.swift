@@ -66,7 +66,7 @@ extension Dataset {
         + "\(folder.isEmpty ? "the working directory" : folder)")
     if relabels {
       let known = try trainingList.map { (list) throws(HGNetError) in
-        try Dataset.labels(of: list, delimiter: delimiter)
+        try Dataset.labels(of: list, delimiter: delimiter, under: folder)
       }
       if let known, let other = seen.subtracting(known).min() {
         throw HGNetError(
@@ -150,10 +150,13 @@ extension Dataset {
   }
 
   /// The distinct labels of a list, from 0; wrong lines are told where the list itself is read.
-  private static func labels(of list: String, delimiter: String) throws(HGNetError) -> Set<Int> {
+  private static func labels(
+    of list: String, delimiter: String, under folder: String
+  ) throws(HGNetError) -> Set<Int> {
     var labels: Set<Int> = []
     for (_, line) in try lines(of: list, delimiter: delimiter) {
-      if let label = fields(of: line, delimiter: delimiter).flatMap({ Int($0.1) }), label >= 0 { labels.insert(label) }
+      let found = fields(of: line, delimiter: delimiter, under: folder) { Int($0.trimmed) != nil }
+      if let label = found.flatMap({ Int($0.label.trimmed) }), label >= 0 { labels.insert(label) }
     }
     return labels
   }
