@@ -9,10 +9,8 @@ enum NeighboringConfiguration {
   static func exported(at path: String) -> [String] {
     guard !path.isEmpty else { return [] }
     if FileKind.isFolder(path) { return ["\(path)/inference.yml"] }
-    let name = name(of: path)
-    let stem = name.lastIndex(of: ".").map { name[..<$0] } ?? name[...]
     let folder = parent(of: path)
-    return [join(folder, "\(stem).yml"), join(folder, "inference.yml")]
+    return [join(folder, "\(stem(of: path)).yml"), join(folder, "inference.yml")]
   }
 
   /// Whether a YAML file says how pictures are prepared.
@@ -21,7 +19,8 @@ enum NeighboringConfiguration {
     return value.value(at: "PreProcess.transform_ops") != nil
   }
 
-  /// `config.yaml` that `hgnet train` wrote beside its weights, if it is of the same network.
+  /// What `hgnet train` wrote beside its weights, if it is of the same network: the configuration of these weights, such as
+  /// `best_model.yaml`, else `config.yaml`.
   ///
   /// - Parameters:
   ///   - network: the model and its number of classes.
@@ -31,22 +30,22 @@ enum NeighboringConfiguration {
     _ network: Model.Recognition, at path: String, warn: (String) -> Void = { _ in }
   ) -> Configuration? {
     guard !path.isEmpty else { return nil }
-    let beside = join(parent(of: path), "config.yaml")
     // The weights alone lie one folder deeper, in `best_model/model.pdparams`.
     let above = join(parent(of: parent(of: path)), "config.yaml")
-    for file in [beside, above] where FileKind.exists(file) {
+    for file in [join(parent(of: path), "\(stem(of: path)).yaml"), join(parent(of: path), "config.yaml"), above]
+    where FileKind.exists(file) {
       do throws(HGNetError) {
         let configuration = try Configuration(contentsOf: file)
         guard let described = try configuration.model() else { continue }
         if described.model == network.model, described.options.classCount == network.options.classCount {
           return configuration
         }
-        guard file == beside else { continue }
+        guard file != above else { continue }
         warn(
           "\(file) is of \(described.model) for \(described.options.classCount) classes, the weights are of "
             + "\(network.model) for \(network.options.classCount); it is not used")
       } catch {
-        if file == beside { warn("\(error); it is not used") }
+        if file != above { warn("\(error); it is not used") }
       }
     }
     return nil
@@ -70,6 +69,12 @@ enum NeighboringConfiguration {
       options.decoder?.dropoutProbability = decoder.dropoutProbability
     }
     return Model.Recognition(model: found.model, options: options)
+  }
+
+  /// The name of a file without its ending.
+  private static func stem(of path: String) -> Substring {
+    let name = name(of: path)
+    return name.lastIndex(of: ".").map { name[..<$0] } ?? name[...]
   }
 
   static func name(of path: String) -> String { path.split(separator: "/").last.map(String.init) ?? "" }
