@@ -48,7 +48,8 @@ struct RecipeCheck {
     let classCount = original.graph.classCount ?? 0
     for index in 0..<classCount where found.labels?[index] != recipe.labels?[index] {
       throw refusal(
-        "expected class \(index) to be called \(recipe.labels?[index] ?? "nothing"), found \(found.labels?[index] ?? "nothing")")
+        "expected class \(index) to be called \(recipe.labels?[index] ?? "nothing"), found \(found.labels?[index] ?? "nothing")"
+      )
     }
     var expected = recipe
     (found.postProcessing, expected.postProcessing) = (.topK(classCount), .topK(classCount))

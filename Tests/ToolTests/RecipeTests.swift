@@ -185,7 +185,8 @@ struct RecipeTests {
     #expect(some.value == 1 && some.pictures == 8)
     try write("some/yew/1.png", seed: 2)
     let unknown = try run("eval --data some --weights run/best_model", status: 65)
-    #expect(unknown.errors.contains("yew: no class of the network") && unknown.errors.contains("ash, birch, cedar, date"))
+    #expect(
+      unknown.errors.contains("yew: no class of the network") && unknown.errors.contains("ash, birch, cedar, date"))
   }
 
   @Test("Of the folder that was trained on, the pictures count that were held out")
