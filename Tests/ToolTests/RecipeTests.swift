@@ -191,7 +191,9 @@ struct RecipeTests {
 
   @Test("Of the folder that was trained on, the pictures count that were held out")
   func heldOut() throws {
-    for name in ["left", "right"] { for number in 0..<10 { try write("data/\(name)/\(number).png", seed: number + 1) } }
+    for (index, name) in ["left", "right"].enumerated() {
+      for number in 0..<10 { try write("data/\(name)/\(number).png", seed: 20 * index + number + 1) }
+    }
     _ = try run(
       "train --data data --from-scratch --input-size 32 --batch 9 --epochs 1 --threads 1 --seed 4 --output output")
     let own = try run("eval --data data --weights output/best_model --json")
