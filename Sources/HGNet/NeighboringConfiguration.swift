@@ -9,10 +9,8 @@ enum NeighboringConfiguration {
   static func exported(at path: String) -> [String] {
     guard !path.isEmpty else { return [] }
     if FileKind.isFolder(path) { return ["\(path)/inference.yml"] }
-    let name = name(of: path)
-    let stem = name.lastIndex(of: ".").map { name[..<$0] } ?? name[...]
     let folder = parent(of: path)
-    return [join(folder, "\(stem).yml"), join(folder, "inference.yml")]
+    return [join(folder, "\(stem(of: path)).yml"), join(folder, "inference.yml")]
   }
 
   /// Whether a YAML file says how pictures are prepared.
@@ -33,9 +31,7 @@ enum NeighboringConfiguration {
   ) -> Configuration? {
     guard !path.isEmpty else { return nil }
     // The weights alone lie one folder deeper, in `best_model/model.pdparams`.
-    let folder = parent(of: path)
-    for file in WeightsRecord.files(of: path) {
-      let isBeside = file.hasPrefix("\(folder)/")
+    for (file, isBeside) in WeightsRecord.files(of: path) {
       do throws(HGNetError) {
         let configuration = try Configuration(contentsOf: file)
         guard let described = try configuration.model() else { continue }
@@ -71,6 +67,12 @@ enum NeighboringConfiguration {
       options.decoder?.dropoutProbability = decoder.dropoutProbability
     }
     return Model.Recognition(model: found.model, options: options)
+  }
+
+  /// The name of a file without its ending.
+  private static func stem(of path: String) -> Substring {
+    let name = name(of: path)
+    return name.lastIndex(of: ".").map { name[..<$0] } ?? name[...]
   }
 
   static func name(of path: String) -> String { path.split(separator: "/").last.map(String.init) ?? "" }

@@ -187,7 +187,9 @@ public struct WeightsFile: Sendable {
       found = Model.Recognition(model: model, options: options)
     } else {
       let recognized = try WeightsFile.recognition(of: translated, expected: model, options: options)
-      found = options == nil ? NeighboringConfiguration.completing(recognized, ofWeightsAt: path, metadata: metadata) : recognized
+      found =
+        options == nil
+        ? NeighboringConfiguration.completing(recognized, ofWeightsAt: path, metadata: metadata) : recognized
     }
     let graph = try found.model.graph(options: found.options)
     // A network inside something larger (`Student.`, `backbone.`) is read alone.

@@ -14,23 +14,24 @@ import HGNetCore
 /// `best_model.yaml` belongs to `best_model.pdparams` and `best_model.safetensors`, whatever another run in the same folder
 /// has written into `config.yaml` since.
 package enum WeightsRecord {
-  /// The files that may describe weights, the nearest first; all of them exist.
+  /// The files that may describe weights, the nearest first, and whether they lie in the same folder; all of them exist.
   ///
   /// - Parameter weights: the file of weights.
-  package static func files(of weights: String) -> [String] {
+  package static func files(of weights: String) -> [(path: String, isBeside: Bool)] {
     let folder = parent(of: weights)
+    let beside = folder == "." ? "" : folder == "/" ? "/" : "\(folder)/"
     let name = weights.split(separator: "/", omittingEmptySubsequences: false).last.map(String.init) ?? weights
-    var files: [String] = []
+    var files: [(path: String, isBeside: Bool)] = []
     if let dot = name.lastIndex(of: "."), dot > name.startIndex {
       let (stem, ending) = (name[..<dot], name[name.index(after: dot)...])
-      let next = "\(folder)/\(stem).next"
+      let next = "\(beside)\(stem).next"
       // A process may have been killed while it replaced a checkpoint. Weights get their new name before this file does.
       let isNext = exists("\(next).yaml") && !exists("\(next).\(ending)")
-      files.append(isNext ? "\(next).yaml" : "\(folder)/\(stem).yaml")
+      files.append((isNext ? "\(next).yaml" : "\(beside)\(stem).yaml", true))
     }
     // The weights alone lie one folder deeper, in `best_model/model.pdparams`.
-    files += ["\(folder)/config.yaml", "\(parent(of: folder))/config.yaml"]
-    return files.filter(exists)
+    files += [("\(beside)config.yaml", true), ("\(parent(of: folder))/config.yaml", false)]
+    return files.filter { exists($0.path) }
   }
 
   private static func parent(of path: String) -> String {

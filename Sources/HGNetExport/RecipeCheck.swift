@@ -41,10 +41,15 @@ struct RecipeCheck {
     let exported = try WeightsFile(contentsOf: path)
     var found = try exported.findRecipe().recipe
     guard found.postProcessing == recipe.postProcessing else { throw refusal("it tells other classes of a picture") }
+    // The scores of a network that hardly looks at its pictures would not show it.
+    guard found.transforms == recipe.transforms, found.decodingStyle == recipe.decodingStyle else {
+      throw refusal("it prepares pictures otherwise")
+    }
     let classCount = original.graph.classCount ?? 0
     for index in 0..<classCount where found.labels?[index] != recipe.labels?[index] {
       throw refusal(
-        "expected class \(index) to be called \(recipe.labels?[index] ?? "nothing"), found \(found.labels?[index] ?? "nothing")")
+        "expected class \(index) to be called \(recipe.labels?[index] ?? "nothing"), found \(found.labels?[index] ?? "nothing")"
+      )
     }
     var expected = recipe
     (found.postProcessing, expected.postProcessing) = (.topK(classCount), .topK(classCount))

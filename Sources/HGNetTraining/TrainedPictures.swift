@@ -105,7 +105,9 @@ package struct TrainedPictures: Sendable {
     guard !output.hasPrefix("/") else { return nil }
     let parts = output.split(separator: "/").filter { $0 != "." }
     let whole = folder.split(separator: "/")
-    guard !parts.contains(".."), parts.count <= whole.count, Array(whole.suffix(parts.count)) == parts else { return nil }
+    guard !parts.contains(".."), parts.count <= whole.count, Array(whole.suffix(parts.count)) == parts else {
+      return nil
+    }
     return "/" + whole.dropLast(parts.count).joined(separator: "/")
   }
 

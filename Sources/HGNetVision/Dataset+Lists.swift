@@ -23,7 +23,8 @@ extension Dataset {
   ///   classes), or the common code of all of them, such as `fileNotFound` where only pictures are missing. The message
   ///   has the number of wrong lines and the first few, the context the list and its first wrong line.
   package init(
-    listFile list: String, folder: String, delimiter: String = " ", relabels: Bool = false, numberedAs trainingList: String? = nil,
+    listFile list: String, folder: String, delimiter: String = " ", relabels: Bool = false,
+    numberedAs trainingList: String? = nil,
     classCount: Int? = nil, checksPictures: Bool = true, allowsUnlabelled: Bool = false
   ) throws(HGNetError) {
     let lines = try Dataset.lines(of: list, delimiter: delimiter)

@@ -153,7 +153,8 @@ struct Export: AsyncParsableCommand {
   private func plan(
     configuration: Configuration?, settings: Configuration.Export?, weights: WeightsFile
   ) throws -> ExportPlan {
-    let found = try configuration.map { (given) throws(HGNetError) in try weights.recipe(of: given) }
+    let found =
+      try configuration.map { (given) throws(HGNetError) in try weights.recipe(of: given) }
       ?? weights.findRecipe()
     if let assumption = found.assumption { StandardError.write("hgnet: note: \(assumption)") }
     if options.verbose, found.assumption == nil { StandardError.write("hgnet: recipe: \(found.origin)") }

@@ -27,7 +27,8 @@ struct LabelledFolder {
     if !takesAll, evaluation == nil, let trained, trained.isFolder(folder),
       let heldOut = try trained.heldOut(classNames: names)
     {
-      note("these weights were trained on it: measured on the \(heldOut.count) pictures that were held out; --all for all")
+      note(
+        "these weights were trained on it: measured on the \(heldOut.count) pictures that were held out; --all for all")
       return heldOut
     }
     var dataset = try Dataset(folder: evaluation ?? training, classNames: names)
@@ -74,7 +75,8 @@ struct LabelledFolder {
     }
     if let twice = folders.first(where: { name in known.count { $0 == name } > 1 }) {
       throw HGNetError(
-        .parameterMismatch, "several classes of \(weights.path) are called \(twice); evaluate with a list, with -c FILE",
+        .parameterMismatch,
+        "several classes of \(weights.path) are called \(twice); evaluate with a list, with -c FILE",
         path: folder)
     }
     return known

@@ -165,6 +165,7 @@ static void handles(void) {
   description.struct_size = sizeof description;
   IS(HGNET_OK, hgnet_classifier_describe(open, &description));
   CHECK(description.class_count >= CLASSES && description.threads >= 1 && description.height > 0);
+  CHECK(description.recipe_origin >= HGNET_RECIPE_GIVEN && description.recipe_origin <= HGNET_RECIPE_ASSUMED);
   const char *label;
   IS(HGNET_OK, hgnet_classifier_label(open, description.class_count - 1, &label));
   CHECK((label != NULL) == description.has_labels);

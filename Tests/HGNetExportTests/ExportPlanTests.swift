@@ -12,7 +12,8 @@ struct ExportPlanTests {
   let folder = TemporaryFolder()
 
   /// Weights for four classes with the configuration of their training beside them.
-  private func weights(global: String, architecture: String = "", post: String = "Topk, topk: 3") throws -> WeightsFile {
+  private func weights(global: String, architecture: String = "", post: String = "Topk, topk: 3") throws -> WeightsFile
+  {
     let graph = try Model.b0.graph(options: ModelOptions(classCount: 4, classExpand: 32))
     let path = folder.file("best_model.safetensors")
     try Safetensors.write(Model.randomParameters(for: graph, seed: 3), to: path)

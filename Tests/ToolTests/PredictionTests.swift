@@ -39,7 +39,7 @@ struct PredictionTests {
           - NormalizeImage: {scale: 1.0/255.0, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5], order: ''}
           - ToCHWImage:
         PostProcess: {name: Topk, topk: 2, class_id_map_file: labels.txt}
-      """, "b0.yaml")
+      """, "small.yaml")
   }
 
   private func run(_ arguments: [String]) throws -> ToolRun { try ToolRun(arguments, folder: workspace.url.path) }

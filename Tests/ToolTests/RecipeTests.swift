@@ -185,12 +185,15 @@ struct RecipeTests {
     #expect(some.value == 1 && some.pictures == 8)
     try write("some/yew/1.png", seed: 2)
     let unknown = try run("eval --data some --weights run/best_model", status: 65)
-    #expect(unknown.errors.contains("yew: no class of the network") && unknown.errors.contains("ash, birch, cedar, date"))
+    #expect(
+      unknown.errors.contains("yew: no class of the network") && unknown.errors.contains("ash, birch, cedar, date"))
   }
 
   @Test("Of the folder that was trained on, the pictures count that were held out")
   func heldOut() throws {
-    for name in ["left", "right"] { for number in 0..<10 { try write("data/\(name)/\(number).png", seed: number + 1) } }
+    for (index, name) in ["left", "right"].enumerated() {
+      for number in 0..<10 { try write("data/\(name)/\(number).png", seed: 20 * index + number + 1) }
+    }
     _ = try run(
       "train --data data --from-scratch --input-size 32 --batch 9 --epochs 1 --threads 1 --seed 4 --output output")
     let own = try run("eval --data data --weights output/best_model --json")

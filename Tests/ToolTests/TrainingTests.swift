@@ -85,8 +85,9 @@ struct TrainingTests {
       ], folder: workspace.url.path)
     #expect(run.status == 0, "\(run.errors)")
     let json = try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any]
-    #expect(json?["pictures"] as? Int == 24)
-    #expect((json?["classes"] as? [[String: Any]])?.map { $0["pictures"] as? Int } == [8, 8, 8])
+    // Of each class the one picture that the run held out.
+    #expect(json?["pictures"] as? Int == 3)
+    #expect((json?["classes"] as? [[String: Any]])?.map { $0["pictures"] as? Int } == [1, 1, 1])
     #expect(try String(contentsOfFile: workspace.path("r.html"), encoding: .utf8).contains("Confusion"))
     // The size and the classes are those of the training run without being asked for.
     let plain = try ToolRun(

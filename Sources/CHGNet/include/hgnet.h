@@ -163,7 +163,7 @@ const char *hgnet_error_text(void);
 hgnet_status hgnet_classifier_open(const char *path, const hgnet_options *options, hgnet_classifier *classifier);
 
 /* Opens the bytes of a whole file: every format above but a folder. The recipe is the one inside an ONNX or safetensors
- * file that `hgnet export` wrote, or that of the options. */
+ * file that `hgnet export` wrote or inside a .tar, or that of the options. */
 hgnet_status hgnet_classifier_open_memory(
     const void *bytes, size_t byte_count, const hgnet_options *options, hgnet_classifier *classifier);
 
