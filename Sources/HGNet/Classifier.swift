@@ -43,8 +43,10 @@ public final class Classifier: Sendable {
   ///   - weights: the network and its parameters.
   ///   - recipe: nil for `weights.standardRecipe`.
   ///   - pool: the threads.
-  /// - Throws: `HGNetError.Code.parameterMismatch` or `unsupported` naming a layer.
+  /// - Throws: `HGNetError.Code.parameterMismatch` or `unsupported` naming a layer, `unsupported` for a backbone without a
+  ///   classifier.
   public init(_ weights: WeightsFile, recipe: Recipe? = nil, pool: ThreadPool = ThreadPool()) throws(HGNetError) {
+    try weights.requireClassifier()
     let recipe = recipe ?? weights.standardRecipe
     self.recipe = recipe
     self.pool = pool

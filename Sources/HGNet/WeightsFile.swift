@@ -5,7 +5,7 @@ import HGNetModels
 /// A file of weights together with the network that they belong to, whatever the format.
 ///
 /// Read are `.pdparams`, safetensors, PyTorch checkpoints (with PaddleClas', timm's or Hugging Face's names), ONNX models
-/// and Paddle inference models as a folder, a file or a `.tar`. The format is told from the content; names only help where the
+/// and Paddle inference models as a folder, a file or a `.tar`; of a detector's checkpoint the backbone. The format is told from the content; names only help where the
 /// content says nothing. Reading never runs code and copies no weights: parameters are slices of the mapped file.
 ///
 /// Threads: a value, safe to share.
@@ -44,7 +44,9 @@ public struct WeightsFile: Sendable {
   public let format: Format
   /// The model, nil for an inference model, which brings its own network.
   public let model: Model?
-  /// The network; its output is `logits`.
+  /// The network; its output is `logits`, or `embedding` for a backbone without a classifier.
+  ///
+  /// The embedding of a backbone is the mean over the map of the last stage that it has. See `hasClassifier`.
   public let graph: Graph
   /// A parameter for each declaration of the graph.
   public let parameters: ParameterStore
@@ -61,8 +63,8 @@ public struct WeightsFile: Sendable {
   ///   - path: the file or folder; `.pdparams` may be left out, as in PaddleClas.
   ///   - model: the model that is expected; nil to recognise it by names and shapes.
   ///   - options: the options of the model; nil to recognise them as well.
-  ///   - allowsNewHead: whether the classifier `fc`, and only that, may be missing or have another number of classes;
-  ///     it then gets fresh values.
+  ///   - allowsNewHead: whether the classifier may be missing or have another number of classes; it then gets fresh
+  ///     values. It is `fc`, and with it `last_conv` and `lab` where the file has no last convolution.
   ///   - part: of a file with several networks, the name of the one to take, such as `Student`; a file of one network is
   ///     taken as it is. nil takes the one that is no teacher.
   /// - Throws: `HGNetError.Code.fileNotFound`, `unreadableFile`, `malformedData` for damage or a foreign format,
@@ -177,13 +179,9 @@ public struct WeightsFile: Sendable {
     }
     let translation = try NameTranslation.translation(of: stored)
     let translated = translation.parameters
-    let found: Model.Recognition
-    if let model, let options {
-      found = Model.Recognition(model: model, options: options)
-    } else {
-      found = try WeightsFile.recognition(of: translated, expected: model, options: options)
-    }
-    let graph = try found.model.graph(options: found.options)
+    let found = try WeightsFile.recognition(
+      of: translated, expected: model, options: options, allowsNewHead: allowsNewHead)
+    let graph = try found.graph()
     // A network inside something larger (`Student.`, `backbone.`) is read alone.
     let matching = ParameterMatching(store: translated, graph: graph, ignored: others + translation.unrelatedNames)
     let loaded = try matching.strict(
@@ -222,9 +220,9 @@ public struct WeightsFile: Sendable {
   }
 
   /// The model that the parameters belong to, and what the caller says about it.
-  private static func recognition(of store: ParameterStore, expected: Model?, options: ModelOptions?)
-    throws(HGNetError) -> Model.Recognition
-  {
+  private static func recognition(
+    of store: ParameterStore, expected: Model?, options: ModelOptions?, allowsNewHead: Bool
+  ) throws(HGNetError) -> Model.Recognition {
     let found: Model.Recognition
     do throws(HGNetError) {
       found = try Model.recognize(store)
@@ -233,12 +231,23 @@ public struct WeightsFile: Sendable {
       guard let expected else { throw error }
       return Model.Recognition(model: expected, options: options ?? ModelOptions())
     }
-    guard let expected, expected != found.model else {
-      return Model.Recognition(model: found.model, options: options ?? found.options)
+    if let expected, expected.architecture != found.model.architecture {
+      throw HGNetError(
+        .parameterMismatch,
+        "expected the weights of \(expected), found those of \(found.model); give --model \(found.model) or another file"
+      )
     }
-    throw HGNetError(
-      .parameterMismatch,
-      "expected the weights of \(expected), found those of \(found.model); give --model \(found.model) or another file")
+    let known = expected ?? found.model
+    guard case .backbone = found.extent else {
+      return Model.Recognition(model: known, options: options ?? found.options)
+    }
+    if allowsNewHead {
+      var standard = found.options
+      standard.useLastConvolution = true
+      return Model.Recognition(model: known, options: options ?? standard)
+    }
+    guard options == nil else { throw WeightsFile.missingClassifier(of: known) }
+    return Model.Recognition(model: known, options: found.options, extent: found.extent)
   }
 
   /// What an export leaves in a folder that is no Paddle inference model.
@@ -291,8 +300,30 @@ public struct WeightsFile: Sendable {
   }
 }
 
+extension WeightsFile {
+  /// Whether the network names classes; a backbone, as detectors use it, has features only.
+  public var hasClassifier: Bool { graph.classCount != nil }
+
+  /// Refuses a backbone where classes are wanted.
+  ///
+  /// - Throws: `HGNetError.Code.unsupported` saying what a backbone is good for.
+  package func requireClassifier() throws(HGNetError) {
+    guard !hasClassifier else { return }
+    let error = WeightsFile.missingClassifier(of: model)
+    throw path.isEmpty ? error : error.at(path: path)
+  }
+
+  private static func missingClassifier(of model: Model?) -> HGNetError {
+    HGNetError(
+      .unsupported,
+      "expected a classifier, found a backbone without one\(model.map { " (\($0))" } ?? ""); train one with "
+        + "`hgnet train --data FOLDER --weights FILE`, or take features with `hgnet run --features` or FeatureExtractor"
+    )
+  }
+}
+
 extension Graph {
-  /// The number of classes: the channels of the output `logits`, nil for a network without it.
+  /// The number of classes: the channels of the output `logits`, nil for a backbone.
   public var classCount: Int? {
     selectableOutputs.first { $0.name == "logits" }.map { self[$0.node].shape.channels }
   }

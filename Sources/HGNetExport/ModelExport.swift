@@ -25,8 +25,11 @@ public struct ModelExport: Sendable {
     public let files: [String]
     /// The largest difference between the outputs before and after, on one picture.
     ///
-    /// Of probabilities, or of logits where the network has no activation.
+    /// Of probabilities, of logits where the network has no activation, or of the stages' maps where a backbone was
+    /// written.
     public let difference: Double
+    /// The parameters that the names of the format have no place for: a head that was left out; empty mostly.
+    public let leftOut: [String]
   }
 
   /// The network.
@@ -49,6 +52,10 @@ public struct ModelExport: Sendable {
   public init(_ weights: WeightsFile, as network: ExportedNetwork, format: Format) throws(HGNetError) {
     self.network = network
     self.format = format
+    switch format {
+    case .paddle, .onnx: if !weights.hasClassifier { throw ModelExport.backboneAlone(weights.path) }
+    case .safetensors, .paddleParameters: break
+    }
     guard weights.format.isInferenceModel else {
       names = nil
       return
@@ -61,7 +68,16 @@ public struct ModelExport: Sendable {
     }
   }
 
+  private static func backboneAlone(_ path: String) -> HGNetError {
+    HGNetError(
+      .unsupported,
+      "expected a classifier, found a backbone without one, which is written as a state dictionary: .pdparams or "
+        + ".safetensors", path: path)
+  }
+
   /// Writes the files.
+  ///
+  /// What is written is read back from the file alone, and compared: logits, or the stages of a backbone.
   ///
   /// - Parameters:
   ///   - folder: where; it is made if need be.
@@ -69,7 +85,11 @@ public struct ModelExport: Sendable {
   /// - Throws: `HGNetError.Code.internalInconsistency` when what was read back gives other outputs: nothing is kept then;
   ///   `unwritableFile`, and what the formats throw.
   public func write(into folder: String, stem: String) throws(HGNetError) -> Result {
-    let check = try SelfCheck(network)
+    var leftOut: [String] = []
+    if case .safetensors(let convention, _) = format {
+      leftOut = NameTranslation.headWithoutPlace(in: stateDictionary(), of: convention)
+    }
+    let check = try SelfCheck(network, isHeadless: network.classCount == 0 || !leftOut.isEmpty)
     let staging = try ExportFolder(target: folder)
     let path = "\(staging.path)/\(stem)"
     var files = suffixes.map { stem + $0 }
@@ -93,7 +113,7 @@ public struct ModelExport: Sendable {
     }
     let difference = try readBack(path + (suffixes.first ?? ""), check: check)
     try staging.commit(files)
-    return Result(files: files.map { "\(folder)/\($0)" }, difference: difference)
+    return Result(files: files.map { "\(folder)/\($0)" }, difference: difference, leftOut: leftOut)
   }
 
   private var suffixes: [String] {
@@ -106,15 +126,6 @@ public struct ModelExport: Sendable {
   }
 
   private func readBack(_ path: String, check: SelfCheck) throws(HGNetError) -> Double {
-    if case .safetensors(.huggingFace, _) = format {
-      // The backbone has no head there; it is run with the one that it left.
-      var store = try NameTranslation.toPaddle(try Safetensors.read(Blob(mapping: path)).parameters)
-      let whole = stateDictionary()
-      for name in whole.names where !name.hasPrefix("stem.") && !name.hasPrefix("stages.") {
-        store[name] = whole[name]
-      }
-      return try check.difference(graph: stateGraph(), parameters: store, activation: nil)
-    }
     let file = try WeightsFile(contentsOf: path)
     return try check.difference(
       graph: file.graph, parameters: file.parameters,
@@ -128,12 +139,5 @@ public struct ModelExport: Sendable {
       store[names?[declaration.name] ?? declaration.name] = network.parameters[declaration.name]
     }
     return store
-  }
-
-  /// The network with the names of the state dictionary.
-  private func stateGraph() throws(HGNetError) -> Graph {
-    guard names != nil else { return network.graph }
-    let recognition = try Model.structure(of: network.graph).recognition
-    return try recognition.model.graph(options: recognition.options, inputSize: network.graph.inputSize)
   }
 }

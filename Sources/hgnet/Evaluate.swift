@@ -130,6 +130,7 @@ struct Evaluate: AsyncParsableCommand {
   private func labelled(_ data: String) async throws -> Subject {
     let named = try folder.model.map { name throws(HGNetError) in try Model.named(name) }
     let weights = try await ModelSource.weights(file: folder.weights, model: named, isOffline: offline)
+    try weights.requireClassifier()
     let (training, evaluation) = try Dataset.parts(of: data)
     var names = try Dataset(folder: training, checksPictures: false).classNames
     // The recipe of the training run, as in every other command.
