@@ -78,9 +78,12 @@ public struct WeightsFile: Sendable {
     do throws(HGNetError) {
       let format = try WeightsFile.format(of: resolved)
       if format == .onnxModel {
-        try self.init(OnnxModel(contentsOf: resolved), path: resolved, model: model, options: options)
+        try self.init(
+          OnnxModel(contentsOf: resolved), path: resolved, model: model, options: options, allowsNewHead: allowsNewHead)
       } else if format == .paddleInferenceModel {
-        try self.init(PaddleInferenceModel(contentsOf: resolved), path: resolved, model: model, options: options)
+        try self.init(
+          PaddleInferenceModel(contentsOf: resolved), path: resolved, model: model, options: options,
+          allowsNewHead: allowsNewHead)
       } else {
         try self.init(
           stateDictionary: Blob(mapping: resolved), path: resolved, format: format, model: model, options: options,
@@ -105,9 +108,12 @@ public struct WeightsFile: Sendable {
     let format = try WeightsFile.format(of: blob)
     let path = blob.path ?? ""
     switch format {
-    case .onnxModel: try self.init(OnnxModel(BlobSlice(blob)), path: path, model: model, options: options)
+    case .onnxModel:
+      try self.init(
+        OnnxModel(BlobSlice(blob)), path: path, model: model, options: options, allowsNewHead: allowsNewHead)
     case .paddleInferenceModel:
-      try self.init(PaddleInferenceModel(archive: blob), path: path, model: model, options: options)
+      try self.init(
+        PaddleInferenceModel(archive: blob), path: path, model: model, options: options, allowsNewHead: allowsNewHead)
     default:
       try self.init(
         stateDictionary: blob, path: path, format: format, model: model, options: options, allowsNewHead: allowsNewHead)
@@ -123,21 +129,45 @@ public struct WeightsFile: Sendable {
   /// - Throws: as the other form.
   public init(program: Blob, parameters: Blob, options: ModelOptions? = nil) throws(HGNetError) {
     let file = try PaddleInferenceModel(program: BlobSlice(program), parameters: BlobSlice(parameters))
-    try self.init(file, path: program.path ?? "", model: nil, options: options)
+    try self.init(file, path: program.path ?? "", model: nil, options: options, allowsNewHead: false)
   }
 
   private init(
-    _ file: PaddleInferenceModel, path: String, model: Model?, options: ModelOptions?
+    _ file: PaddleInferenceModel, path: String, model: Model?, options: ModelOptions?, allowsNewHead: Bool
   ) throws(HGNetError) {
+    guard !allowsNewHead else {
+      try self.init(
+        stored: WeightsFile.stateDictionary(of: file.graph, file.parameters), metadata: [:], path: path,
+        format: .paddleInferenceModel, model: model, options: options, allowsNewHead: true)
+      return
+    }
     try self.init(
       graph: file.graph, parameters: file.parameters, activation: file.activation, metadata: [:],
       format: .paddleInferenceModel, path: path, model: model, options: options)
   }
 
-  private init(_ file: OnnxModel, path: String, model: Model?, options: ModelOptions?) throws(HGNetError) {
+  private init(
+    _ file: OnnxModel, path: String, model: Model?, options: ModelOptions?, allowsNewHead: Bool
+  ) throws(HGNetError) {
+    guard !allowsNewHead else {
+      try self.init(
+        stored: WeightsFile.stateDictionary(of: file.graph, file.parameters), metadata: file.metadata, path: path,
+        format: .onnxModel, model: model, options: options, allowsNewHead: true)
+      return
+    }
     try self.init(
       graph: file.graph, parameters: file.parameters, activation: file.activation, metadata: file.metadata,
       format: .onnxModel, path: path, model: model, options: options)
+  }
+
+  /// The parameters of an inference model under the names of the state dictionary, which a new head needs.
+  private static func stateDictionary(
+    of graph: Graph, _ parameters: ParameterStore
+  ) throws(HGNetError) -> ParameterStore {
+    let names = try Model.structure(of: graph).names
+    var store = ParameterStore()
+    for name in parameters.names { if let known = names[name] { store[known] = parameters[name] } }
+    return store
   }
 
   private init(
@@ -163,12 +193,23 @@ public struct WeightsFile: Sendable {
     stateDictionary blob: Blob, path: String, format: Format, model: Model?, options: ModelOptions?,
     allowsNewHead: Bool, part: String? = nil
   ) throws(HGNetError) {
-    var stored: ParameterStore
+    let stored: ParameterStore
+    var metadata: [String: String] = [:]
     switch format {
     case .safetensors: (stored, metadata) = try Safetensors.read(blob)
-    case .torchCheckpoint: (stored, metadata) = (try TorchCheckpoint.read(blob), [:])
-    default: (stored, metadata) = (try PaddleParameters.read(blob), [:])
+    case .torchCheckpoint: stored = try TorchCheckpoint.read(blob)
+    default: stored = try PaddleParameters.read(blob)
     }
+    try self.init(
+      stored: stored, metadata: metadata, path: path, format: format, model: model, options: options,
+      allowsNewHead: allowsNewHead, part: part)
+  }
+
+  private init(
+    stored: ParameterStore, metadata: [String: String], path: String, format: Format, model: Model?,
+    options: ModelOptions?, allowsNewHead: Bool, part: String? = nil
+  ) throws(HGNetError) {
+    var stored = stored
     guard !stored.isEmpty else {
       throw HGNetError(.parameterMismatch, "expected the parameters of a network, found an empty \(format.title)")
     }
@@ -188,6 +229,7 @@ public struct WeightsFile: Sendable {
       freshHead: allowsNewHead ? Model.initialParameters(for: graph, seed: 0) : nil)
     self.path = path
     self.format = format
+    self.metadata = metadata
     self.model = found.model
     self.graph = graph
     parameters = loaded.parameters

@@ -407,10 +407,16 @@ extension OnnxReader {
     case "ReduceMean":
       return node.integer("keepdims", 1) == 0 ? [first[0], channels] : [first[0], channels, .known(1), .known(1)]
     case "Concat" where node.integer("axis", 0) == 1 && inputs.allSatisfy { $0.count == first.count }:
-      let counts = inputs.compactMap { $0.count > 1 ? $0[1].number : nil }
-      // Each is below 2^48, and their number below 2^12.
-      let joined = counts.count == inputs.count ? OnnxIntegers.Element.known(counts.reduce(0, +)) : .open
-      return [first[0], joined] + first.dropFirst(2)
+      var joined: Int? = 0
+      for input in inputs {
+        guard let sum = joined, let count = input.count > 1 ? input[1].number : nil else {
+          joined = nil
+          break
+        }
+        let (next, overflow) = sum.addingReportingOverflow(count)
+        joined = overflow ? nil : next
+      }
+      return [first[0], joined.map(OnnxIntegers.Element.known) ?? .open] + first.dropFirst(2)
     case "Flatten", "Squeeze":
       return first.dropFirst(2).allSatisfy { $0 == .known(1) } ? [first[0], channels] : [first[0], .open]
     case "Gemm" where rows.count == 2: return [first[0], .known(rows[node.integer("transB", 0) == 0 ? 1 : 0])]

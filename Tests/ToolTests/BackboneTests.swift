@@ -98,5 +98,16 @@ struct BackboneTests {
     #expect(run.status == 0, "\(run.errors)")
     #expect(run.output.contains("5 new with fresh values (last_conv.weight; lab.scale; lab.bias; fc.weight; fc.bias)"))
     #expect(try WeightsFile(contentsOf: workspace.path("output/latest")).graph.classCount == 2)
+    // An inference model has other names, which are found again by its structure.
+    let graph = try Model.b0.graph(options: ModelOptions(classCount: 5))
+    try PaddleParameters.write(Model.randomParameters(for: graph, seed: 6), to: workspace.path("whole.pdparams"))
+    let converted = try self.run(["convert", "whole.pdparams", "five.pdmodel"])
+    #expect(converted.status == 0, "\(converted.errors)")
+    let again = try self.run([
+      "train", "--data", "data", "--weights", "five.pdmodel", "--input-size", "32", "--batch", "4", "--epochs", "1",
+      "--threads", "1", "--output", "again",
+    ])
+    #expect(again.status == 0, "\(again.errors)")
+    #expect(again.output.contains("2 new with fresh values (fc.weight; fc.bias)"))
   }
 }
