@@ -45,9 +45,11 @@ struct OnnxIntegers: Equatable {
       }
       numbers = raw.withUnsafeBytes { bytes in
         stride(from: 0, to: bytes.count, by: width).map { offset in
-          width == 8
-            ? Int(Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Int64.self)))
-            : Int(Int32(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Int32.self)))
+          switch width {
+          case 8: Int(Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Int64.self)))
+          case 4: Int(Int32(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Int32.self)))
+          default: bytes[offset] == 0 ? 0 : 1
+          }
         }
       }
     }

@@ -107,8 +107,8 @@ enum OnnxConstant {
 
   /// ONNX's numbers of the element types that weights may have.
   static let floats: [Int: ElementType] = [1: .float32, 10: .float16, 11: .float64, 16: .bfloat16]
-  /// And of those that count: shapes, bounds and axes.
-  static let wholeNumbers: [Int: ElementType] = [6: .int32, 7: .int64]
+  /// And of those that count: shapes, bounds, axes and flags.
+  static let wholeNumbers: [Int: ElementType] = [6: .int32, 7: .int64, 9: .bool]
 
   /// Reads a constant; nil for one of a type that no network of this family reads.
   ///

@@ -199,8 +199,8 @@ struct OnnxReader {
     switch node.type {
     case "Identity": return true
     case "Dropout":
-      // With a third input, a flag that nothing computes, it may really drop values.
-      return node.inputs.count < 3
+      // With a third input, a flag, it may really drop values.
+      return node.inputs.count < 3 || integers[node.inputs[2]]?.numbers == [0]
     case "Cast": return OnnxConstant.floats[node.integer("to", 0)] != nil
     default: return false
     }

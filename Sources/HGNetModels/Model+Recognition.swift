@@ -27,6 +27,7 @@ extension Model {
 
     /// The network that the parameters are for.
     ///
+    /// - Parameter inputSize: height and width of the pictures in pixels, 32 … 32768 each.
     /// - Throws: as `Model.graph(options:inputSize:)`.
     public func graph(inputSize: Size = Size(224)) throws(HGNetError) -> Graph {
       switch extent {

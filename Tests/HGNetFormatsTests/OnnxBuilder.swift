@@ -11,6 +11,7 @@ struct OnnxBuilder {
     case text(String)
     case weights([Int], [Float])
     case numbers([Int], [Int])
+    case flags([Int], [Int])
   }
 
   private var nodes = ProtobufEncoder()
@@ -45,7 +46,14 @@ struct OnnxBuilder {
     case .text(let text): message.text(4, text)
     case .weights(let extents, let values): message.message(5) { weights("", extents, values, to: &$0) }
     case .numbers(let extents, let values): message.message(5) { numbers("", extents, values, to: &$0) }
+    case .flags(let extents, let values): message.message(5) { flags(extents, values, to: &$0) }
     }
+  }
+
+  private static func flags(_ extents: [Int], _ values: [Int], to message: inout ProtobufEncoder) {
+    for extent in extents { message.integer(1, extent) }
+    message.integer(2, 9)
+    message.data(9, values.map { UInt8($0) })
   }
 
   private static func weights(_ name: String, _ extents: [Int], _ values: [Float], to message: inout ProtobufEncoder) {

@@ -201,6 +201,21 @@ struct OnnxGraphTests {
     }
   }
 
+  @Test("A dropout that is told whether it drops")
+  func dropout() throws {
+    for flag in [0, 1] {
+      var builder = OnnxBuilder()
+      let drop = builder.node("Constant", [], ["value": .flags([], [flag])])
+      let map = builder.node("Dropout", [builder.stem(), builder.weights([], [0.5]), drop])
+      let output = builder.head(map)
+      if flag == 0 {
+        #expect(kinds(try read(output, builder)) == plain)
+      } else {
+        #expect(error(output, builder)?.message.contains("in inference (eval)") == true)
+      }
+    }
+  }
+
   @Test("A model for one picture is read for any number")
   func fixedBatch() throws {
     var builder = OnnxBuilder()
