@@ -36,6 +36,7 @@ public final class ClassActivation: Sendable {
   /// - Throws: `HGNetError.Code.unsupported` for a network whose classes are not read from the mean of its last map, as
   ///   one with an ML-Decoder; `parameterMismatch` naming a layer.
   public init(_ weights: WeightsFile, pool: ThreadPool = ThreadPool()) throws(HGNetError) {
+    try weights.requireClassifier()
     self.pool = pool
     head = try ClassifierHead(weights.graph, parameters: weights.parameters)
     model = try InferenceModel(

@@ -45,10 +45,11 @@ public final class Classifier: Sendable {
   ///   - weights: the network and its parameters.
   ///   - recipe: nil for `weights.findRecipe()`. One whose activation is nil gets the head of the weights.
   ///   - pool: the threads.
-  /// - Throws: `HGNetError.Code.parameterMismatch` or `unsupported` naming a layer; `invalidArgument` for labels that
-  ///   cannot be those of the network's classes; `limitExceeded` when a picture of the recipe's size takes more memory
-  ///   than the process may have; as `WeightsFile.findRecipe()`.
+  /// - Throws: `HGNetError.Code.parameterMismatch` or `unsupported` naming a layer, `unsupported` for a backbone without a
+  ///   classifier; `invalidArgument` for labels that cannot be those of the network's classes; `limitExceeded` when a
+  ///   picture of the recipe's size takes more memory than the process may have; as `WeightsFile.findRecipe()`.
   public init(_ weights: WeightsFile, recipe: Recipe? = nil, pool: ThreadPool = ThreadPool()) throws(HGNetError) {
+    try weights.requireClassifier()
     if let recipe {
       (self.recipe, recipeOrigin, warnings) = (try weights.completing(recipe), .given, [])
     } else {

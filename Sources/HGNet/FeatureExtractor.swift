@@ -14,10 +14,11 @@ import Synchronization
 public final class FeatureExtractor: Sendable {
   /// The features of one picture.
   public struct Features: Sendable {
-    /// What the classifier's last layer reads: 2048 values in the published models.
+    /// What the classifier's last layer reads: 2048 values in the published models; of a backbone without a classifier the
+    /// mean over the map of its last stage.
     public let embedding: [Float]
     /// The maps of the four stages as `[H, W, C]` in C order, with strides of 4, 8, 16 and 32 pixels; empty unless asked
-    /// for.
+    /// for, and fewer of a backbone that ends before the fourth.
     public let stages: [Tensor]
 
     /// The cosine of the angle between two embeddings, -1 … 1: 1 for the same direction, 0 if one of them is zero or of
@@ -71,7 +72,7 @@ public final class FeatureExtractor: Sendable {
       (self.recipe, recipeOrigin) = (found.recipe, found.origin)
     }
     self.pool = pool
-    let stages = keepsStages ? (0..<4).map { "stages.\($0)" } : []
+    let stages = keepsStages ? weights.stageNames : []
     model = try InferenceModel(
       graph: weights.graph.selecting(outputs: ["embedding"] + stages), parameters: weights.parameters, pool: pool)
   }
@@ -103,5 +104,14 @@ public final class FeatureExtractor: Sendable {
       }
     }
     return Features(embedding: outputs.first?.withUnsafeBufferPointer { Array($0) } ?? [], stages: stages)
+  }
+}
+
+extension WeightsFile {
+  /// The names of the stages whose maps can be asked for: `stages.0` to `stages.3`, fewer of a backbone that ends before.
+  public var stageNames: [String] {
+    let all = (0..<4).map { "stages.\($0)" }
+    // Where a network has no stages to ask for, asking says so.
+    return hasClassifier ? all : all.filter { name in graph.selectableOutputs.contains { $0.name == name } }
   }
 }

@@ -79,19 +79,25 @@ struct ParameterMatching {
 
   /// The parameters if everything fits.
   ///
-  /// - Parameter freshHead: values for `fc` when that, and only that, may differ.
+  /// - Parameter freshHead: values for the head when that, and only that, may differ: the classifier `fc`, and
+  ///   `last_conv` with `lab` where one of the two sides has no last convolution.
   /// - Throws: `HGNetError.Code.parameterMismatch` with all differences.
   func strict(freshHead: ParameterStore?) throws(HGNetError) -> (parameters: ParameterStore, report: LoadReport) {
-    func isHead(_ name: String) -> Bool { name.hasPrefix("fc.") }
+    func isLastConvolution(_ name: String) -> Bool { name.hasPrefix("last_conv.") || name.hasPrefix("lab.") }
+    // Of a last convolution that both have, every parameter must fit.
+    let replacesLast =
+      report.missing.contains("last_conv.weight") || report.unused.contains("last_conv.weight")
+    func isHead(_ name: String) -> Bool { name.hasPrefix("fc.") || replacesLast && isLastConvolution(name) }
     var report = self.report
     var loaded = parameters
     if let freshHead {
       let names = report.missing.filter(isHead) + report.misshapen.map(\.name).filter(isHead)
       report.missing.removeAll(where: isHead)
       report.misshapen.removeAll { isHead($0.name) }
+      report.ignored += report.unused.filter { isHead($0) && isLastConvolution($0) }
       report.unused.removeAll(where: isHead)
-      // A head is replaced whole: a bias must not survive its weight.
-      if !names.isEmpty {
+      // A head is replaced whole: a bias must not survive its weight, nor a classifier what it reads.
+      if !names.isEmpty || replacesLast {
         for declaration in graph.parameters where isHead(declaration.name) {
           loaded[declaration.name] = freshHead[declaration.name]
           report.fresh.append(declaration.name)

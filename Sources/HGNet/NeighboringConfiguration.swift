@@ -57,7 +57,7 @@ enum NeighboringConfiguration {
     var options = found.options
     if let text = metadata[WeightsRecipe.dropoutKey], let probability = Float(text), 0...1 ~= probability {
       options.dropoutProbability = probability
-      return Model.Recognition(model: found.model, options: options)
+      return Model.Recognition(model: found.model, options: options, extent: found.extent)
     }
     guard let described = try? trained(found, at: path)?.model()?.options else { return found }
     options.dropoutProbability = described.dropoutProbability
@@ -66,7 +66,7 @@ enum NeighboringConfiguration {
       options.decoder?.heads = decoder.heads
       options.decoder?.dropoutProbability = decoder.dropoutProbability
     }
-    return Model.Recognition(model: found.model, options: options)
+    return Model.Recognition(model: found.model, options: options, extent: found.extent)
   }
 
   /// The name of a file without its ending.

@@ -5,7 +5,7 @@ import HGNetModels
 /// A file of weights together with the network that they belong to, whatever the format.
 ///
 /// Read are `.pdparams`, safetensors, PyTorch checkpoints (with PaddleClas', timm's or Hugging Face's names), ONNX models
-/// and Paddle inference models as a folder, a file or a `.tar`. The format is told from the content; names only help where the
+/// and Paddle inference models as a folder, a file or a `.tar`; of a detector's checkpoint the backbone. The format is told from the content; names only help where the
 /// content says nothing. Reading never runs code and copies no weights: parameters are slices of the mapped file.
 ///
 /// Threads: a value, safe to share.
@@ -44,7 +44,9 @@ public struct WeightsFile: Sendable {
   public let format: Format
   /// The model, nil for an inference model, which brings its own network.
   public let model: Model?
-  /// The network; its output is `logits`.
+  /// The network; its output is `logits`, or `embedding` for a backbone without a classifier.
+  ///
+  /// The embedding of a backbone is the mean over the map of the last stage that it has. See `hasClassifier`.
   public let graph: Graph
   /// A parameter for each declaration of the graph.
   public let parameters: ParameterStore
@@ -63,8 +65,8 @@ public struct WeightsFile: Sendable {
   ///   - path: the file or folder; `.pdparams` may be left out, as in PaddleClas.
   ///   - model: the model that is expected; nil to recognise it by names and shapes.
   ///   - options: the options of the model; nil to recognise them as well.
-  ///   - allowsNewHead: whether the classifier `fc`, and only that, may be missing or have another number of classes;
-  ///     it then gets fresh values.
+  ///   - allowsNewHead: whether the classifier may be missing or have another number of classes; it then gets fresh
+  ///     values. It is `fc`, and with it `last_conv` and `lab` where the file has no last convolution.
   ///   - part: of a file with several networks, the name of the one to take, such as `Student`; a file of one network is
   ///     taken as it is. nil takes the one that is no teacher.
   /// - Throws: `HGNetError.Code.fileNotFound`, `unreadableFile`, `malformedData` for damage or a foreign format,
@@ -78,9 +80,12 @@ public struct WeightsFile: Sendable {
     do throws(HGNetError) {
       let format = try WeightsFile.format(of: resolved)
       if format == .onnxModel {
-        try self.init(OnnxModel(contentsOf: resolved), path: resolved, model: model, options: options)
+        try self.init(
+          OnnxModel(contentsOf: resolved), path: resolved, model: model, options: options, allowsNewHead: allowsNewHead)
       } else if format == .paddleInferenceModel {
-        try self.init(PaddleInferenceModel(contentsOf: resolved), path: resolved, model: model, options: options)
+        try self.init(
+          PaddleInferenceModel(contentsOf: resolved), path: resolved, model: model, options: options,
+          allowsNewHead: allowsNewHead)
       } else {
         try self.init(
           stateDictionary: Blob(mapping: resolved), path: resolved, format: format, model: model, options: options,
@@ -105,9 +110,12 @@ public struct WeightsFile: Sendable {
     let format = try WeightsFile.format(of: blob)
     let path = blob.path ?? ""
     switch format {
-    case .onnxModel: try self.init(OnnxModel(BlobSlice(blob)), path: path, model: model, options: options)
+    case .onnxModel:
+      try self.init(
+        OnnxModel(BlobSlice(blob)), path: path, model: model, options: options, allowsNewHead: allowsNewHead)
     case .paddleInferenceModel:
-      try self.init(PaddleInferenceModel(archive: blob), path: path, model: model, options: options)
+      try self.init(
+        PaddleInferenceModel(archive: blob), path: path, model: model, options: options, allowsNewHead: allowsNewHead)
     default:
       try self.init(
         stateDictionary: blob, path: path, format: format, model: model, options: options, allowsNewHead: allowsNewHead)
@@ -123,22 +131,46 @@ public struct WeightsFile: Sendable {
   /// - Throws: as the other form.
   public init(program: Blob, parameters: Blob, options: ModelOptions? = nil) throws(HGNetError) {
     let file = try PaddleInferenceModel(program: BlobSlice(program), parameters: BlobSlice(parameters))
-    try self.init(file, path: program.path ?? "", model: nil, options: options)
+    try self.init(file, path: program.path ?? "", model: nil, options: options, allowsNewHead: false)
   }
 
   private init(
-    _ file: PaddleInferenceModel, path: String, model: Model?, options: ModelOptions?
+    _ file: PaddleInferenceModel, path: String, model: Model?, options: ModelOptions?, allowsNewHead: Bool
   ) throws(HGNetError) {
+    guard !allowsNewHead else {
+      try self.init(
+        stored: WeightsFile.stateDictionary(of: file.graph, file.parameters), metadata: [:], path: path,
+        format: .paddleInferenceModel, model: model, options: options, allowsNewHead: true)
+      return
+    }
     try self.init(
       graph: file.graph, parameters: file.parameters, activation: file.activation,
       metadata: file.archivedRecipe.map { [WeightsRecipe.metadataKey: $0] } ?? [:], format: .paddleInferenceModel,
       declaredInputSize: file.declaredInputSize, path: path, model: model, options: options)
   }
 
-  private init(_ file: OnnxModel, path: String, model: Model?, options: ModelOptions?) throws(HGNetError) {
+  private init(
+    _ file: OnnxModel, path: String, model: Model?, options: ModelOptions?, allowsNewHead: Bool
+  ) throws(HGNetError) {
+    guard !allowsNewHead else {
+      try self.init(
+        stored: WeightsFile.stateDictionary(of: file.graph, file.parameters), metadata: file.metadata, path: path,
+        format: .onnxModel, model: model, options: options, allowsNewHead: true)
+      return
+    }
     try self.init(
       graph: file.graph, parameters: file.parameters, activation: file.activation, metadata: file.metadata,
       format: .onnxModel, declaredInputSize: file.declaredInputSize, path: path, model: model, options: options)
+  }
+
+  /// The parameters of an inference model under the names of the state dictionary, which a new head needs.
+  private static func stateDictionary(
+    of graph: Graph, _ parameters: ParameterStore
+  ) throws(HGNetError) -> ParameterStore {
+    let names = try Model.structure(of: graph).names
+    var store = ParameterStore()
+    for name in parameters.names { if let known = names[name] { store[known] = parameters[name] } }
+    return store
   }
 
   private init(
@@ -166,12 +198,23 @@ public struct WeightsFile: Sendable {
     stateDictionary blob: Blob, path: String, format: Format, model: Model?, options: ModelOptions?,
     allowsNewHead: Bool, part: String? = nil
   ) throws(HGNetError) {
-    var stored: ParameterStore
+    let stored: ParameterStore
+    var metadata: [String: String] = [:]
     switch format {
     case .safetensors: (stored, metadata) = try Safetensors.read(blob)
-    case .torchCheckpoint: (stored, metadata) = (try TorchCheckpoint.read(blob), [:])
-    default: (stored, metadata) = (try PaddleParameters.read(blob), [:])
+    case .torchCheckpoint: stored = try TorchCheckpoint.read(blob)
+    default: stored = try PaddleParameters.read(blob)
     }
+    try self.init(
+      stored: stored, metadata: metadata, path: path, format: format, model: model, options: options,
+      allowsNewHead: allowsNewHead, part: part)
+  }
+
+  private init(
+    stored: ParameterStore, metadata: [String: String], path: String, format: Format, model: Model?,
+    options: ModelOptions?, allowsNewHead: Bool, part: String? = nil
+  ) throws(HGNetError) {
+    var stored = stored
     guard !stored.isEmpty else {
       throw HGNetError(.parameterMismatch, "expected the parameters of a network, found an empty \(format.title)")
     }
@@ -182,22 +225,17 @@ public struct WeightsFile: Sendable {
     }
     let translation = try NameTranslation.translation(of: stored)
     let translated = translation.parameters
-    let found: Model.Recognition
-    if let model, let options {
-      found = Model.Recognition(model: model, options: options)
-    } else {
-      let recognized = try WeightsFile.recognition(of: translated, expected: model, options: options)
-      found =
-        options == nil
-        ? NeighboringConfiguration.completing(recognized, ofWeightsAt: path, metadata: metadata) : recognized
-    }
-    let graph = try found.model.graph(options: found.options)
+    var found = try WeightsFile.recognition(
+      of: translated, expected: model, options: options, allowsNewHead: allowsNewHead)
+    if options == nil { found = NeighboringConfiguration.completing(found, ofWeightsAt: path, metadata: metadata) }
+    let graph = try found.graph()
     // A network inside something larger (`Student.`, `backbone.`) is read alone.
     let matching = ParameterMatching(store: translated, graph: graph, ignored: others + translation.unrelatedNames)
     let loaded = try matching.strict(
       freshHead: allowsNewHead ? Model.initialParameters(for: graph, seed: 0) : nil)
     self.path = path
     self.format = format
+    self.metadata = metadata
     self.model = found.model
     self.graph = graph
     parameters = loaded.parameters
@@ -231,9 +269,9 @@ public struct WeightsFile: Sendable {
   }
 
   /// The model that the parameters belong to, and what the caller says about it.
-  private static func recognition(of store: ParameterStore, expected: Model?, options: ModelOptions?)
-    throws(HGNetError) -> Model.Recognition
-  {
+  private static func recognition(
+    of store: ParameterStore, expected: Model?, options: ModelOptions?, allowsNewHead: Bool
+  ) throws(HGNetError) -> Model.Recognition {
     let found: Model.Recognition
     do throws(HGNetError) {
       found = try Model.recognize(store)
@@ -242,12 +280,23 @@ public struct WeightsFile: Sendable {
       guard let expected else { throw error }
       return Model.Recognition(model: expected, options: options ?? ModelOptions())
     }
-    guard let expected, expected != found.model else {
-      return Model.Recognition(model: found.model, options: options ?? found.options)
+    if let expected, expected.architecture != found.model.architecture {
+      throw HGNetError(
+        .parameterMismatch,
+        "expected the weights of \(expected), found those of \(found.model); give --model \(found.model) or another file"
+      )
     }
-    throw HGNetError(
-      .parameterMismatch,
-      "expected the weights of \(expected), found those of \(found.model); give --model \(found.model) or another file")
+    let known = expected ?? found.model
+    guard case .backbone = found.extent else {
+      return Model.Recognition(model: known, options: options ?? found.options)
+    }
+    if allowsNewHead {
+      var standard = found.options
+      standard.useLastConvolution = true
+      return Model.Recognition(model: known, options: options ?? standard)
+    }
+    guard options == nil else { throw WeightsFile.missingClassifier(of: known) }
+    return Model.Recognition(model: known, options: found.options, extent: found.extent)
   }
 
   /// What an export leaves in a folder that is no Paddle inference model.
@@ -300,8 +349,30 @@ public struct WeightsFile: Sendable {
   }
 }
 
+extension WeightsFile {
+  /// Whether the network names classes; a backbone, as detectors use it, has features only.
+  public var hasClassifier: Bool { graph.classCount != nil }
+
+  /// Refuses a backbone where classes are wanted.
+  ///
+  /// - Throws: `HGNetError.Code.unsupported` saying what a backbone is good for.
+  package func requireClassifier() throws(HGNetError) {
+    guard !hasClassifier else { return }
+    let error = WeightsFile.missingClassifier(of: model)
+    throw path.isEmpty ? error : error.at(path: path)
+  }
+
+  private static func missingClassifier(of model: Model?) -> HGNetError {
+    HGNetError(
+      .unsupported,
+      "expected a classifier, found a backbone without one\(model.map { " (\($0))" } ?? ""); train one with "
+        + "`hgnet train --data FOLDER --weights FILE`, or take features with `hgnet run --features` or FeatureExtractor"
+    )
+  }
+}
+
 extension Graph {
-  /// The number of classes: the channels of the output `logits`, nil for a network without it.
+  /// The number of classes: the channels of the output `logits`, nil for a backbone.
   public var classCount: Int? {
     selectableOutputs.first { $0.name == "logits" }.map { self[$0.node].shape.channels }
   }

@@ -5,7 +5,8 @@ import HGNetCore
 ///
 /// Threads: a value, safe to share.
 public struct ExportedNetwork: Sendable {
-  /// The network at the size of pictures that it is exported for; its output is `logits`.
+  /// The network at the size of pictures that it is exported for; its output is `logits`, of a backbone without a
+  /// classifier `embedding`.
   public let graph: Graph
   /// A parameter for each declaration of the graph.
   public let parameters: ParameterStore
@@ -22,8 +23,8 @@ public struct ExportedNetwork: Sendable {
   ///   parameter that is missing.
   public init(_ weights: WeightsFile, activation: Activation? = nil, inputSize: Size? = nil) throws(HGNetError) {
     try self.init(
-      graph: weights.graph, parameters: weights.parameters, activation: activation ?? weights.activation ?? .softmax,
-      inputSize: inputSize)
+      graph: weights.graph, parameters: weights.parameters,
+      activation: weights.hasClassifier ? activation ?? weights.activation ?? .softmax : .none, inputSize: inputSize)
   }
 
   /// Takes a graph with its parameters.
@@ -32,8 +33,8 @@ public struct ExportedNetwork: Sendable {
   public init(
     graph: Graph, parameters: ParameterStore, activation: Activation, inputSize: Size? = nil
   ) throws(HGNetError) {
-    let logits = try graph.selecting(outputs: ["logits"])
-    self.graph = try inputSize.map { size throws(HGNetError) in try logits.resized(to: size) } ?? logits
+    let selected = try graph.selecting(outputs: [graph.classCount == nil ? "embedding" : "logits"])
+    self.graph = try inputSize.map { size throws(HGNetError) in try selected.resized(to: size) } ?? selected
     self.parameters = parameters
     self.activation = activation
     for declaration in self.graph.parameters {
@@ -49,6 +50,6 @@ public struct ExportedNetwork: Sendable {
   /// The node whose result is the logits.
   var logits: Graph.NodeID { graph.outputs.first?.node ?? Graph.NodeID(graph.nodes.count - 1) }
 
-  /// The number of classes.
-  public var classCount: Int { graph[logits].shape.channels }
+  /// The number of classes; 0 for a backbone without a classifier.
+  public var classCount: Int { graph.classCount ?? 0 }
 }

@@ -33,9 +33,11 @@ public struct ModelExport: Sendable {
     public let files: [String]
     /// The largest difference between the outputs before and after, on one picture.
     ///
-    /// Of probabilities, or of logits where the network has no activation; with a recipe also of the scores of a picture
-    /// file that each prepares by the recipe that belongs to it.
+    /// Of probabilities, of logits where the network has no activation, or of the stages' maps where a backbone was
+    /// written; with a recipe also of the scores of a picture file that each prepares by the recipe that belongs to it.
     public let difference: Double
+    /// The parameters that the names of the format have no place for: a head that was left out; empty mostly.
+    public let leftOut: [String]
   }
 
   /// The network.
@@ -63,6 +65,10 @@ public struct ModelExport: Sendable {
     self.network = network
     self.format = format
     self.weights = weights
+    switch format {
+    case .paddle, .onnx: if !weights.hasClassifier { throw ModelExport.backboneAlone(weights.path) }
+    case .safetensors, .paddleParameters: break
+    }
     guard weights.format.isInferenceModel else {
       names = nil
       return
@@ -75,7 +81,16 @@ public struct ModelExport: Sendable {
     }
   }
 
+  private static func backboneAlone(_ path: String) -> HGNetError {
+    HGNetError(
+      .unsupported,
+      "expected a classifier, found a backbone without one, which is written as a state dictionary: .pdparams or "
+        + ".safetensors", path: path)
+  }
+
   /// Writes the files.
+  ///
+  /// What is written is read back from the file alone, and compared: logits, or the stages of a backbone.
   ///
   /// - Parameters:
   ///   - folder: where; it is made if need be.
@@ -83,7 +98,11 @@ public struct ModelExport: Sendable {
   /// - Throws: `HGNetError.Code.internalInconsistency` when what was read back gives other outputs: nothing is kept then;
   ///   `unwritableFile`, and what the formats throw.
   public func write(into folder: String, stem: String) throws(HGNetError) -> Result {
-    let check = try SelfCheck(network)
+    var leftOut: [String] = []
+    if case .safetensors(let convention, _) = format {
+      leftOut = NameTranslation.headWithoutPlace(in: stateDictionary(), of: convention)
+    }
+    let check = try SelfCheck(network, isHeadless: network.classCount == 0 || !leftOut.isEmpty)
     let staging = try ExportFolder(target: folder)
     let path = "\(staging.path)/\(stem)"
     var files = suffixes.map { stem + $0 }
@@ -114,7 +133,7 @@ public struct ModelExport: Sendable {
         difference, try answers.difference(exported: path + suffix, picture: "\(staging.path)/self-check.png"))
     }
     try staging.commit(files)
-    return Result(files: files.map { "\(folder)/\($0)" }, difference: difference)
+    return Result(files: files.map { "\(folder)/\($0)" }, difference: difference, leftOut: leftOut)
   }
 
   private var suffixes: [String] {
@@ -133,15 +152,6 @@ public struct ModelExport: Sendable {
   }
 
   private func readBack(_ path: String, check: SelfCheck) throws(HGNetError) -> Double {
-    if case .safetensors(.huggingFace, _) = format {
-      // The backbone has no head there; it is run with the one that it left.
-      var store = try NameTranslation.toPaddle(try Safetensors.read(Blob(mapping: path)).parameters)
-      let whole = stateDictionary()
-      for name in whole.names where !name.hasPrefix("stem.") && !name.hasPrefix("stages.") {
-        store[name] = whole[name]
-      }
-      return try check.difference(graph: stateGraph(), parameters: store, activation: nil)
-    }
     let file = try WeightsFile(contentsOf: path)
     let isWeights = !file.format.isInferenceModel && names == nil
     return try check.difference(
@@ -156,12 +166,5 @@ public struct ModelExport: Sendable {
       store[names?[declaration.name] ?? declaration.name] = network.parameters[declaration.name]
     }
     return store
-  }
-
-  /// The network with the names of the state dictionary.
-  private func stateGraph() throws(HGNetError) -> Graph {
-    guard names != nil else { return network.graph }
-    let recognition = try Model.structure(of: network.graph).recognition
-    return try recognition.model.graph(options: recognition.options, inputSize: network.graph.inputSize)
   }
 }

@@ -12,11 +12,14 @@ struct SelfCheck {
   private let picture: Tensor
   private let expected: [Double]
   private let activation: Activation
+  /// The outputs that are compared: the logits, or the stages of a backbone.
+  private let outputs: [String]
 
   /// Runs the network that is to be exported.
   ///
+  /// - Parameter isHeadless: whether a backbone is all that will be written, whose stages are compared.
   /// - Throws: `HGNetError.Code.malformedData` when its results are not finite, `parameterMismatch`, `limitExceeded`.
-  init(_ network: ExportedNetwork) throws(HGNetError) {
+  init(_ network: ExportedNetwork, isHeadless: Bool = false) throws(HGNetError) {
     let size = network.graph.inputSize
     // The picture, the numbers that it is made of, and what the network makes of it.
     var need = MemoryNeed("checking the exported network on a picture of \(size)")
@@ -24,9 +27,19 @@ struct SelfCheck {
     need.add("its largest result", bytes: 4, network.graph.nodes.map(\.shape.count).max() ?? 0)
     try need.check(advice: MemoryNeed.fittingPictures(1, of: size))
     picture = SelfCheck.picture(size)
-    activation = network.activation
+    activation = isHeadless ? .none : network.activation
+    if isHeadless {
+      let isStage = { (output: Graph.Output) in output.name.hasPrefix("stages.") }
+      let stages = network.graph.selectableOutputs.filter(isStage).map(\.name)
+      // A head that is left out takes its embedding with it.
+      outputs = stages + (network.classCount == 0 ? ["embedding"] : [])
+    } else {
+      outputs = ["logits"]
+    }
+    guard !outputs.isEmpty else { throw HGNetError(.unsupported, "expected a network with stages to compare") }
     expected = try SelfCheck.scores(
-      graph: network.graph, parameters: network.parameters, activation: activation, picture: picture)
+      graph: network.graph.selecting(outputs: outputs), parameters: network.parameters, activation: activation,
+      picture: picture)
   }
 
   /// Runs what was read back; gives the largest difference.
@@ -42,11 +55,11 @@ struct SelfCheck {
       )
     }
     let scores = try SelfCheck.scores(
-      graph: graph, parameters: parameters, activation: activation, picture: picture)
+      graph: graph.selecting(outputs: outputs), parameters: parameters, activation: activation, picture: picture)
     guard scores.count == expected.count else {
       throw HGNetError(
         .internalInconsistency,
-        "the exported model does not agree: expected \(expected.count) classes, found \(scores.count)")
+        "the exported model does not agree: expected \(expected.count) results, found \(scores.count)")
     }
     let difference = zip(scores, expected).map { abs($0 - $1) }.max() ?? 0
     let scale = activation == .none ? expected.map { abs($0) }.max() ?? 0 : 1
@@ -64,7 +77,7 @@ struct SelfCheck {
     let size = Size(height: picture.shape[1], width: picture.shape[2])
     let model = try InferenceModel(graph: graph, parameters: parameters)
     var session = try model.session(batch: 1, inputSize: size, pool: ThreadPool())
-    let logits = try session.run(picture).first?.values ?? []
+    let logits = try session.run(picture).flatMap(\.values)
     guard logits.allSatisfy(\.isFinite) else {
       throw HGNetError(
         .malformedData,

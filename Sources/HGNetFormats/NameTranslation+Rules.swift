@@ -35,10 +35,14 @@ extension NameTranslation {
     return parts.joined(separator: ".")
   }
 
-  /// timm's name of a parameter under PaddlePaddle's.
-  static func timmName(of name: String, isFirstGeneration: Bool) -> String {
+  /// A classifier that is one linear layer; anything else under `fc` is a decoder of PaddleClas'.
+  private static let linearNames = ["fc.weight", "fc.bias"]
+
+  /// timm's name of a parameter under PaddlePaddle's, nil for a decoder.
+  static func timmName(of name: String, isFirstGeneration: Bool) -> String? {
     var parts = torchParts(of: name)
     switch parts[0] {
+    case "fc" where !linearNames.contains(name): return nil
     case "fc": parts.insert("head", at: 0)
     case "last_conv": parts.replaceSubrange(0..<1, with: ["head", "last_conv", "0"])
     case "lab": parts.replaceSubrange(0..<1, with: ["head", "last_conv", "2"])
@@ -48,12 +52,13 @@ extension NameTranslation {
     return parts.joined(separator: ".")
   }
 
-  /// Hugging Face's name of a parameter under PaddlePaddle's, nil for the head.
+  /// Hugging Face's name of a parameter under PaddlePaddle's, nil for a last convolution or a decoder.
   static func huggingFaceName(of name: String) -> String? {
     var parts = torchParts(of: name)
     switch parts[0] {
     case "stem": parts[0] = "embedder"
     case "stages": parts.insert("encoder", at: 0)
+    case "fc" where linearNames.contains(name): return name
     default: return nil
     }
     return parts.map { $0 == "conv" ? "convolution" : $0 == "bn" ? "normalization" : $0 }.joined(separator: ".")

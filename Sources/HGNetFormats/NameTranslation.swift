@@ -3,9 +3,9 @@ import HGNetCore
 /// Translates the parameter names and layouts of other ecosystems to PaddlePaddle's, and back.
 ///
 /// PaddlePaddle's names are the canonical ones in this package (`stages.2.blocks.0.layers.3.conv1.bn._mean`). Known are
-/// the names of timm, which most PyTorch ports share, and of the backbone in Hugging Face's transformers; for PP-HGNetV2
-/// and, as far as those have it, the first PP-HGNet. Whatever stands in front of the network (`module.`, `backbone.`,
-/// `Student.`) is found and removed.
+/// the names of timm, which most PyTorch ports share, and of Hugging Face's transformers, whose classifier reads the last
+/// stage directly; for PP-HGNetV2 and, as far as those have it, the first PP-HGNet. Whatever stands in front of the network
+/// (`module.`, `backbone.`, `Student.`) is found and removed; of a network and its average (`ema.`) the average is taken.
 ///
 /// Same weights do not mean the same numbers everywhere: timm and transformers pad the stem with zeros before its
 /// pooling, where PaddlePaddle ignores the padding, so that their logits of B0 … B3 differ slightly.
@@ -16,8 +16,17 @@ public enum NameTranslation {
     case paddle
     /// timm and other PyTorch ports: `stem.stem1.bn.running_mean`, `head.fc.weight` of `[out, in]`.
     case timm
-    /// transformers: `embedder.stem1.normalization.running_mean`, without PaddleClas' head.
+    /// transformers: `embedder.stem1.normalization.running_mean`, without a last convolution.
     case huggingFace
+
+    /// What a person calls it.
+    public var title: String {
+      switch self {
+      case .paddle: "PaddleClas"
+      case .timm: "timm"
+      case .huggingFace: "transformers"
+      }
+    }
   }
 
   /// What was recognised in a list of names.
@@ -66,12 +75,14 @@ public enum NameTranslation {
       }
     }
     if found.count > 1 {
-      let students = found.filter {
-        // String.contains of a text would bring the library of regular expressions into a static program.
-        let bytes = Array($0.prefix.lowercased().utf8)
-        return !bytes.indices.contains { bytes[$0...].starts(with: "teacher".utf8) }
-      }
+      let students = found.filter { !mentions("teacher", in: $0.prefix) }
       if !students.isEmpty { found = students }
+    }
+    // Training keeps the average of a network beside it, and measures that.
+    if found.count == 2, let average = found.firstIndex(where: { mentions("ema", in: $0.prefix) }),
+      !mentions("ema", in: found[1 - average].prefix)
+    {
+      found = [found[average]]
     }
     guard var result = found.first else {
       let shown = names.prefix(3).joined(separator: ", ")
@@ -95,6 +106,12 @@ public enum NameTranslation {
       }
     }
     return result
+  }
+
+  /// Whether a prefix has a part that begins with a word, in capitals or not.
+  private static func mentions(_ word: String, in prefix: String) -> Bool {
+    // String.contains of a text would bring the library of regular expressions into a static program.
+    prefix.lowercased().split(whereSeparator: { $0 == "." || $0 == "_" }).contains { $0.hasPrefix(word) }
   }
 
   /// Whose names these are, nil when it cannot be told.
@@ -132,10 +149,28 @@ public enum NameTranslation {
     try translation(of: store).parameters
   }
 
+  /// The parameters of the head, if another ecosystem's names have no place for all of them.
+  ///
+  /// transformers has no last convolution, and neither it nor timm has a decoder. A head is left out whole: the rest of it
+  /// would be another network.
+  ///
+  /// - Parameter store: a network under PaddlePaddle's names.
+  package static func headWithoutPlace(in store: ParameterStore, of convention: Convention) -> [String] {
+    let head = store.names.filter { !$0.hasPrefix("stem.") && !$0.hasPrefix("stages.") }
+    let hasPlace = head.allSatisfy { name in
+      switch convention {
+      case .paddle: true
+      case .timm: timmName(of: name, isFirstGeneration: false) != nil
+      case .huggingFace: huggingFaceName(of: name) != nil
+      }
+    }
+    return hasPlace ? [] : head
+  }
+
   /// Translates a store with PaddlePaddle's names to those of another ecosystem.
   ///
   /// Linear weights are transposed to `[out, in]`, and every batch norm gets the count of batches that PyTorch expects.
-  /// Hugging Face's network has no place for the head of PaddleClas: `last_conv`, `lab` and `fc` are left out.
+  /// A head for which there is no place is left out; `headWithoutPlace(in:of:)` names it.
   ///
   /// - Throws: `HGNetError.Code.parameterMismatch` when the store is not a network under PaddlePaddle's names,
   ///   `unsupported` for PP-HGNet of the first generation in Hugging Face's names, which do not have it.
@@ -154,13 +189,16 @@ public enum NameTranslation {
       throw HGNetError(.unsupported, "transformers has no PP-HGNet of the first generation; write timm's names")
     }
     let batchCount = try Parameter(shape: [], elementType: .int64, bytes: BlobSlice(Blob(count: 8) { _ in }))
+    let leftOut = Set(headWithoutPlace(in: store, of: convention))
     var result = ParameterStore()
-    for name in store.names {
+    for name in store.names where !leftOut.contains(name) {
       guard let parameter = store[name] else { continue }
       let translated =
         convention == .timm
         ? timmName(of: name, isFirstGeneration: recognition.isFirstGeneration) : huggingFaceName(of: name)
-      guard let translated else { continue }
+      guard let translated else {
+        throw HGNetError(.unsupported, "the names of \(convention.title) have no place for this parameter", key: name)
+      }
       result[translated] = name == "fc.weight" ? try parameter.transposed(name: name) : parameter
       if translated.hasSuffix(".running_var") {
         result["\(translated.dropLast("running_var".count))num_batches_tracked"] = batchCount
@@ -172,16 +210,21 @@ public enum NameTranslation {
 
 extension Parameter {
   /// A matrix with its axes exchanged, in C order; other ranks are returned as they are.
-  fileprivate func transposed(name: String) throws(HGNetError) -> Parameter {
+  ///
+  /// - Throws: `HGNetError.Code.limitExceeded` when the budget has no room for it.
+  func transposed(budget: inout AllocationBudget) throws(HGNetError) -> Parameter {
     guard shape.rank == 2 else { return self }
+    let view = try StridedView(
+      shape: try Shape(validating: [shape[1], shape[0]]), strides: [1, shape[1]], offset: 0, elementCount: shape.count)
+    return try Parameter(
+      shape: view.shape, elementType: elementType,
+      bytes: try view.elements(of: bytes, elementSize: elementType.byteCount, budget: &budget))
+  }
+
+  fileprivate func transposed(name: String) throws(HGNetError) -> Parameter {
     do throws(HGNetError) {
       var budget = AllocationBudget(byteCount: bytes.count, path: bytes.blob.path)
-      let view = try StridedView(
-        shape: try Shape(validating: [shape[1], shape[0]]), strides: [1, shape[1]], offset: 0, elementCount: shape.count
-      )
-      return try Parameter(
-        shape: view.shape, elementType: elementType,
-        bytes: try view.elements(of: bytes, elementSize: elementType.byteCount, budget: &budget))
+      return try transposed(budget: &budget)
     } catch {
       throw error.at(key: name)
     }

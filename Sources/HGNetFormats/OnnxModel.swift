@@ -3,13 +3,14 @@ import HGNetCore
 /// A classifier of these families as an ONNX model.
 ///
 /// Read is what this package writes, with batch normalisations folded or kept and with or without preprocessing, and what
-/// other exporters write with the same few operators; this is not a general importer. Threads: a value, safe to share.
+/// Paddle2ONNX and both exporters of PyTorch make of these networks; this is not a general importer. Threads: a value, safe
+/// to share.
 package struct OnnxModel: Sendable {
-  /// The network behind any preprocessing; its output is `logits`.
+  /// The network behind any preprocessing; its output is `logits`, or `embedding` for one that ends in features.
   ///
   /// What else can be asked for is as with `PaddleInferenceModel.graph`.
   package let graph: Graph
-  /// Exactly the parameters of the graph; slices of the file, not copies.
+  /// Exactly the parameters of the graph; slices of the file, but for weights that lie there with their axes exchanged.
   package let parameters: ParameterStore
   /// What turns logits into probabilities.
   package let activation: PaddleInferenceModel.HeadActivation
@@ -30,7 +31,8 @@ package struct OnnxModel: Sendable {
   ///   - path: the file.
   ///   - inputSize: height and width of the pictures; nil for the size that the model was exported for.
   /// - Throws: `HGNetError.Code.fileNotFound`, `unreadableFile`, `malformedData`, `unsupported` naming an operator that is
-  ///   not part of these networks or weights outside the file, `limitExceeded`.
+  ///   not part of these networks, `unsafeContent` for weights in a file that does not lie beside the model,
+  ///   `limitExceeded`.
   /// - Cost: O(nodes); the weights are mapped, not read.
   package init(contentsOf path: String, inputSize: Size? = nil) throws(HGNetError) {
     let blob = try Blob(mapping: path)
@@ -67,7 +69,7 @@ package struct OnnxModel: Sendable {
       parameters: [], operations: reader.operations, inputDimensions: [reader.inputName: reader.inputExtents])
     let translation = try program.translate(parameters: reader.parameters, inputSize: inputSize)
     graph = translation.graph
-    parameters = reader.parameters
+    parameters = reader.parameters.adding(translation.added)
     activation = translation.activation
     inputName = translation.inputName
     outputName = translation.outputName

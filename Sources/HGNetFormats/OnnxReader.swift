@@ -1,6 +1,12 @@
 import HGNetCore
 
 /// Reads the graph of an ONNX model as the operators of a Paddle program, so that one translator serves both.
+///
+/// Exporters write one network in many ways. Before anything is translated, what no result needs is left out, names that
+/// stand for other values are replaced by those, and what can be computed from constants becomes one: shapes and borders
+/// as whole numbers (`OnnxIntegers`), weights with their axes exchanged.
+///
+/// Threads: one task.
 struct OnnxReader {
   private(set) var operations: [PaddleProgram.Operation] = []
   private(set) var parameters = ParameterStore()
@@ -10,354 +16,375 @@ struct OnnxReader {
   /// The value behind the preprocessing that this package may have put into a model.
   private static let normalizedName = "x"
 
-  private struct Node {
-    var type = ""
-    var inputs: [String] = []
-    var outputs: [String] = []
-    var attributes: [String: Attribute] = [:]
+  /// What is known about a value that is no constant.
+  struct Computed {
+    /// nil for what has more or fewer axes than a map or a row of scores.
+    var extents: [OnnxIntegers.Element]?
   }
 
-  private struct Attribute {
-    var integer = 0
-    var float: Float = 0
-    var text = ""
-    var integers: [Int] = []
-  }
+  private(set) var weights: [String: Parameter] = [:]
+  private(set) var integers: [String: OnnxIntegers] = [:]
+  var computed: [String: Computed] = [:]
+  private(set) var readers: [String: [Int]] = [:]
+  private(set) var nodes: [OnnxNode] = []
+  /// What makes each value, in the words of Paddle's programs.
+  private(set) var kinds: [String: String] = [:]
+  /// The values that names stand for, where operators only pass them on.
+  private var origins: [String: String] = [:]
+  private var budget: AllocationBudget
+  private var integerCount = 0
+  private let blob: Blob
+  private var others: [String: Blob] = [:]
 
-  private struct Value {
-    var name: String
-    var elementType: Int
-    var extents: [Int]
-  }
-
-  private var constants: [String: Parameter] = [:]
-  /// Shapes, bounds and axes.
-  private var integers: [String: [Int]] = [:]
-  private var readers: [String: [Int]] = [:]
-  private var nodes: [Node] = []
+  private static let largestIntegerCount = 1 << 20
 
   /// Reads a graph.
   ///
   /// - Throws: `HGNetError.Code.malformedData`, `unsupported` naming an operator, `limitExceeded`.
   init(_ graph: BlobSlice) throws(HGNetError) {
-    var inputs: [Value] = []
-    var outputs: [Value] = []
-    var inner: [Value] = []
+    blob = graph.blob
+    // Weights may be needed with their axes exchanged, once each.
+    budget = AllocationBudget(byteCount: 2 * graph.count, path: graph.blob.path)
+    var inputs: [OnnxValue] = []
+    var outputs: [OnnxValue] = []
+    var inner: [OnnxValue] = []
     for field in try ProtobufField.all(in: graph, maximumCount: PaddleProgram.maximumOperationCount) {
       guard let content = field.bytes else { continue }
       switch field.number {
-      case 1: nodes.append(try OnnxReader.node(content))
-      case 5: try readConstant(content)
-      case 11: inputs.append(try OnnxReader.value(content))
-      case 12: outputs.append(try OnnxReader.value(content))
-      case 13: inner.append(try OnnxReader.value(content))
+      case 1: nodes.append(try OnnxNode(content))
+      case 5: try keep(content, name: nil)
+      case 11: inputs.append(try OnnxValue(content))
+      case 12: outputs.append(try OnnxValue(content))
+      case 13: inner.append(try OnnxValue(content))
       default: break
       }
     }
     // Before version 4 of the format, weights were inputs as well.
-    inputs.removeAll { constants[$0.name] != nil }
-    guard inputs.count == 1, outputs.count == 1, var input = inputs.first else {
-      throw HGNetError(.unsupported, "expected one input and one output, found \(inputs.count) and \(outputs.count)")
-    }
-    var first = 0
-    if input.elementType != OnnxReader.float {
-      guard let boundary = nodes.firstIndex(where: { $0.outputs == [OnnxReader.normalizedName] }),
-        let normalized = inner.first(where: { $0.name == OnnxReader.normalizedName })
-      else {
-        throw HGNetError(
-          .unsupported,
-          "expected a float32 input, found element type \(input.elementType); export without preprocessing")
+    inputs.removeAll { weights[$0.name] != nil || integers[$0.name] != nil }
+    guard inputs.count == 1, outputs.count == 1 else {
+      func listing(_ values: [OnnxValue]) -> String {
+        values.isEmpty ? "none" : PaddleTensors.listing(values.map { String($0.name.prefix(60)) })
       }
-      input = normalized
-      first = boundary + 1
+      throw HGNetError(
+        .unsupported,
+        "expected a classifier with one input and one output, found the inputs \(listing(inputs)) and the outputs "
+          + "\(listing(outputs)); export the logits or the probabilities alone")
     }
-    for index in first..<nodes.count { for name in nodes[index].inputs { readers[name, default: []].append(index) } }
-    inputName = input.name
-    inputExtents = input.extents
-    append("feed", "input", inputs: [:], output: input.name, [:])
-    for index in first..<nodes.count {
+    let output = outputs[0].name
+    try dropUnneeded(for: output)
+    let first = try begin(input: inputs[0], inner: inner)
+    computed[inputName] = Computed(
+      extents: [.batch, inputExtents.count == 4 && inputExtents[1] > 0 ? .known(inputExtents[1]) : .open, .open, .open])
+    try fold(from: first)
+    for index in nodes.indices where !nodes[index].type.isEmpty {
+      for name in nodes[index].inputs { readers[name, default: []].append(index) }
+    }
+    append("feed", "input", inputs: [:], output: inputName, [:])
+    for index in nodes.indices where !nodes[index].type.isEmpty {
       do throws(HGNetError) {
         try translate(nodes[index])
       } catch {
-        var named = error
-        if named.context.layer == nil {
-          named.context.layer = "\(nodes[index].type) (node \(index), \(nodes[index].outputs.first ?? "no result"))"
-        }
-        throw named
+        throw located(error, index)
       }
     }
-    append("fetch", "output", inputs: ["X": [outputs[0].name]], output: "", [:])
+    append("fetch", "output", inputs: ["X": [origin(of: output)]], output: "", ["name": .text(output)])
   }
 
-  // MARK: Operators
+  private func located(_ error: HGNetError, _ index: Int) -> HGNetError {
+    var named = error
+    if named.context.layer == nil {
+      let node = nodes[index]
+      let name = node.name.isEmpty ? node.outputs.first ?? "no result" : node.name
+      named.context.layer = "\(node.type) (node \(index), \(name.prefix(120)))"
+    }
+    return named
+  }
 
-  private mutating func translate(_ node: Node) throws(HGNetError) {
-    guard let result = node.outputs.first, !node.inputs.isEmpty else {
-      throw HGNetError(.malformedData, "expected inputs and a result")
-    }
-    let inputs = node.inputs
-    for name in inputs { use(name) }
-    func operand(_ index: Int) throws(HGNetError) -> String {
-      guard inputs.indices.contains(index), !inputs[index].isEmpty else {
-        throw HGNetError(.malformedData, "expected at least \(index + 1) inputs, found \(inputs.count)")
-      }
-      return inputs[index]
-    }
-    switch node.type {
-    case "Conv":
-      var attributes = try window(node)
-      attributes["groups"] = .integer(node.attributes["group"]?.integer ?? 1)
-      attributes["dilations"] = node.attributes["dilations"].map { .integers($0.integers) }
-      let hasBias = inputs.count > 2 && !inputs[2].isEmpty
-      let product = hasBias ? "\(result)#product" : result
-      append(
-        "conv2d", node.type, inputs: ["Input": [inputs[0]], "Filter": [try operand(1)]], output: product, attributes,
-        slot: "Output")
-      if hasBias { addBias(product, inputs[2], result, axis: 1) }
-    case "BatchNormalization":
-      append(
-        "batch_norm", node.type,
-        inputs: [
-          "X": [inputs[0]], "Scale": [try operand(1)], "Bias": [try operand(2)], "Mean": [try operand(3)],
-          "Variance": [try operand(4)],
-        ], output: result, ["epsilon": .number(Double(node.attributes["epsilon"]?.float ?? 1e-5))], slot: "Y")
-    case "Relu": unary("relu", node, result)
-    case "Sigmoid": unary("sigmoid", node, result)
-    case "Reshape":
-      unary("reshape", node, result, ["shape": .integers(try constantIntegers(operand(1)))])
-    case "Transpose":
-      unary("transpose", node, result, ["axis": .integers(node.attributes["perm"]?.integers ?? [])])
-    case "LayerNormalization":
-      append(
-        "layer_norm", node.type, inputs: ["X": [inputs[0]], "Scale": [try operand(1)], "Bias": [try operand(2)]],
-        output: result,
-        [
-          "begin_norm_axis": .integer(node.attributes["axis"]?.integer ?? -1),
-          "epsilon": .number(Double(node.attributes["epsilon"]?.float ?? 1e-5)),
-        ], slot: "Y")
-    case "Slice":
-      guard inputs.count <= 4 else { throw HGNetError(.unsupported, "expected a slice without steps") }
-      append(
-        "slice", node.type, inputs: ["Input": [inputs[0]]], output: result,
-        [
-          "starts": .integers(try constantIntegers(operand(1))), "ends": .integers(try constantIntegers(operand(2))),
-          "axes": .integers(try constantIntegers(operand(3))),
-        ])
-    case "Softmax": unary("softmax", node, result, ["axis": .integer(node.attributes["axis"]?.integer ?? -1)])
-    case "Identity", "Dropout": unary("assign", node, result)
-    case "Flatten":
-      guard node.attributes["axis"]?.integer ?? 1 == 1 else {
-        throw HGNetError(.unsupported, "expected a flattening from axis 1")
-      }
-      unary("flatten_contiguous_range", node, result, ["start_axis": .integer(1), "stop_axis": .integer(-1)])
-    case "GlobalAveragePool":
-      unary("pool2d", node, result, ["pooling_type": .text("avg"), "global_pooling": .flag(true)])
-    case "MaxPool":
-      var attributes = try window(node)
-      attributes["pooling_type"] = .text("max")
-      attributes["ksize"] = .integers(node.attributes["kernel_shape"]?.integers ?? [])
-      attributes["ceil_mode"] = .flag(node.attributes["ceil_mode"]?.integer == 1)
-      unary("pool2d", node, result, attributes)
-    case "Concat":
-      append(
-        "concat", node.type, inputs: ["X": inputs], output: result,
-        ["axis": .integer(node.attributes["axis"]?.integer ?? 0)])
-    case "Mul":
-      let (left, right) = (try operand(0), try operand(1))
-      if let factor = scalar(left) ?? scalar(right), !isShifted(result) {
-        try scale(node, scalar(left) == nil ? left : right, by: factor, result)
-      } else {
-        append("elementwise_mul", node.type, inputs: ["X": [left], "Y": [right]], output: result, [:])
-      }
-    case "Add":
-      let (left, right) = (try operand(0), try operand(1))
-      let isSwapped = constants[left] != nil
-      append(
-        "elementwise_add", node.type, inputs: ["X": [isSwapped ? right : left], "Y": [isSwapped ? left : right]],
-        output: result, [:])
-    case "MatMul":
-      append("matmul", node.type, inputs: ["X": [inputs[0]], "Y": [try operand(1)]], output: result, [:])
-    case "Gemm":
-      guard node.attributes["alpha"]?.float ?? 1 == 1, node.attributes["beta"]?.float ?? 1 == 1,
-        node.attributes["transA"]?.integer ?? 0 == 0, node.attributes["transB"]?.integer ?? 0 == 0
-      else { throw HGNetError(.unsupported, "expected a product without factors and transposition") }
-      let hasBias = inputs.count > 2 && !inputs[2].isEmpty
-      let product = hasBias ? "\(result)#product" : result
-      append("matmul", node.type, inputs: ["X": [inputs[0]], "Y": [try operand(1)]], output: product, [:])
-      if hasBias { addBias(product, inputs[2], result, axis: -1) }
-    default:
+  // MARK: Before the translation
+
+  /// The input of the network, behind any preprocessing; gives the first node that belongs to it.
+  private mutating func begin(input: OnnxValue, inner: [OnnxValue]) throws(HGNetError) -> Int {
+    inputName = input.name
+    inputExtents = input.extents
+    if OnnxConstant.floats[input.elementType] != nil { return 0 }
+    guard
+      let boundary = nodes.firstIndex(where: { $0.outputs == [OnnxReader.normalizedName] }),
+      let normalized = inner.first(where: { $0.name == OnnxReader.normalizedName })
+    else {
       throw HGNetError(
-        .unsupported, "the operator \(node.type) is not part of PP-HGNet; export a plain float32 classifier")
+        .unsupported,
+        "expected a float32 input, found element type \(input.elementType); export without preprocessing")
+    }
+    inputName = normalized.name
+    inputExtents = normalized.extents
+    for index in 0...boundary { nodes[index].type = "" }
+    return boundary + 1
+  }
+
+  /// Takes out the operators that the output does not need.
+  private mutating func dropUnneeded(for output: String) throws(HGNetError) {
+    var makers: [String: Int] = [:]
+    for (index, node) in nodes.enumerated() {
+      for name in node.outputs where !name.isEmpty { makers[name] = index }
+    }
+    var isNeeded = [Bool](repeating: false, count: nodes.count)
+    var waiting = [output]
+    while let name = waiting.popLast() {
+      guard let index = makers[name], !isNeeded[index] else { continue }
+      isNeeded[index] = true
+      waiting += nodes[index].inputs
+    }
+    for index in nodes.indices where !isNeeded[index] { nodes[index].type = "" }
+  }
+
+  /// Computes what can be computed, and lets names stand for what they only pass on.
+  private mutating func fold(from first: Int) throws(HGNetError) {
+    for index in first..<nodes.count where !nodes[index].type.isEmpty {
+      nodes[index].inputs = nodes[index].inputs.map(origin)
+      do throws(HGNetError) {
+        if try fold(nodes[index]) { nodes[index].type = "" } else { try follow(nodes[index]) }
+      } catch {
+        throw located(error, index)
+      }
     }
   }
 
-  /// PaddlePaddle's dropout in inference, a factor that nothing is added to.
-  private mutating func scale(_ node: Node, _ input: String, by factor: Float, _ result: String) throws(HGNetError) {
-    guard (0...1).contains(factor) else {
-      throw HGNetError(.unsupported, "expected a factor from 0 to 1 where nothing is added, found \(factor)")
+  /// Whether a node needs no translation, because its result is a constant or another value.
+  private mutating func fold(_ node: OnnxNode) throws(HGNetError) -> Bool {
+    guard let result = node.outputs.first, !result.isEmpty else {
+      throw HGNetError(.malformedData, "expected a result")
     }
-    for name in node.inputs where name != input { parameters[name] = nil }
-    append(
-      "dropout", node.type, inputs: ["X": [input]], output: result,
-      ["dropout_prob": .number(Double(1 - factor)), "dropout_implementation": .text("downgrade_in_infer")])
-  }
-
-  /// Whether every reader of a value adds a constant to it.
-  private func isShifted(_ name: String) -> Bool {
-    let indices = readers[name] ?? []
-    return !indices.isEmpty
-      && indices.allSatisfy { nodes[$0].type == "Add" && nodes[$0].inputs.contains { scalar($0) != nil } }
-  }
-
-  private func constantIntegers(_ name: String) throws(HGNetError) -> [Int] {
-    guard let values = integers[name] else {
-      throw HGNetError(.unsupported, "expected constant whole numbers, found a computed value", key: name)
+    guard node.domain.isEmpty else {
+      throw HGNetError(
+        .unsupported,
+        "the operator \(node.type) of \(node.domain.prefix(60)) is none of ONNX's own; export a plain model")
     }
-    return values
-  }
-
-  private func scalar(_ name: String) -> Float? {
-    guard let constant = constants[name], constant.shape.count == 1, constant.elementType == .float32 else {
-      return nil
+    if node.type == "Constant" {
+      try keepConstant(node, as: result)
+      return true
     }
-    return constant.tensor()[0]
-  }
-
-  private mutating func addBias(_ product: String, _ bias: String, _ result: String, axis: Int) {
-    append(
-      "elementwise_add", "bias", inputs: ["X": [product], "Y": [bias]], output: result, ["axis": .integer(axis)])
-  }
-
-  private func window(_ node: Node) throws(HGNetError) -> [String: PaddleProgram.Attribute] {
-    var result: [String: PaddleProgram.Attribute] = [
-      "strides": .integers(node.attributes["strides"]?.integers ?? [1, 1])
-    ]
-    switch node.attributes["auto_pad"]?.text ?? "NOTSET" {
-    case "NOTSET", "":
-      let pads = node.attributes["pads"]?.integers ?? [0, 0, 0, 0]
-      guard pads.count == 4 else { throw HGNetError(.malformedData, "expected four pads, found \(pads)") }
-      result["paddings"] = .integers([pads[0], pads[2], pads[1], pads[3]])
-    case "SAME_UPPER": result["padding_algorithm"] = .text("SAME")
-    case "VALID": result["padding_algorithm"] = .text("VALID")
-    case let other: throw HGNetError(.unsupported, "expected explicit pads or SAME_UPPER, found \(other)")
+    guard let first = node.inputs.first else { throw HGNetError(.malformedData, "expected inputs") }
+    if node.type == "Shape", integers[first] == nil {
+      guard let extents = weights[first]?.shape.dimensions.map(OnnxIntegers.Element.known) ?? computed[first]?.extents
+      else { return false }
+      let shape = OnnxIntegers(extents: [extents.count], elements: extents)
+      let range = node.integer("start", 0)...max(node.integer("end", extents.count), node.integer("start", 0))
+      guard range == 0...extents.count else { return false }
+      try keep(shape, as: result)
+      return true
     }
-    return result
+    if node.type == "ConstantOfShape", let shape = integers[first]?.numbers {
+      let value = try node.attributes["value"]?.tensor.map { (bytes) throws(HGNetError) in
+        try self.constant(bytes).constant
+      }
+      guard case .integers(let filling)? = value ?? nil, let number = filling.numbers?.first else { return false }
+      try keep(try OnnxIntegers.constant(number, shape: shape), as: result)
+      return true
+    }
+    let operands = node.inputs.compactMap { integers[$0] }
+    if operands.count == node.inputs.count {
+      guard let folded = try OnnxIntegers.folded(node, operands) else { return false }
+      try keep(folded, as: result)
+      return true
+    }
+    if isPassedOn(node) {
+      origins[result] = first
+      return true
+    }
+    return try foldWeights(node, first, as: result)
   }
 
-  private mutating func unary(
-    _ kind: String, _ node: Node, _ result: String, _ attributes: [String: PaddleProgram.Attribute] = [:]
-  ) {
-    append(kind, node.type, inputs: ["X": [node.inputs[0]]], output: result, attributes)
+  /// Whether a node's result is its first input.
+  private func isPassedOn(_ node: OnnxNode) -> Bool {
+    switch node.type {
+    case "Identity": return true
+    case "Dropout":
+      // With a third input, a flag, it may really drop values.
+      return node.inputs.count < 3 || integers[node.inputs[2]]?.numbers == [0]
+    case "Cast": return OnnxConstant.floats[node.integer("to", 0)] != nil
+    default: return false
+    }
   }
 
-  private mutating func append(
+  /// Weights with other axes; whatever else is computed from weights is left to the translation to refuse.
+  private mutating func foldWeights(_ node: OnnxNode, _ first: String, as result: String) throws(HGNetError) -> Bool {
+    guard let parameter = weights[first] else { return false }
+    let old = parameter.shape.dimensions
+    let wanted: [Int]
+    switch node.type {
+    case "Transpose":
+      let order = node.integers("perm") ?? Array((0..<old.count).reversed())
+      guard old.count == 2, order == [1, 0] else { return false }
+      weights[result] = try parameter.transposed(budget: &budget)
+      return true
+    case "Reshape":
+      // More axes make the queries of a decoder, which the translator knows.
+      guard let given = node.inputs.dropFirst().first.flatMap({ integers[$0]?.numbers }),
+        old.count <= 1 || given.count <= 2, let extents = OnnxReader.resolved(given, from: old)
+      else { return false }
+      wanted = extents
+    case "Unsqueeze":
+      guard old.count <= 1,
+        let axes = node.integers("axes") ?? node.inputs.dropFirst().first.flatMap({ integers[$0]?.numbers })
+      else { return false }
+      let rank = old.count + axes.count
+      let places = Set(axes.map { $0 < 0 ? $0 &+ rank : $0 })
+      guard places.count == axes.count, places.allSatisfy({ 0..<rank ~= $0 }), rank <= Shape.maximumRank else {
+        return false
+      }
+      var rest = old[...]
+      wanted = (0..<rank).map { places.contains($0) ? 1 : rest.removeFirst() }
+    case "Squeeze":
+      wanted = old.filter { $0 != 1 }
+    default: return false
+    }
+    weights[result] = try Parameter(
+      shape: try Shape(validating: wanted), elementType: parameter.elementType, bytes: parameter.bytes)
+    return true
+  }
+
+  /// The extents that a shape with open places stands for, nil if it does not fit.
+  private static func resolved(_ wanted: [Int], from old: [Int]) -> [Int]? {
+    guard wanted.count <= Shape.maximumRank, wanted.count(where: { $0 == -1 }) <= 1,
+      wanted.allSatisfy({ -1...(1 << 20) ~= $0 })
+    else { return nil }
+    let count = old.reduce(1, *)
+    var result = wanted
+    for (axis, extent) in wanted.enumerated() where extent == 0 {
+      guard old.indices.contains(axis) else { return nil }
+      result[axis] = old[axis]
+    }
+    var known = 1
+    for extent in result where extent != -1 {
+      let (product, overflow) = known.multipliedReportingOverflow(by: extent)
+      guard !overflow, product > 0 else { return nil }
+      known = product
+    }
+    if let open = result.firstIndex(of: -1) { result[open] = count / known }
+    return result.contains(0) || result.reduce(1, *) != count ? nil : result
+  }
+
+  /// What a name stands for.
+  func origin(of name: String) -> String { origins[name] ?? name }
+
+  // MARK: Constants
+
+  private mutating func keepConstant(_ node: OnnxNode, as result: String) throws(HGNetError) {
+    if let tensor = node.attributes["value"]?.tensor {
+      try keep(tensor, name: result)
+    } else if let value = node.attributes["value_float"] {
+      weights[result] = Parameter(Tensor(shape: [], values: [value.float]))
+    } else if let value = node.attributes["value_floats"] {
+      weights[result] = Parameter(Tensor(shape: [value.floats.count], values: value.floats))
+    } else if let value = node.attributes["value_int"] {
+      try keep(OnnxIntegers(extents: [], elements: [.known(value.integer)]), as: result)
+    } else if let value = node.attributes["value_ints"] {
+      try keep(OnnxIntegers(value.integers), as: result)
+    } else {
+      throw HGNetError(.unsupported, "expected a constant of numbers")
+    }
+  }
+
+  private mutating func constant(_ bytes: BlobSlice) throws(HGNetError) -> (name: String, constant: OnnxConstant?) {
+    let folder = blob.path
+    var opened = others
+    defer { others = opened }
+    return try OnnxConstant.read(bytes) { (place) throws(HGNetError) in
+      if let known = opened[place] { return known }
+      let other = try OnnxReader.other(place, besides: folder)
+      opened[place] = other
+      return other
+    }
+  }
+
+  private mutating func keep(_ bytes: BlobSlice, name: String?) throws(HGNetError) {
+    let (own, constant) = try self.constant(bytes)
+    switch constant {
+    case .weights(let parameter)?: weights[name ?? own] = parameter
+    case .integers(let numbers)?: try keep(numbers, as: name ?? own)
+    // Other types belong to preprocessing; a network that reads one is refused there.
+    case nil: break
+    }
+  }
+
+  private mutating func keep(_ numbers: OnnxIntegers, as name: String) throws(HGNetError) {
+    integerCount += numbers.elements.count
+    guard integerCount <= OnnxReader.largestIntegerCount, numbers.elements.count <= OnnxIntegers.largestCount else {
+      throw HGNetError(.limitExceeded, "the graph computes with more whole numbers than any network of this family")
+    }
+    integers[name] = numbers
+  }
+
+  /// A file with weights beside the model, as large models and PyTorch's exporter leave it.
+  private static func other(_ place: String, besides path: String?) throws(HGNetError) -> Blob {
+    guard let path else {
+      throw HGNetError(
+        .unsupported,
+        "the weights lie in the file \(place.prefix(120)); open the model by its path, or save it as one file")
+    }
+    let parts = place.split(separator: "/", omittingEmptySubsequences: false)
+    guard !place.isEmpty, !place.hasPrefix("/"), !parts.contains(".."), parts.count <= 8,
+      place.utf8.allSatisfy({ $0 != 0 && $0 != UInt8(ascii: "\\") })
+    else {
+      throw HGNetError(
+        .unsafeContent, "expected weights in a file beside the model, found the place \"\(place.prefix(120))\"")
+    }
+    let folder = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+    return try Blob(mapping: folder.isEmpty && !path.hasPrefix("/") ? place : "\(folder)/\(place)")
+  }
+
+  // MARK: For the translation
+
+  /// Makes a constant a parameter of the network, with the shape that the translator expects.
+  mutating func use(_ name: String, shape: [Int]? = nil) throws(HGNetError) {
+    guard let weight = weights[name] else { return }
+    if let shape {
+      parameters[name] = try Parameter(
+        shape: try Shape(validating: shape), elementType: weight.elementType, bytes: weight.bytes)
+    } else if parameters[name] == nil {
+      parameters[name] = weight
+    }
+  }
+
+  /// Makes weights a parameter with its two axes exchanged, and gives its name.
+  mutating func useTransposed(_ name: String) throws(HGNetError) -> String {
+    let turned = "\(name)#transposed"
+    if let weight = weights[name], parameters[turned] == nil {
+      parameters[turned] = try weight.transposed(budget: &budget)
+    }
+    return turned
+  }
+
+  /// Makes a constant that is computed number by number from another, and gives its name.
+  mutating func useChanged(
+    _ name: String, _ changed: String, _ change: (Float) -> Float
+  ) throws(HGNetError) -> String {
+    if let weight = weights[name], weights[changed] == nil {
+      try budget.spend(weight.shape.count * 4)
+      weights[changed] = Parameter(Tensor(shape: weight.shape, values: weight.tensor().values.map(change)))
+    }
+    return changed
+  }
+
+  /// Makes a factor of one for each channel a parameter.
+  mutating func useOnes(_ count: Int, as name: String) throws(HGNetError) {
+    try budget.spend(count * 4)
+    let shape = try Shape(validating: [count, 1, 1, 1])
+    parameters[name] = Parameter(Tensor(shape: shape, values: [Float](repeating: 1, count: count)))
+  }
+
+  /// Makes a number a parameter.
+  mutating func useNumber(_ value: Float, as name: String) {
+    parameters[name] = Parameter(Tensor(shape: [1], values: [value]))
+  }
+
+  mutating func append(
     _ kind: String, _ type: String, inputs: [String: [String]], output: String,
     _ attributes: [String: PaddleProgram.Attribute], slot: String = "Out"
   ) {
+    kinds[output] = kind
     operations.append(
       PaddleProgram.Operation(
         kind: kind, inputs: inputs, outputs: [slot: [output]], attributes: attributes, label: "\(type) (\(output))"))
-  }
-
-  /// Makes a constant a parameter of the network once something reads it.
-  private mutating func use(_ name: String) {
-    if let constant = constants[name], parameters[name] == nil { parameters[name] = constant }
-  }
-
-  // MARK: Messages
-
-  private static let float = 1
-  private static let wholeNumber = 7
-
-  private static func node(_ bytes: BlobSlice) throws(HGNetError) -> Node {
-    var node = Node()
-    for field in try ProtobufField.all(in: bytes, maximumCount: 1 << 12) {
-      switch field.number {
-      case 1: node.inputs.append(field.text)
-      case 2: node.outputs.append(field.text)
-      case 4: node.type = field.text
-      case 5:
-        guard let content = field.bytes else { continue }
-        var attribute = Attribute()
-        var name = ""
-        for part in try ProtobufField.all(in: content, maximumCount: 1 << 12) {
-          switch part.number {
-          case 1: name = part.text
-          case 2: attribute.float = part.float
-          case 3: attribute.integer = part.integer
-          case 4: attribute.text = part.text
-          case 8: attribute.integers += try part.integers()
-          default: break
-          }
-        }
-        node.attributes[name] = attribute
-      default: break
-      }
-    }
-    return node
-  }
-
-  private static func value(_ bytes: BlobSlice) throws(HGNetError) -> Value {
-    var value = Value(name: "", elementType: 0, extents: [])
-    for field in try ProtobufField.all(in: bytes, maximumCount: 64) {
-      if field.number == 1 { value.name = field.text }
-      guard field.number == 2, let type = field.bytes else { continue }
-      for kind in try ProtobufField.all(in: type, maximumCount: 64) {
-        guard kind.number == 1, let tensor = kind.bytes else { continue }
-        for part in try ProtobufField.all(in: tensor, maximumCount: 64) {
-          if part.number == 1 { value.elementType = part.integer }
-          guard part.number == 2, let shape = part.bytes else { continue }
-          for extent in try ProtobufField.all(in: shape, maximumCount: 64) {
-            guard extent.number == 1, let content = extent.bytes else { continue }
-            let length = try ProtobufField.all(in: content, maximumCount: 64).first { $0.number == 1 }
-            value.extents.append(length?.integer ?? -1)
-          }
-        }
-      }
-    }
-    return value
-  }
-
-  private mutating func readConstant(_ bytes: BlobSlice) throws(HGNetError) {
-    var extents: [Int] = []
-    var type = 0
-    var name = ""
-    var raw: BlobSlice?
-    var floats: [Float] = []
-    for field in try ProtobufField.all(in: bytes, maximumCount: 1 << 16) {
-      switch field.number {
-      case 1: extents += try field.integers()
-      case 2: type = field.integer
-      case 4: floats += try field.floats()
-      case 8: name = field.text
-      case 9: raw = field.bytes
-      case 14 where field.integer == 1:
-        throw HGNetError(.unsupported, "the weights lie in another file; save the model as one file", key: name)
-      default: break
-      }
-    }
-    // Constants of other types, such as sizes, belong to preprocessing; a network that reads one is refused there.
-    if type == OnnxReader.wholeNumber, let raw, raw.count <= 64, raw.count % 8 == 0 {
-      integers[name] = raw.withUnsafeBytes { bytes in
-        stride(from: 0, to: bytes.count, by: 8).map {
-          Int(Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: $0, as: Int64.self)))
-        }
-      }
-    }
-    let types: [Int: ElementType] = [1: .float32, 10: .float16, 11: .float64, 16: .bfloat16]
-    guard let elementType = types[type], extents.count <= Shape.maximumRank else { return }
-    do throws(HGNetError) {
-      let shape = try Shape(validating: extents)
-      if let raw {
-        constants[name] = try Parameter(shape: shape, elementType: elementType, bytes: raw)
-      } else {
-        guard elementType == .float32, floats.count == shape.count else {
-          throw HGNetError(.malformedData, "expected \(shape.count) floats, found \(floats.count)")
-        }
-        constants[name] = Parameter(Tensor(shape: shape, values: floats))
-      }
-    } catch {
-      throw error.at(key: name)
-    }
   }
 }

@@ -25,7 +25,7 @@ package struct PaddleInferenceModel: Sendable {
     case sigmoid
   }
 
-  /// The network; its output is `logits`.
+  /// The network; its output is `logits`, or `embedding` for one that ends in features.
   ///
   /// Selectable are also `probabilities` when the program has an activation, and `stages.0` … `stages.3` (the last
   /// results at 4, 8, 16 and 32 input pixels per pixel) when there are all four.
@@ -109,7 +109,7 @@ package struct PaddleInferenceModel: Sendable {
     inputName = translation.inputName
     outputName = translation.outputName
     declaredInputSize = translation.declaredInputSize
-    self.parameters = store
+    self.parameters = store.adding(translation.added)
   }
 
   /// Whether a path is a folder, or a file that the name or the first bytes show to be part of an inference model.

@@ -93,6 +93,8 @@ struct Window {
   private(set) var kernel: Size
   private(set) var stride: Size
   private(set) var padding: Padding
+  /// Whether the border is given as numbers.
+  private let isExplicit: Bool
 
   private static let maximumExtent = 64
 
@@ -112,6 +114,7 @@ struct Window {
       extents.contains(stride.width)
     else { throw HGNetError(.unsupported, "a window of \(kernel) with the stride \(stride) is not part of PP-HGNet") }
     let rule = try operation.text("padding_algorithm", default: "EXPLICIT")
+    isExplicit = rule != "SAME"
     switch rule {
     case "SAME":
       let rows = Window.border(length: input.height, kernel: kernel.height, stride: stride.height)
@@ -130,6 +133,20 @@ struct Window {
       }
     default: throw HGNetError(.unsupported, "expected the padding rule EXPLICIT, SAME or VALID, found \(rule)")
     }
+  }
+
+  /// Adds a border that was around the input already.
+  ///
+  /// - Throws: `HGNetError.Code.unsupported` for a rule that depends on the extents of the input.
+  mutating func widen(by border: Padding) throws(HGNetError) {
+    guard border != Padding(0) else { return }
+    guard isExplicit else {
+      throw HGNetError(.unsupported, "expected explicit paddings behind a border of zeros, found a rule")
+    }
+    padding.top += border.top
+    padding.left += border.left
+    padding.bottom += border.bottom
+    padding.right += border.right
   }
 
   /// Widens the border below and right so that the last window may begin inside and end outside.

@@ -8,6 +8,17 @@ struct PaddleTranslation: Sendable {
   var outputName: String
   /// Height and width of the input, nil where the program leaves them open.
   var declaredInputSize: Size?
+  /// Constants that the translation itself needs.
+  var added: ParameterStore
+}
+
+extension ParameterStore {
+  /// The parameters with those of another store behind them.
+  func adding(_ other: ParameterStore) -> ParameterStore {
+    var result = self
+    for name in other.names { result[name] = other[name] }
+    return result
+  }
 }
 
 extension PaddleProgram {
@@ -56,6 +67,8 @@ struct PaddleTranslator {
   enum Value {
     case parameter(name: String, shape: [Int])
     case activation(Activation)
+    /// With a border of zeros, for the windows that read it.
+    case padded(Activation, Padding)
     case scaled(Activation, by: String)
     /// Part of a decoder.
     case tokens(Activation, TokenForm)
@@ -83,6 +96,12 @@ struct PaddleTranslator {
   var builder = GraphBuilder()
   var values: [String: Value] = [:]
   var pending: [Pending] = []
+  /// Constants that the program does not have.
+  var added = ParameterStore()
+  /// The nodes that a convolution, a linear layer or a decoder makes, or that pass its results on.
+  private var products: Set<Graph.NodeID> = []
+  /// The nodes whose results have no negative value.
+  private var notNegative: Set<Graph.NodeID> = []
   private var declared: Set<String> = []
   private var nodeNames: Set<String> = []
   private var nameCounts: [String: Int] = [:]
@@ -144,7 +163,10 @@ struct PaddleTranslator {
     let argument = try operation.input("X")
     let activation = try self.activation(operation, "X")
     guard activation.shape.height == 1, activation.shape.width == 1 else {
-      throw HGNetError(.unsupported, "expected one score per class as output, found \(activation.shape)")
+      throw HGNetError(
+        .unsupported,
+        "expected one score per class as output, found a map of \(activation.shape); of a backbone that is not a "
+          + "classifier open the weights")
     }
     var name = argument
     if case .text(let given)? = operation.attributes["name"] { name = given }
@@ -162,7 +184,8 @@ struct PaddleTranslator {
     }
     var builder = builder
     let head = heads[output.node]
-    builder.nameOutput("logits", head?.logits ?? output.node)
+    let name = head != nil || isClassifier(output.node) ? "logits" : "embedding"
+    builder.nameOutput(name, head?.logits ?? output.node)
     if head != nil { builder.nameOutput("probabilities", output.node) }
     let stages = [4, 8, 16, 32].map { stride in strides.lastIndex { $0 == stride } }
     let found = stages.compactMap { $0 }
@@ -170,9 +193,12 @@ struct PaddleTranslator {
       for (number, index) in found.enumerated() { builder.nameOutput("stages.\(number)", Graph.NodeID(index)) }
     }
     return PaddleTranslation(
-      graph: try builder.graph(outputs: ["logits"], inputSize: input.size), activation: head?.activation ?? .none,
-      inputName: input.name, outputName: output.name, declaredInputSize: declaredInputSize)
+      graph: try builder.graph(outputs: [name], inputSize: input.size), activation: head?.activation ?? .none,
+      inputName: input.name, outputName: output.name, declaredInputSize: declaredInputSize, added: added)
   }
+
+  /// Whether a result may be logits: what a product gives, rather than a mean over a map or what a ReLU leaves of it.
+  private func isClassifier(_ node: Graph.NodeID) -> Bool { products.contains(node) }
 
   /// Remembers that a node may be the activation of the head.
   mutating func noteHead(
@@ -212,6 +238,8 @@ struct PaddleTranslator {
     case .scaled(_, let scale):
       throw HGNetError(
         .unsupported, "a multiplication by one value must be followed by the addition of one value", key: scale)
+    case .padded:
+      throw HGNetError(.unsupported, "a border of zeros must be followed by convolutions or maximum pools", key: name)
     case .tokens, .extents:
       throw HGNetError(.unsupported, "expected a feature map or scores, found a part of a decoder", key: name)
     }
@@ -263,9 +291,37 @@ struct PaddleTranslator {
       unique = "\(name)_\(number)"
     }
     strides.append(stride)
-    return Activation(
-      source: .node(builder.append(operation, name: unique, inputs: inputs)), shape: shape, isFlat: isFlat,
-      stride: stride)
+    switch operation {
+    case .convolution, .linear, .decoder: products.insert(Graph.NodeID(strides.count - 1))
+    // What only passes scores on.
+    case .flatten, .dropout:
+      if inputs.allSatisfy(products.contains) { products.insert(Graph.NodeID(strides.count - 1)) }
+    default: break
+    }
+    let node = builder.append(operation, name: unique, inputs: inputs)
+    if hasNoNegative(operation, inputs) { notNegative.insert(node) }
+    return Activation(source: .node(node), shape: shape, isFlat: isFlat, stride: stride)
+  }
+
+  /// Whether no value of an activation is negative, as far as the operators tell.
+  func hasNoNegative(_ activation: Activation) -> Bool {
+    guard case .node(let node) = activation.source else { return false }
+    return notNegative.contains(node)
+  }
+
+  private func hasNoNegative(_ operation: Operator, _ inputs: [Graph.NodeID]) -> Bool {
+    func isPositive(_ name: String) -> Bool {
+      guard let parameter = parameters[name] ?? added[name], parameter.shape.count == 1 else { return false }
+      return parameter.tensor()[0] >= 0
+    }
+    switch operation {
+    case .relu, .sigmoid, .softmax: return true
+    case .affine(let scale, let bias):
+      return inputs.allSatisfy(notNegative.contains) && isPositive(scale) && isPositive(bias)
+    case .maxPool, .concatenate, .add, .multiplyPerChannel, .globalAveragePool, .flatten, .dropout:
+      return inputs.allSatisfy(notNegative.contains)
+    default: return false
+    }
   }
 
   /// Lets a convolution or product wait for its bias.
@@ -311,7 +367,7 @@ struct PaddleTranslator {
 
   /// Declares a parameter at its first use.
   mutating func declare(_ name: String, _ role: ParameterRole) {
-    guard declared.insert(name).inserted, let shape = parameters[name]?.shape else { return }
+    guard declared.insert(name).inserted, let shape = (parameters[name] ?? added[name])?.shape else { return }
     builder.declare(ParameterDeclaration(name: name, shape: shape, role: role))
   }
 

@@ -17,6 +17,7 @@ extension PaddleTranslator {
     case "elementwise_mul": try multiply(operation)
     case "elementwise_add": try add(operation)
     case "pool2d": try pool(operation)
+    case "pad": try pad(operation)
     case "concat": try concatenate(operation)
     case "dropout": try dropout(operation)
     case "flatten", "flatten_contiguous_range": try flatten(operation)
@@ -33,7 +34,7 @@ extension PaddleTranslator {
   // MARK: Layers with parameters
 
   private mutating func convolution(_ operation: PaddleProgram.Operation) throws(HGNetError) {
-    let input = try activation(operation, "Input")
+    let (input, border) = try bordered(operation, "Input")
     let (weight, extents) = try parameter(operation, "Filter")
     try operation.expectChannelsFirst("data_format")
     guard extents.count == 4, !input.isFlat else {
@@ -51,7 +52,8 @@ extension PaddleTranslator {
     guard try operation.integers("dilations", default: [1, 1]).allSatisfy({ $0 == 1 }) else {
       throw HGNetError(.unsupported, "dilated convolutions are not part of PP-HGNet", key: weight)
     }
-    let window = try Window(operation, kernel: Size(height: extents[2], width: extents[3]), input: input.shape)
+    var window = try Window(operation, kernel: Size(height: extents[2], width: extents[3]), input: input.shape)
+    try window.widen(by: border)
     declare(weight, .convolutionWeight)
     let layer = Convolution(
       weight: weight, inputChannels: input.shape.channels, outputChannels: extents[0], kernel: window.kernel,
@@ -241,8 +243,48 @@ extension PaddleTranslator {
     noteHead(.softmax, try activation(named: operation.output("Out")), logits: logits)
   }
 
+  /// A border of zeros, which goes into the windows that read it.
+  private mutating func pad(_ operation: PaddleProgram.Operation) throws(HGNetError) {
+    let (input, border) = try bordered(operation, "X")
+    let sides = try operation.integers("paddings", default: [])
+    guard sides.count == 4, sides.allSatisfy({ 0...PaddleTranslator.widestBorder ~= $0 }), !input.isFlat,
+      border == Padding(0)
+    else { throw HGNetError(.unsupported, "expected one border of at most \(PaddleTranslator.widestBorder) pixels") }
+    values[try operation.output("Out")] = .padded(
+      input, Padding(top: sides[0], left: sides[2], bottom: sides[1], right: sides[3]))
+  }
+
+  private static let widestBorder = 8
+
+  /// The result of an earlier operator that a slot reads, with the border around it.
+  private func bordered(
+    _ operation: PaddleProgram.Operation, _ slot: String
+  ) throws(HGNetError) -> (Activation, Padding) {
+    if case .padded(let activation, let border) = try value(operation, slot) { return (activation, border) }
+    return (try activation(operation, slot), Padding(0))
+  }
+
+  /// A map with its border of zeros as a map of its own: what a convolution by one makes.
+  ///
+  /// A maximum pool leaves its own border out, where zeros win over negative values.
+  private mutating func materialized(_ input: Activation, _ border: Padding) throws(HGNetError) -> Activation {
+    let channels = input.shape.channels
+    let name = numbered("pad")
+    let ones = Tensor(shape: [channels, 1, 1, 1], values: [Float](repeating: 1, count: channels))
+    added["\(name).one"] = Parameter(ones)
+    declare("\(name).one", .convolutionWeight)
+    let layer = Convolution(
+      weight: "\(name).one", inputChannels: channels, outputChannels: channels, kernel: Size(1), stride: Size(1),
+      padding: border, groups: channels)
+    var shape = input.shape
+    shape.height += border.top + border.bottom
+    shape.width += border.left + border.right
+    return try append(
+      .convolution(layer), name: name, inputs: [try node(of: input)], shape: shape, stride: input.stride)
+  }
+
   private mutating func pool(_ operation: PaddleProgram.Operation) throws(HGNetError) {
-    let input = try activation(operation, "X")
+    var (input, border) = try bordered(operation, "X")
     try operation.expectChannelsFirst("data_format")
     let kind = try operation.text("pooling_type", default: "max")
     let extents = try operation.integers("ksize", default: [])
@@ -250,6 +292,8 @@ extension PaddleTranslator {
     let isGlobal = try operation.flag("global_pooling", default: false) || isAdaptive && extents == [1, 1]
     let result = try operation.output("Out")
     if kind == "avg", isGlobal {
+      // A border of zeros would count in the mean.
+      guard border == Padding(0) else { throw HGNetError(.unsupported, "expected a mean without a border") }
       values[result] = .activation(
         try append(
           .globalAveragePool, name: numbered("pool2d"), inputs: [try node(of: input)],
@@ -259,7 +303,12 @@ extension PaddleTranslator {
     guard kind == "max", !isGlobal, !isAdaptive, extents.count == 2 else {
       throw HGNetError(.unsupported, "expected a maximum pool or a global mean, found a pool \(kind) of \(extents)")
     }
+    if border != Padding(0), !hasNoNegative(input) {
+      input = try materialized(input, border)
+      border = Padding(0)
+    }
     var window = try Window(operation, kernel: Size(height: extents[0], width: extents[1]), input: input.shape)
+    try window.widen(by: border)
     if try operation.flag("ceil_mode", default: false) { window.coverRest(of: input.shape) }
     let padding = window.padding
     guard max(padding.top, padding.bottom) < window.kernel.height,
@@ -364,7 +413,7 @@ extension PaddleTranslator {
         extents[1] == -1 || extents[1] == input.shape.channels
       else { throw HGNetError(.unsupported, "expected a reshape to [N, \(input.shape.count)], found \(extents)") }
       values[result] = .activation(try flattened(input))
-    case .scaled, .tokens, .extents: throw HGNetError(.unsupported, "such a reshape is not part of PP-HGNet")
+    case .scaled, .padded, .tokens, .extents: throw HGNetError(.unsupported, "such a reshape is not part of PP-HGNet")
     }
   }
 

@@ -106,36 +106,44 @@ extension GraphBuilder {
     return append(.affine(scale: parameters.scale, bias: parameters.bias), name: name, inputs: [input])
   }
 
-  /// Appends the head: mean over the picture, `last_conv` with its ReLU, affine block and dropout, then `fc`.
+  /// Appends the head: what `embedding` appends, then `fc`.
   ///
-  /// Without the last convolution the classifier reads the channels of the last stage, and nothing is dropped.
   /// The multipliers of `lr_mult_list` do not reach the head.
   mutating func head(
     input: Graph.NodeID, inputChannels: Int, options: ModelOptions, hasAffineBlock: Bool, dropoutProbability: Float
   ) -> Graph.NodeID {
-    // A decoder looks at the whole map.
-    let hasDecoder = options.decoder != nil
-    var node = hasDecoder ? input : append(.globalAveragePool, name: "avg_pool", inputs: [input])
-    var features = inputChannels
-    if options.useLastConvolution {
-      features = options.classExpand
-      let lastConvolution = Convolution(
-        weight: "last_conv.weight", inputChannels: inputChannels, outputChannels: features, kernel: Size(1),
-        stride: Size(1), padding: Padding(0), groups: 1)
-      node = convolution(lastConvolution, name: "last_conv", input: node, learningRateMultiplier: 1)
-      node = append(.relu, name: "act", inputs: [node])
-      if hasAffineBlock { node = affineBlock(name: "lab", input: node, learningRateMultiplier: 1) }
-      node = append(.dropout(probability: dropoutProbability), name: "dropout", inputs: [node])
-    }
+    let (node, features) = embedding(
+      input: input, inputChannels: inputChannels, options: options, hasAffineBlock: hasAffineBlock,
+      dropoutProbability: dropoutProbability)
     if let decoder = options.decoder {
       return self.decoder(decoder, input: node, inputChannels: features, classCount: options.classCount)
     }
-    node = append(.flatten, name: "flatten", inputs: [node])
+    let flat = append(.flatten, name: "flatten", inputs: [node])
     declare(ParameterDeclaration(name: "fc.weight", shape: [features, options.classCount], role: .linearWeight))
     declare(ParameterDeclaration(name: "fc.bias", shape: [options.classCount], role: .linearBias))
     return append(
       .linear(
         weight: "fc.weight", bias: "fc.bias", inputFeatures: features, outputFeatures: options.classCount),
-      name: "fc", inputs: [node])
+      name: "fc", inputs: [flat])
+  }
+
+  /// Appends what the classifier reads: the mean over the picture, then `last_conv` with its ReLU, affine block and dropout.
+  ///
+  /// Without the last convolution the classifier reads the channels of the last stage, and nothing is dropped.
+  mutating func embedding(
+    input: Graph.NodeID, inputChannels: Int, options: ModelOptions, hasAffineBlock: Bool, dropoutProbability: Float
+  ) -> (node: Graph.NodeID, features: Int) {
+    // A decoder looks at the whole map.
+    let hasDecoder = options.decoder != nil
+    var node = hasDecoder ? input : append(.globalAveragePool, name: "avg_pool", inputs: [input])
+    guard options.useLastConvolution else { return (node, inputChannels) }
+    let features = options.classExpand
+    let lastConvolution = Convolution(
+      weight: "last_conv.weight", inputChannels: inputChannels, outputChannels: features, kernel: Size(1),
+      stride: Size(1), padding: Padding(0), groups: 1)
+    node = convolution(lastConvolution, name: "last_conv", input: node, learningRateMultiplier: 1)
+    node = append(.relu, name: "act", inputs: [node])
+    if hasAffineBlock { node = affineBlock(name: "lab", input: node, learningRateMultiplier: 1) }
+    return (append(.dropout(probability: dropoutProbability), name: "dropout", inputs: [node]), features)
   }
 }

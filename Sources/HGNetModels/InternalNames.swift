@@ -15,6 +15,7 @@ extension [ParameterDeclaration] {
     var counts: [String: Int] = [:]
     var layers: [String: String] = [:]
     var result: [String: String] = [:]
+    var taken: Set<String> = []
     for parameter in self {
       let (layerClass, suffix): (String, String) =
         switch parameter.role {
@@ -32,15 +33,19 @@ extension [ParameterDeclaration] {
         case .layerNormalizationBias: ("layer_norm", "b_0")
         case .queryEmbedding: ("embedding", "w_0")
         }
-      // The parameters of one layer share everything before the last dot.
+      // The parameters of one layer share everything before the last dot. Those of other exporters may have no dots: a name
+      // that is taken begins another layer.
       let path = parameter.name.split(separator: ".").dropLast().joined(separator: ".")
-      if layers[path] == nil {
+      let key = "\(layerClass) \(path)"
+      if layers[key].map({ taken.contains("\($0).\(suffix)") }) ?? true {
         // PaddleClas makes the plain classifier and a self-attention of four layers, and takes them out again.
         if path.hasSuffix("decoder.layers.0.cross_attn.q_proj") { counts["linear", default: 0] += 5 }
-        layers[path] = "\(layerClass)_\(counts[layerClass, default: 0])"
+        layers[key] = "\(layerClass)_\(counts[layerClass, default: 0])"
         counts[layerClass, default: 0] += 1
       }
-      result[parameter.name] = "\(layers[path] ?? path).\(suffix)"
+      let name = "\(layers[key] ?? path).\(suffix)"
+      taken.insert(name)
+      result[parameter.name] = name
     }
     return result
   }

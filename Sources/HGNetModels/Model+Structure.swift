@@ -17,6 +17,12 @@ extension Model {
   /// - Throws: `HGNetError.Code.unsupported` when no model has these operators, for example because batch normalisations
   ///   are folded into the convolutions.
   package static func structure(of graph: Graph) throws(HGNetError) -> Structure {
+    guard graph.selectableOutputs.contains(where: { $0.name == "logits" }) else {
+      throw HGNetError(
+        .unsupported,
+        "expected a classifier, found a network that ends in features; begin with the weights that it was exported from"
+      )
+    }
     let found = try graph.selecting(outputs: ["logits"])
     let size = Size(224)
     for model in all {
@@ -40,12 +46,18 @@ extension Model {
       }
     }
     let isFolded = !found.nodes.contains { if case .batchNormalization = $0.operation { true } else { false } }
+    let hasBorder = found.nodes.contains { node in
+      if case .convolution(let layer) = node.operation { layer.weight.hasPrefix("pad_") } else { false }
+    }
     throw HGNetError(
       .unsupported,
-      isFolded
-        ? "expected a network with batch normalisations, found one in which they are folded into the convolutions; "
-          + "begin with the weights that it was exported from"
-        : "expected the operators of a PP-HGNetV2 or PP-HGNet network, found others; begin with its state dictionary")
+      hasBorder
+        ? "expected a network as PaddleClas computes it, found one whose stem pads with zeros before its pool, as timm's and "
+          + "transformers' do; begin with its state dictionary"
+        : isFolded
+          ? "expected a network with batch normalisations, found one in which they are folded into the convolutions; "
+            + "begin with the weights that it was exported from"
+          : "expected the operators of a PP-HGNetV2 or PP-HGNet network, found others; begin with its state dictionary")
   }
 }
 

@@ -62,6 +62,52 @@ public struct Model: Sendable, Hashable, CustomStringConvertible {
   public func graph(
     options: ModelOptions = ModelOptions(), inputSize: Size = Size(224)
   ) throws(HGNetError) -> Graph {
+    try check(options, inputSize: inputSize)
+    var builder = GraphBuilder()
+    let features = try backbone(into: &builder, options: options)
+    let logits = builder.head(
+      input: features.node, inputChannels: features.channels, options: options,
+      hasAffineBlock: options.useLearnableAffineBlock ?? hasAffineBlocks,
+      dropoutProbability: options.dropoutProbability ?? dropoutProbability)
+    builder.nameOutput("logits", logits)
+    return try builder.graph(outputs: ["logits"], inputSize: inputSize)
+  }
+
+  /// Builds the network without its classifier.
+  ///
+  /// The output is `embedding`: the mean over the last stage's map, with `use_last_conv` also the last convolution and what
+  /// follows it. Selectable are the stages as well, as of `graph(options:inputSize:)`.
+  ///
+  /// - Parameters:
+  ///   - options: what may differ; the class count does not matter.
+  ///   - stageCount: how many of the four stages there are, 1 … 4; with fewer than four there is no last convolution.
+  ///   - inputSize: height and width of the pictures in pixels, 32 … 32768 each.
+  /// - Throws: `HGNetError.Code.invalidArgument` for an option or a number out of range.
+  public func backboneGraph(
+    options: ModelOptions = ModelOptions(), stageCount: Int = 4, inputSize: Size = Size(224)
+  ) throws(HGNetError) -> Graph {
+    guard 1...4 ~= stageCount else {
+      throw HGNetError(.invalidArgument, "expected 1 to 4 stages, found \(stageCount)")
+    }
+    try check(options, inputSize: inputSize)
+    var builder = GraphBuilder()
+    _ = try backbone(into: &builder, options: options)
+    // The stages behind the last one that is wanted go with `selecting`.
+    let whole = try builder.graph(outputs: ["stages.\(stageCount - 1)"], inputSize: inputSize)
+    guard let last = whole.outputs.first else { throw HGNetError(.internalInconsistency, "a backbone has no stages") }
+    var own = options
+    own.useLastConvolution = options.useLastConvolution && stageCount == 4
+    let embedding = builder.embedding(
+      input: last.node, inputChannels: whole[last.node].shape.channels, options: own,
+      hasAffineBlock: options.useLearnableAffineBlock ?? hasAffineBlocks,
+      dropoutProbability: options.dropoutProbability ?? dropoutProbability)
+    builder.nameOutput("embedding", builder.append(.flatten, name: "flatten", inputs: [embedding.node]))
+    let stages = (0..<stageCount).map { "stages.\($0)" }
+    return try builder.graph(outputs: ["embedding"], inputSize: inputSize)
+      .selecting(outputs: ["embedding"] + stages).selecting(outputs: ["embedding"])
+  }
+
+  private func check(_ options: ModelOptions, inputSize: Size) throws(HGNetError) {
     try options.validate()
     let sides = Model.minimumInputSide...Model.maximumInputSide
     guard sides ~= inputSize.height, sides ~= inputSize.width else {
@@ -69,27 +115,22 @@ public struct Model: Sendable, Hashable, CustomStringConvertible {
         .invalidArgument,
         "\(name) takes pictures of \(sides.lowerBound) to \(sides.upperBound) pixels on each side, found \(inputSize)")
     }
-    var builder = GraphBuilder()
+  }
+
+  /// Appends the input, the stem and all stages.
+  private func backbone(
+    into builder: inout GraphBuilder, options: ModelOptions
+  ) throws(HGNetError) -> (node: Graph.NodeID, channels: Int) {
     let input = builder.append(.input(channels: 3), name: "input", inputs: [])
-    let features: Graph.NodeID
-    let featureChannels: Int
     switch architecture {
     case .pphgnetV2(let configuration):
-      features = builder.backbone(of: configuration, input: input, options: options)
-      featureChannels = configuration.featureChannels
+      return (builder.backbone(of: configuration, input: input, options: options), configuration.featureChannels)
     case .pphgnet(let configuration):
       guard options.useLearnableAffineBlock != true else {
         throw HGNetError(.invalidArgument, "\(name) has no learnable affine blocks; leave the key out", key: "use_lab")
       }
-      features = builder.backbone(of: configuration, input: input, options: options)
-      featureChannels = configuration.featureChannels
+      return (builder.backbone(of: configuration, input: input, options: options), configuration.featureChannels)
     }
-    let logits = builder.head(
-      input: features, inputChannels: featureChannels, options: options,
-      hasAffineBlock: options.useLearnableAffineBlock ?? hasAffineBlocks,
-      dropoutProbability: options.dropoutProbability ?? dropoutProbability)
-    builder.nameOutput("logits", logits)
-    return try builder.graph(outputs: ["logits"], inputSize: inputSize)
   }
 }
 

@@ -25,6 +25,7 @@ package struct ServedNetwork: Sendable {
   /// - Parameter model: what the file was said to be of; nil where it was recognised.
   /// - Throws: `HGNetError.Code.unsupported` for a network that does not classify, and as `InferenceModel`.
   package init(_ weights: WeightsFile, model: Model?, recipe: Recipe, pool: ThreadPool?) throws(HGNetError) {
+    try weights.requireClassifier()
     guard let classCount = weights.graph.classCount else {
       throw HGNetError(.unsupported, "expected a network that classifies, found one without logits", path: weights.path)
     }

@@ -12,9 +12,10 @@ struct Convert: AsyncParsableCommand {
     discussion: """
       The name of OUT decides: NAME.pdparams, NAME.safetensors, NAME.onnx, NAME.pdmodel or NAME.json (with
       NAME.pdiparams), or a folder for a Paddle inference model. IN is of any format that is read: also PyTorch
-      checkpoints and the .tar of published models. Head, size, transforms and names of classes go along where the format
-      has a place for them: NAME.yml beside a program, texts inside ONNX and safetensors. What was written is read back
-      and run before it gets its name.
+      checkpoints and the .tar of published models, and of a detector's checkpoint the backbone. Head, size, transforms
+      and names of classes go along where the format has a place for them: NAME.yml beside a program, texts inside ONNX
+      and safetensors. What was written is read back from the file alone and run before it gets its name. transformers
+      has no last convolution: with --names huggingface a classifier with one is written as a backbone, and a line says so.
 
         hgnet convert PPHGNetV2_B0_ssld_infer.tar b0.safetensors --names timm
       """)
@@ -49,10 +50,15 @@ struct Convert: AsyncParsableCommand {
     var export = try ModelExport(weights, as: plan.network, format: format)
     carry(plan, isFound: found.assumption == nil, in: &export, stem: stem)
     let result = try export.write(into: folder, stem: stem)
-    names.warnOfDifferences(weights.graph)
+    // A detector around its backbone, or a network beside its average, is not in what was written.
+    if !weights.report.ignored.isEmpty { StandardError.write("hgnet: note: \(weights.report.summary)") }
+    if weights.hasClassifier { names.warnOfDifferences(weights.graph) }
+    names.warn(ofLeftOut: result.leftOut)
+    let isHeadless = !weights.hasClassifier || !result.leftOut.isEmpty
     StandardError.write(
-      "hgnet: \(weights.format.title) to \(result.files.joined(separator: ", "))"
-        + "; largest difference on a picture \(result.difference)")
+      "hgnet: \(weights.format.title)\(weights.hasClassifier ? "" : ", a backbone without a classifier,") to "
+        + "\(result.files.joined(separator: ", "))"
+        + "; largest difference\(isHeadless ? " of the stages" : "") on a picture \(result.difference)")
   }
 
   /// The format with the texts that a file has a place for; a recipe that is assumed stays unsaid.

@@ -135,6 +135,7 @@ struct Evaluate: AsyncParsableCommand {
   private func labelled(_ data: String, isFirst: Bool) async throws -> Subject {
     let named = try folder.model.map { name throws(HGNetError) in try Model.named(name) }
     let weights = try await ModelSource.weights(file: folder.weights, model: named, isOffline: offline)
+    try weights.requireClassifier()
     // The recipe of the training run, as in every other command.
     let found = try weights.findRecipe()
     found.tell(verbose: options.verbose, isFirst: isFirst)

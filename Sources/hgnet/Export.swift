@@ -115,7 +115,9 @@ struct Export: AsyncParsableCommand {
     let result = try export.write(into: folder, stem: stem)
     warnOfOtherProgram(in: folder)
     names.warnOfDifferences(plan.network.graph)
-    let output = plan.network.activation == .none ? "logits" : "probabilities"
+    names.warn(ofLeftOut: result.leftOut)
+    let isHeadless = plan.network.classCount == 0 || !result.leftOut.isEmpty
+    let output = isHeadless ? "stages" : plan.network.activation == .none ? "logits" : "probabilities"
     let what = withPreprocessing ? "\(output) behind the preprocessing" : output
     for line in [
       "Export succeeded! The inference model exported has been saved in \"\(folder)/\(stem)\".",
@@ -195,6 +197,14 @@ enum TensorNames: String, ExpressibleByArgument, CaseIterable {
         "hgnet: warning: PaddlePaddle multiplies by \(1 - probability) before the classifier, where it drops values in "
           + "training; timm does not, and its scores are further apart")
     }
+  }
+
+  /// Says so when a classifier has become a backbone, because the other system's names have no place for its head.
+  func warn(ofLeftOut names: [String]) {
+    guard !names.isEmpty else { return }
+    StandardError.write(
+      "hgnet: warning: the names of \(convention.title) have no place for \(names.joined(separator: ", ")): what was "
+        + "written is the backbone alone, without a classifier")
   }
 
   var convention: NameTranslation.Convention {

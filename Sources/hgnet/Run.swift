@@ -11,7 +11,9 @@ struct Run: ParsableCommand {
     abstract: "Run the bare network on a NumPy tensor.",
     discussion:
       "Takes float32 [N, 3, H, W] and writes the logits, float32 [N, K]. With --features also the results of the "
-      + "four stages, [N, C, H, W], as OUTPUT.stages.0.npy to OUTPUT.stages.3.npy (where OUTPUT is the name without .npy)."
+      + "four stages, [N, C, H, W], as OUTPUT.stages.0.npy to OUTPUT.stages.3.npy (where OUTPUT is the name without .npy). "
+      + "Of a backbone without a classifier, as detectors use it, --features writes the mean over its last stage, float32 "
+      + "[N, C], in place of the logits."
   )
 
   @Argument(
@@ -43,7 +45,8 @@ struct Run: ParsableCommand {
       throw HGNetError(.shapeMismatch, "expected a tensor [N, 3, H, W], found \(tensor.shape)", path: input)
     }
     let file = try WeightsFile(contentsOf: weights, model: model)
-    let names = ["logits"] + (features ? (0..<4).map { "stages.\($0)" } : [])
+    if !features { try file.requireClassifier() }
+    let names = [file.hasClassifier ? "logits" : "embedding"] + (features ? file.stageNames : [])
     let graph = try file.graph.selecting(outputs: names)
     let pool = compute.pool()
     let engine = try InferenceModel(graph: graph, parameters: file.parameters, pool: pool)
@@ -58,6 +61,11 @@ struct Run: ParsableCommand {
       var session = try engine.session(batch: batch, inputSize: size, pool: pool)
       collected.append(try session.run(part))
       start += batch
+    }
+    if !file.hasClassifier {
+      StandardError.write(
+        "hgnet: note: a backbone without a classifier: \(output) is the mean over the last of its "
+          + "\(file.stageNames.count) stages")
     }
     let stem = output.hasSuffix(".npy") ? String(output.dropLast(4)) : output
     for (index, name) in names.enumerated() {

@@ -78,6 +78,55 @@ struct ModelExportTests {
     }
   }
 
+  @Test(
+    "In transformers' names a classifier on the last stage is whole, one with a last convolution becomes a backbone")
+  func transformersClassifier() throws {
+    let path = folder.file("direct.pdparams")
+    for hasLastConvolution in [false, true] {
+      let graph = try Model.b0.graph(
+        options: ModelOptions(classCount: 3, classExpand: 32, useLastConvolution: hasLastConvolution))
+      try PaddleParameters.write(Model.randomParameters(for: graph, seed: 3), to: path)
+      let weights = try WeightsFile(contentsOf: path)
+      let result = try ModelExport(weights, as: network(weights), format: .safetensors(.huggingFace, metadata: [:]))
+        .write(into: folder.path, stem: "hf")
+      #expect(result.difference == 0)
+      let head = hasLastConvolution ? ["last_conv.weight", "lab.scale", "lab.bias", "fc.weight", "fc.bias"] : []
+      #expect(result.leftOut == head)
+      let back = try WeightsFile(contentsOf: folder.file("hf.safetensors"))
+      #expect(back.hasClassifier == !hasLastConvolution)
+      #expect(
+        back.parameters["fc.weight"]?.tensor().values == weights.parameters["fc.weight"]?.tensor().values
+          || hasLastConvolution)
+    }
+  }
+
+  @Test("A backbone goes from any names to any, and no further", arguments: [1, 4])
+  func backbone(stageCount: Int) throws {
+    let graph = try Model.b0.backboneGraph(options: ModelOptions(useLastConvolution: false), stageCount: stageCount)
+    let store = Model.randomParameters(for: graph, seed: 3)
+    for convention in NameTranslation.Convention.allCases {
+      try Safetensors.write(NameTranslation.fromPaddle(store, to: convention), to: folder.file("in.safetensors"))
+      let weights = try WeightsFile(contentsOf: folder.file("in.safetensors"))
+      let exported = try ExportedNetwork(weights, inputSize: Size(32))
+      #expect(exported.classCount == 0)
+      for format in [.paddleParameters]
+        + NameTranslation.Convention.allCases.map({ ModelExport.Format.safetensors($0, metadata: [:]) })
+      {
+        let result = try ModelExport(weights, as: exported, format: format).write(into: folder.path, stem: "out")
+        #expect(result.difference == 0)
+        #expect(result.leftOut == [])
+        let back = try WeightsFile(contentsOf: result.files[0])
+        #expect(!back.hasClassifier)
+        for name in store.names { #expect(back.parameters[name]?.tensor().values == store[name]?.tensor().values) }
+      }
+      for format in [ModelExport.Format.onnx(OnnxExport.Options()), .paddle(.description)] {
+        let error = #expect(throws: HGNetError.self) { try ModelExport(weights, as: exported, format: format) }
+        #expect(error?.code == .unsupported)
+        #expect(error?.message.contains(".safetensors") == true)
+      }
+    }
+  }
+
   // As many queries as classes; several classes for a query, and some left over; the same without a rest.
   @Test("A decoder goes out and comes back", arguments: [(3, 8), (5, 2), (6, 2)])
   func decoder(classes: Int, queries: Int) throws {

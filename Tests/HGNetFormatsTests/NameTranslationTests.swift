@@ -51,6 +51,53 @@ import Testing
     #expect(shapes(try NameTranslation.fromPaddle(paddle, to: .huggingFace)) == shapes(try store("b0.transformers")))
   }
 
+  @Test("A classifier of transformers reads the last stage; its weight is [classes, channels]")
+  func huggingFaceClassifier() throws {
+    var paddle = try store("b0.paddle")
+    for name in paddle.names where name.hasPrefix("last_conv") || name.hasPrefix("lab.") { paddle[name] = nil }
+    let values = (0..<30).map(Float.init)
+    paddle["fc.weight"] = Parameter(Tensor(shape: [10, 3], values: values))
+    paddle["fc.bias"] = Parameter(Tensor(shape: [3], values: [1, 2, 3]))
+    #expect(NameTranslation.headWithoutPlace(in: paddle, of: .huggingFace) == [])
+    let written = try NameTranslation.fromPaddle(paddle, to: .huggingFace)
+    #expect(written["fc.weight"]?.shape == [3, 10])
+    let turned: [Float] = (0..<30).map { index in values[index % 10 * 3 + index / 10] }
+    #expect(written["fc.weight"]?.tensor().values == turned)
+    let backbone = try store("b0.transformers")
+    #expect(Set(written.names) == Set(backbone.names + ["fc.weight", "fc.bias"]))
+    let back = try NameTranslation.toPaddle(written)
+    #expect(Set(back.names) == Set(paddle.names))
+    #expect(back["fc.weight"]?.tensor().values == values)
+  }
+
+  @Test("What other names have no place for is named, and a head is left out whole")
+  func withoutPlace() throws {
+    var paddle = try store("b0.paddle")
+    let head = ["last_conv.weight", "lab.scale", "lab.bias", "fc.weight", "fc.bias"]
+    #expect(Set(NameTranslation.headWithoutPlace(in: paddle, of: .huggingFace)) == Set(head))
+    #expect(NameTranslation.headWithoutPlace(in: paddle, of: .timm) == [])
+    #expect(NameTranslation.headWithoutPlace(in: paddle, of: .paddle) == [])
+    // A decoder stands under fc as well.
+    for name in head { paddle[name] = nil }
+    paddle["fc.decoder.layers.0.linear1.weight"] = Parameter(Tensor(shape: [2, 2]))
+    for convention in [NameTranslation.Convention.timm, .huggingFace] {
+      #expect(NameTranslation.headWithoutPlace(in: paddle, of: convention) == ["fc.decoder.layers.0.linear1.weight"])
+      let written = try NameTranslation.fromPaddle(paddle, to: convention)
+      #expect(!written.names.contains { $0.hasSuffix("linear1.weight") })
+    }
+  }
+
+  @Test(
+    "Of a network and its average the average is taken, and the rest is told", arguments: ["ema.module.", "model_ema."])
+  func average(prefix: String) throws {
+    let names = try store("b0.timm").names
+    let both = names.map { "model.backbone.\($0)" } + names.map { "\(prefix)backbone.\($0)" }
+    #expect(try NameTranslation.recognition(of: both).prefix == "\(prefix)backbone.")
+    // "schema" is no average.
+    let others = names.map { "schema.\($0)" } + names.map { "model.\($0)" }
+    #expect(throws: HGNetError.self) { try NameTranslation.recognition(of: others) }
+  }
+
   @Test(
     "PaddleClas' own names stay", arguments: ["b0", "tiny"], ["", "backbone."])
   func paddle(model: String, prefix: String) throws {

@@ -48,6 +48,19 @@ struct OnnxModelTests {
     }
   }
 
+  /// Set to count mutations of every model of other exporters, for a longer run by hand.
+  private static let mutationCount = ProcessInfo.processInfo.environment["HGNET_MUTATIONS"].flatMap { Int($0) } ?? 25
+
+  @Test(
+    "Changed models of other exporters never trap",
+    arguments: ["paddle2onnx-first", "timm-dynamo-files", "timm-script-plain", "transformers-script"])
+  func changed(name: String) throws {
+    let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .appendingPathComponent("Fixtures/onnx")
+    let original = [UInt8](try Data(contentsOf: folder.appendingPathComponent("\(name).onnx")))
+    for bytes in Mutations(of: original, count: Self.mutationCount, seed: 7) { _ = code(bytes) }
+  }
+
   /// The bytes with one text in place of another of the same length.
   private func replacing(_ old: String, _ new: String) -> [UInt8] {
     var copy = bytes

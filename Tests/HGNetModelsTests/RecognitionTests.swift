@@ -33,11 +33,35 @@ struct RecognitionTests {
     #expect(recognition.options == options)
   }
 
-  @Test("A backbone alone, and names that no model knows")
-  func backbone() throws {
-    let graph = try Model.b3.graph().selecting(outputs: ["stages.3"])
-    let recognition = try Model.recognize(shapes(graph) + [("optimizer.step", [1])])
-    #expect(recognition == Model.Recognition(model: .b3, options: ModelOptions()))
+  @Test("A backbone alone, whole or ending early, and names that no model knows", arguments: Model.all)
+  func backbone(_ model: Model) throws {
+    for stageCount in 1...4 {
+      let graph = try model.backboneGraph(options: ModelOptions(useLastConvolution: false), stageCount: stageCount)
+      let recognition = try Model.recognize(shapes(graph) + [("optimizer.step", [1])])
+      #expect(recognition.model == model)
+      #expect(recognition.options == ModelOptions(useLastConvolution: false))
+      #expect(recognition.extent == .backbone(stageCount: stageCount))
+      #expect(shapes(try recognition.graph()).map(\.name) == shapes(graph).map(\.name))
+      // The same parameters in the same order as in the whole network.
+      let whole = try model.graph().selecting(outputs: ["stages.\(stageCount - 1)"])
+      #expect(shapes(graph).map(\.name) == shapes(whole).map(\.name))
+    }
+    #expect(throws: HGNetError.self) { try model.backboneGraph(stageCount: 5) }
+    #expect(throws: HGNetError.self) { try model.backboneGraph(stageCount: 0) }
+  }
+
+  @Test("A backbone with its last convolution, and one that lacks a stage in between")
+  func unusualBackbones() throws {
+    let whole = shapes(try Model.b0.graph()).filter { !$0.name.hasPrefix("fc.") }
+    let recognition = try Model.recognize(whole)
+    #expect(recognition == Model.Recognition(model: .b0, extent: .backbone(stageCount: 4)))
+    let graph = try recognition.graph()
+    #expect(shapes(graph).map(\.name) == whole.map(\.name))
+    #expect(graph.outputs.map { graph[$0.node].shape.channels } == [2048])
+    let error = #expect(throws: HGNetError.self) {
+      try Model.recognize(whole.filter { !$0.name.hasPrefix("stages.1.") })
+    }
+    #expect(error?.message.contains("stages.1.downsample") == true, "\(error?.message ?? "")")
   }
 
   @Test("A store")

@@ -107,6 +107,105 @@ struct WeightsFileTests {
     }
   }
 
+  private func named(_ store: ParameterStore) -> [(String, Parameter)] {
+    store.names.compactMap { name in store[name].map { (name, $0) } }
+  }
+
+  /// The parameters of a backbone.
+  private func backbone(_ model: Model = .b0, stageCount: Int = 4) throws -> ParameterStore {
+    let graph = try model.backboneGraph(options: ModelOptions(useLastConvolution: false), stageCount: stageCount)
+    return Model.randomParameters(for: graph, seed: 3)
+  }
+
+  @Test(
+    "A backbone without a classifier has features, under any names and inside a detector", arguments: [Model.b0, .tiny])
+  func backbones(model: Model) throws {
+    let store = try backbone(model)
+    var detector = ParameterStore()
+    for (name, parameter) in try named(NameTranslation.fromPaddle(store, to: .timm)) {
+      // Frozen normalisations count no batches.
+      if !name.hasSuffix("num_batches_tracked") { detector["model.backbone.\(name)"] = parameter }
+    }
+    detector["model.encoder.input_proj.weight"] = Parameter(Tensor(shape: [2, 2]))
+    var stores = [store, try NameTranslation.fromPaddle(store, to: .timm), detector]
+    if model == .b0 { stores.append(try NameTranslation.fromPaddle(store, to: .huggingFace)) }
+    let picture = Tensor(shape: [32, 32, 3], values: (0..<3072).map { Float($0 % 17) / 8 - 1 })
+    var expected: FeatureExtractor.Features?
+    for (number, own) in stores.enumerated() {
+      let path = folder.file("\(model)-\(number).safetensors")
+      try Safetensors.write(own, to: path)
+      let file = try WeightsFile(contentsOf: path)
+      #expect(file.model == model)
+      #expect(!file.hasClassifier)
+      #expect(file.report.ignored == (number == 2 ? ["model.encoder.input_proj.weight"] : []))
+      let found = try FeatureExtractor(file, keepsStages: true).features(of: picture)
+      #expect(found.stages.map(\.shape.dimensions.first) == [8, 4, 2, 1])
+      let last = try #require(found.stages.last)
+      #expect(found.embedding == last.values)
+      if let expected { #expect(found.embedding == expected.embedding) }
+      expected = found
+    }
+    let file = try WeightsFile(contentsOf: folder.file("\(model)-0.safetensors"))
+    for error in [
+      #expect(throws: HGNetError.self) { try Classifier(file) },
+      #expect(throws: HGNetError.self) { try ClassActivation(file) },
+      #expect(throws: HGNetError.self) { try WeightsFile(contentsOf: file.path, model: model, options: options) },
+    ] {
+      #expect(error?.code == .unsupported)
+      #expect(error?.context.path == file.path)
+      #expect(error?.message.contains("a backbone without one") == true, "\(error?.message ?? "")")
+      #expect(error?.message.contains("hgnet train") == true)
+    }
+  }
+
+  @Test("A backbone that ends before the fourth stage has the features that it has")
+  func shortBackbone() throws {
+    let path = folder.file("short.pdparams")
+    try PaddleParameters.write(try backbone(stageCount: 3), to: path)
+    let file = try WeightsFile(contentsOf: path)
+    #expect(file.stageNames == ["stages.0", "stages.1", "stages.2"])
+    let picture = Tensor(shape: [32, 32, 3], values: (0..<3072).map { Float($0 % 13) / 8 - 1 })
+    let features = try FeatureExtractor(file, keepsStages: true).features(of: picture)
+    #expect(features.stages.count == 3)
+    #expect(features.embedding.count == 512)
+    let map = try #require(features.stages.last).values
+    let mean = map.indices.filter { $0 % 512 == 0 }.reduce(Float(0)) { $0 + map[$1] } / 4
+    #expect(abs(features.embedding[0] - mean) < 1e-5 * max(1, abs(mean)))
+    let error = #expect(throws: HGNetError.self) {
+      try WeightsFile(contentsOf: path, model: .b0, options: options, allowsNewHead: true)
+    }
+    #expect(error?.message.contains("stages.3.") == true, "\(error?.message ?? "")")
+  }
+
+  @Test("A backbone gets a new head, and so does a classifier without a last convolution")
+  func newHeadOnBackbone() throws {
+    let path = folder.file("x.safetensors")
+    var store = try backbone()
+    let head = ["last_conv.weight", "lab.scale", "lab.bias", "fc.weight", "fc.bias"]
+    for hasClassifier in [false, true] {
+      if hasClassifier {
+        store["fc.weight"] = Parameter(Tensor(shape: [1024, 4]))
+        store["fc.bias"] = Parameter(Tensor(shape: [4]))
+      }
+      try Safetensors.write(store, to: path)
+      let file = try WeightsFile(contentsOf: path, model: .b0, options: options, allowsNewHead: true)
+      #expect(file.hasClassifier)
+      #expect(Set(file.report.fresh) == Set(head))
+      #expect(file.parameters["fc.weight"]?.shape == [32, 7])
+      #expect(file.report.summary.contains("5 new with fresh values (last_conv.weight; lab.scale"))
+    }
+    let kept = try WeightsFile(contentsOf: path)
+    #expect(kept.hasClassifier)
+    #expect(kept.graph.classCount == 4)
+    // The other way round: a last convolution that the new network does not have is named.
+    try Safetensors.write(try parameters(), to: path)
+    var direct = options
+    direct.useLastConvolution = false
+    let file = try WeightsFile(contentsOf: path, model: .b0, options: direct, allowsNewHead: true)
+    #expect(file.report.fresh == ["fc.weight", "fc.bias"])
+    #expect(Set(file.report.ignored) == ["last_conv.weight", "lab.scale", "lab.bias"])
+  }
+
   @Test("Weights of another model are named")
   func otherModel() throws {
     try Safetensors.write(try parameters(.b1), to: folder.file("b1.safetensors"))

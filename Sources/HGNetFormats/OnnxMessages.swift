@@ -1,0 +1,192 @@
+import HGNetCore
+
+/// An operator of an ONNX graph, as it is written.
+struct OnnxNode {
+  var type = ""
+  /// Where the operator is defined; empty for ONNX itself.
+  var domain = ""
+  var name = ""
+  var inputs: [String] = []
+  var outputs: [String] = []
+  var attributes: [String: OnnxAttribute] = [:]
+
+  /// Reads a node.
+  ///
+  /// - Throws: `HGNetError.Code.malformedData`, `limitExceeded`.
+  init(_ bytes: BlobSlice) throws(HGNetError) {
+    for field in try ProtobufField.all(in: bytes, maximumCount: 1 << 12) {
+      switch field.number {
+      case 1: inputs.append(field.text)
+      case 2: outputs.append(field.text)
+      case 3: name = field.text
+      case 4: type = field.text
+      case 5:
+        guard let content = field.bytes else { continue }
+        let (key, attribute) = try OnnxAttribute.named(content)
+        attributes[key] = attribute
+      case 7: domain = field.text == "ai.onnx" ? "" : field.text
+      default: break
+      }
+    }
+    // Optional inputs and results at the end may be left out or be empty.
+    while inputs.last == "" { inputs.removeLast() }
+  }
+
+  /// A whole number.
+  func integer(_ key: String, _ standard: Int) -> Int { attributes[key]?.integer ?? standard }
+
+  /// A fraction.
+  func float(_ key: String, _ standard: Float) -> Float { attributes[key]?.float ?? standard }
+
+  /// Whole numbers, nil where none are given.
+  func integers(_ key: String) -> [Int]? { attributes[key]?.integers }
+}
+
+/// The value of an attribute, whatever its type.
+struct OnnxAttribute {
+  var integer = 0
+  var float: Float = 0
+  var text = ""
+  var integers: [Int] = []
+  var floats: [Float] = []
+  var tensor: BlobSlice?
+
+  fileprivate static func named(_ bytes: BlobSlice) throws(HGNetError) -> (String, OnnxAttribute) {
+    var attribute = OnnxAttribute()
+    var name = ""
+    for part in try ProtobufField.all(in: bytes, maximumCount: 1 << 16) {
+      switch part.number {
+      case 1: name = part.text
+      case 2: attribute.float = part.float
+      case 3: attribute.integer = part.integer
+      case 4: attribute.text = part.text
+      case 5: attribute.tensor = part.bytes
+      case 7: attribute.floats += try part.floats()
+      case 8: attribute.integers += try part.integers()
+      default: break
+      }
+    }
+    return (name, attribute)
+  }
+}
+
+/// A value that enters or leaves a graph, with the shape that is written beside it.
+struct OnnxValue {
+  var name = ""
+  var elementType = 0
+  /// -1 for an extent that is left open.
+  var extents: [Int] = []
+
+  /// Reads a value.
+  ///
+  /// - Throws: `HGNetError.Code.malformedData`, `limitExceeded`.
+  init(_ bytes: BlobSlice) throws(HGNetError) {
+    for field in try ProtobufField.all(in: bytes, maximumCount: 64) {
+      if field.number == 1 { name = field.text }
+      guard field.number == 2, let type = field.bytes else { continue }
+      for kind in try ProtobufField.all(in: type, maximumCount: 64) {
+        guard kind.number == 1, let tensor = kind.bytes else { continue }
+        for part in try ProtobufField.all(in: tensor, maximumCount: 64) {
+          if part.number == 1 { elementType = part.integer }
+          guard part.number == 2, let shape = part.bytes else { continue }
+          for extent in try ProtobufField.all(in: shape, maximumCount: 64) {
+            guard extent.number == 1, let content = extent.bytes else { continue }
+            let length = try ProtobufField.all(in: content, maximumCount: 64).first { $0.number == 1 }
+            extents.append(length?.integer ?? -1)
+          }
+        }
+      }
+    }
+  }
+}
+
+/// A constant of an ONNX graph: weights as they lie in the file, or a few whole numbers.
+enum OnnxConstant {
+  case weights(Parameter)
+  case integers(OnnxIntegers)
+
+  /// ONNX's numbers of the element types that weights may have.
+  static let floats: [Int: ElementType] = [1: .float32, 10: .float16, 11: .float64, 16: .bfloat16]
+  /// And of those that count: shapes, bounds, axes and flags.
+  static let wholeNumbers: [Int: ElementType] = [6: .int32, 7: .int64, 9: .bool]
+
+  /// Reads a constant; nil for one of a type that no network of this family reads.
+  ///
+  /// - Parameter external: the bytes of another file by its name.
+  /// - Throws: `HGNetError.Code.malformedData`, `unsupported`, `limitExceeded`, and what `external` throws.
+  static func read(
+    _ bytes: BlobSlice, external: (String) throws(HGNetError) -> Blob
+  ) throws(HGNetError) -> (name: String, constant: OnnxConstant?) {
+    let message = try Message(bytes)
+    do throws(HGNetError) {
+      return (message.name, try message.constant(external: external))
+    } catch {
+      throw message.name.isEmpty ? error : error.at(key: message.name)
+    }
+  }
+
+  /// The fields of the message.
+  private struct Message {
+    var name = ""
+    var extents: [Int] = []
+    var type = 0
+    var raw: BlobSlice?
+    var floats: [Float] = []
+    var integers: [Int] = []
+    var isExternal = false
+    var place: [String: String] = [:]
+
+    init(_ bytes: BlobSlice) throws(HGNetError) {
+      for field in try ProtobufField.all(in: bytes, maximumCount: 1 << 16) {
+        switch field.number {
+        case 1: extents += try field.integers()
+        case 2: type = field.integer
+        case 4: floats += try field.floats()
+        // Longer ones are no shapes; they are left where they are.
+        case 5, 7: if (field.bytes?.count ?? 0) <= 10 * OnnxIntegers.largestCount { integers += try field.integers() }
+        case 8: name = field.text
+        case 9: raw = field.bytes
+        case 13:
+          guard let content = field.bytes else { continue }
+          let entry = try ProtobufField.all(in: content, maximumCount: 16)
+          if let key = entry.first(where: { $0.number == 1 }), let value = entry.first(where: { $0.number == 2 }) {
+            place[key.text] = value.text
+          }
+        case 14: isExternal = field.integer == 1
+        default: break
+        }
+      }
+    }
+
+    func constant(external: (String) throws(HGNetError) -> Blob) throws(HGNetError) -> OnnxConstant? {
+      let isWhole = OnnxConstant.wholeNumbers[type] != nil
+      guard let elementType = OnnxConstant.floats[type] ?? OnnxConstant.wholeNumbers[type],
+        extents.count <= Shape.maximumRank
+      else { return nil }
+      let shape = try Shape(validating: extents)
+      if isWhole, shape.count > OnnxIntegers.largestCount { return nil }
+      var raw = raw
+      if isExternal { raw = try externalBytes(try external(place["location"] ?? ""), shape, elementType) }
+      if isWhole { return .integers(try OnnxIntegers(raw, integers, shape: shape, elementType: elementType)) }
+      if let raw { return .weights(try Parameter(shape: shape, elementType: elementType, bytes: raw)) }
+      guard elementType == .float32, floats.count == shape.count else {
+        throw HGNetError(.malformedData, "expected \(shape.count) floats, found \(floats.count)")
+      }
+      return .weights(Parameter(Tensor(shape: shape, values: floats)))
+    }
+
+    private func externalBytes(
+      _ blob: Blob, _ shape: Shape, _ elementType: ElementType
+    ) throws(HGNetError) -> BlobSlice {
+      let needed = shape.count * elementType.byteCount
+      let start = place["offset"].map { Int($0) ?? -1 } ?? 0
+      let length = place["length"].map { Int($0) ?? -1 } ?? needed
+      guard start >= 0, start <= blob.count, length == needed else {
+        throw HGNetError(
+          .malformedData, "expected \(needed) bytes in another file, found \(length) at byte \(start) of \(blob.count)",
+          path: blob.path)
+      }
+      return try BlobSlice(blob, range: start..<start + length)
+    }
+  }
+}
