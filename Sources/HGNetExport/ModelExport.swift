@@ -153,7 +153,8 @@ public struct ModelExport: Sendable {
 
   private func readBack(_ path: String, check: SelfCheck) throws(HGNetError) -> Double {
     let file = try WeightsFile(contentsOf: path)
-    let isWeights = !file.format.isInferenceModel && names == nil
+    // Weights do not say how much a network drops out; the parameters are those of the file alone.
+    let isWeights = !file.format.isInferenceModel && names == nil && leftOut.isEmpty
     return try check.difference(
       graph: isWeights ? network.graph : file.graph, parameters: file.parameters,
       activation: file.format.isInferenceModel ? file.activation : nil)
