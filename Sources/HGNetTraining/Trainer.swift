@@ -282,10 +282,14 @@ public final class Trainer: Sendable {
     let clock = ContinuousClock()
     let begin = clock.now
     var last = begin
+    var reading = PictureReading(training.dataset)
     while let batch = try loader.next() {
+      try folder?.check()
       if !batch.broken.isEmpty { report(.broken(batch.broken)) }
       // A batch of which a rank could read nothing is left out by all.
-      let counts = try communicator.sums(of: [Double(batch.count), batch.count > 0 ? 0 : 1])
+      let counts = try communicator.sums(
+        of: [Double(batch.count), batch.count > 0 ? 0 : 1] + reading.counts(of: batch))
+      try reading.note(Array(counts[2...]), broken: batch.broken)
       guard counts[1] == 0 else { continue }
       let allCount = Int(counts[0])
       var (inputs, targets) = (batch.inputs, batch.targets.targets(classCount: training.dataset.classCount))
@@ -338,6 +342,7 @@ public final class Trainer: Sendable {
             pictures: allCount, took: took, waited: seconds(batch.waited))))
       if try isToStop(), progress.stepInEpoch < iterations { return false }
     }
+    try reading.check()
     log(TrainingLog.epoch(epoch, of: configuration.epochs, averages: averages.means))
     report(
       .epochEnded(

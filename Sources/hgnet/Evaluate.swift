@@ -142,6 +142,7 @@ struct Evaluate: AsyncParsableCommand {
       if Set(names ?? []).isSubset(of: known) { names = known }
     }
     let dataset = try Dataset(folder: evaluation ?? training, classNames: names)
+    for note in dataset.notes { StandardError.note(note) }
     if let classes = weights.graph.classCount, classes != dataset.classCount {
       throw HGNetError(
         .parameterMismatch,
