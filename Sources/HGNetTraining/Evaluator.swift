@@ -135,13 +135,15 @@ public struct Evaluator: Sendable {
     var times = TrainingLog.Times()
     var (batchSize, size) = (0, Size(0))
     var session: Session?
+    var reading = PictureReading(data.dataset)
     let clock = ContinuousClock()
     let begin = clock.now
     var last = begin
     // Ranks stay in step, so that all of them end at the same batch.
     for round in 0..<(batchCount + ranks - 1) / ranks {
       let number = round * ranks + communicator.rank
-      if let batch = try loader.next() {
+      let next = try loader.next()
+      if let batch = next {
         tally.broken += batch.broken
         if batch.count > 0 {
           let inputs = batch.inputs
@@ -177,8 +179,11 @@ public struct Evaluator: Sendable {
         }
       }
       let goesOn = shouldContinue(min((round + 1) * ranks, batchCount), batchCount)
-      guard try communicator.sums(of: [goesOn ? 0 : 1])[0] == 0 else { return nil }
+      let sums = try communicator.sums(of: [goesOn ? 0 : 1] + reading.counts(of: next))
+      try reading.note(Array(sums[1...]), broken: tally.broken)
+      guard sums[0] == 0 else { return nil }
     }
+    try reading.check()
     try tally.unite(over: communicator, dataset: data.dataset)
     let (values, text) = try tally.metrics()
     log(TrainingLog.evaluation(epoch: epoch, losses: tally.losses, metrics: text))

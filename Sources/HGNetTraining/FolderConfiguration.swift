@@ -64,7 +64,8 @@ public struct FolderConfiguration: Sendable {
     private let folder, output: String
 
     fileprivate init(
-      _ value: ConfigurationValue, training: Dataset, evaluation: Dataset, notes: [String], folder: String, output: String
+      _ value: ConfigurationValue, training: Dataset, evaluation: Dataset, notes: [String], folder: String,
+      output: String
     ) {
       (self.value, self.training, self.evaluation, self.notes) = (value, training, evaluation, notes)
       (self.folder, self.output) = (folder, output)

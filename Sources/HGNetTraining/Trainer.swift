@@ -299,10 +299,14 @@ public final class Trainer: Sendable {
     let clock = ContinuousClock()
     let begin = clock.now
     var last = begin
+    var reading = PictureReading(training.dataset)
     while let (batch, iteration, pass) = try loader.next() {
+      try folder?.check()
       if !batch.broken.isEmpty { report(.broken(batch.broken)) }
       // A batch of which a rank could read nothing is left out by all.
-      let counts = try communicator.sums(of: [Double(batch.count), batch.count > 0 ? 0 : 1])
+      let counts = try communicator.sums(
+        of: [Double(batch.count), batch.count > 0 ? 0 : 1] + reading.counts(of: batch))
+      try reading.note(Array(counts[2...]), broken: batch.broken)
       guard counts[1] == 0 else {
         if try step.skip() != nil { progress.globalStep += 1 }
         progress.stepInEpoch = iteration + 1
@@ -367,6 +371,7 @@ public final class Trainer: Sendable {
       // Gradients that wait for an update are in no checkpoint, so a stop waits for it, too.
       if !step.hasGradients, try isToStop(), progress.stepInEpoch < iterations { return false }
     }
+    try reading.check()
     log(TrainingLog.epoch(epoch, of: configuration.epochs, averages: averages.means))
     report(
       .epochEnded(

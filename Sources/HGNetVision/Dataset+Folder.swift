@@ -68,7 +68,7 @@ extension Dataset {
     try faults.check(
       path: folder, of: max(paths.count, found.count), unit: "pictures or classes",
       advice: "Expected one folder per class, each with readable pictures")
-    if let line = passedOver.line { notes.append("\(folder): \(line)") }
+    notes += passedOver.lines.map { "\(folder): \($0)" }
     self.init(
       source: folder, paths: paths, targets: .classes(labels), classCount: names.count, classNames: names, notes: notes)
   }

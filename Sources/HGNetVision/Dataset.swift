@@ -38,7 +38,8 @@ package struct Dataset: Sendable {
   package let notes: [String]
 
   init(
-    source: String, paths: [String], targets: Targets, classCount: Int, classNames: [String]? = nil, notes: [String] = []
+    source: String, paths: [String], targets: Targets, classCount: Int, classNames: [String]? = nil,
+    notes: [String] = []
   ) {
     self.source = source
     self.paths = paths

@@ -41,7 +41,7 @@ public enum PictureFolder {
   ///   closed to us, `noInput` when there is no picture.
   public static func pictures(at path: String, note: (String) -> Void = { _ in }) throws(HGNetError) -> [String] {
     let listing = try listing(of: path)
-    if let line = listing.passedOver.line { note("\(path): \(line)") }
+    for line in listing.passedOver.lines { note("\(path): \(line)") }
     return listing.pictures
   }
 
@@ -131,7 +131,12 @@ public enum PictureFolder {
         // A link to a folder is neither followed nor a picture.
         case .file, .missing:
           guard kind(of: path, followingLinks: true) != .folder else { continue }
-          if isPicture(path, name: name) { found.append(path) } else { passedOver.add(path) }
+          guard isPicture(path, name: name) else {
+            passedOver.add(path)
+            continue
+          }
+          found.append(path)
+          if !hasPictureName(name) { passedOver.addReadByContent(path) }
         }
       }
     }
@@ -167,15 +172,15 @@ public enum PictureFolder {
 
   /// Whether a file is a picture by its name, or by its first bytes where the name says nothing or something else.
   static func isPicture(_ path: String, name: String) -> Bool {
-    let ending = fileExtension(name)
     let file = name.split(separator: "/").last.map(String.init) ?? name
     if isLeftBehind(file) { return false }
-    if let ending, extensions.contains(ending) { return true }
-    // PaddleClas takes a file that is called `jpg`.
-    if ending == nil, extensions.contains(file) { return true }
-    guard ending.map({ foreignExtensions.contains($0) }) ?? true else { return false }
+    if hasPictureName(file) { return true }
+    guard fileExtension(file).map({ foreignExtensions.contains($0) }) ?? true else { return false }
     return hasSignature(path)
   }
+
+  /// Whether a name alone makes a file a picture. PaddleClas takes a file that is called `jpg`, too.
+  private static func hasPictureName(_ name: String) -> Bool { extensions.contains(fileExtension(name) ?? name) }
 
   /// The ending of a name in lower case; nil without one.
   static func fileExtension(_ path: String) -> String? {
@@ -209,13 +214,43 @@ public enum PictureFolder {
   }
 }
 
-/// Files that lie among pictures and are none.
+/// Files whose names say something else than their contents: what lies among pictures and is none, and what is one.
 struct PassedOverFiles: Sendable {
-  private(set) var count = 0
-  private var countsByEnding: [String: Int] = [:]
-  private var example: String?
+  /// Files of one kind.
+  private struct Tally: Sendable {
+    var count = 0
+    var countsByEnding: [String: Int] = [:]
+    var example: String?
 
-  /// Counts a file, unless it is one of those that nobody means.
+    mutating func add(_ path: String) {
+      count += 1
+      countsByEnding[PictureFolder.fileExtension(path).map { ".\($0)" } ?? "without one", default: 0] += 1
+      note(path)
+    }
+
+    mutating func add(_ other: Tally) {
+      count += other.count
+      countsByEnding.merge(other.countsByEnding) { $0 + $1 }
+      if let path = other.example { note(path) }
+    }
+
+    /// Keeps the smallest path, so that a line does not depend on the order of a file system.
+    private mutating func note(_ path: String) {
+      if example.map({ path.utf8.lexicographicallyPrecedes($0.utf8) }) ?? true { example = path }
+    }
+
+    /// The endings, the most frequent first.
+    var kinds: String {
+      let endings = countsByEnding.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+      let kinds = endings.prefix(6).map { "\($0.value) \($0.key)" }.joined(separator: ", ")
+      return endings.count > 6 ? kinds + " and others" : kinds
+    }
+  }
+
+  private var others = Tally()
+  private var readByContent = Tally()
+
+  /// Counts a file that is no picture, unless it is one of those that nobody means.
   mutating func add(_ path: String) {
     let name = path.split(separator: "/").last.map(String.init) ?? path
     if PictureFolder.isLeftBehind(name) {
@@ -224,28 +259,33 @@ struct PassedOverFiles: Sendable {
       guard !name.hasPrefix("._"), PictureFolder.extensions.contains(ending), name.utf8.count > ending.utf8.count + 1
       else { return }
     }
-    count += 1
-    countsByEnding[PictureFolder.fileExtension(name).map { ".\($0)" } ?? "no ending", default: 0] += 1
-    // The smallest, so that the line does not depend on the order of a file system.
-    if example.map({ path.utf8.lexicographicallyPrecedes($0.utf8) }) ?? true { example = path }
+    others.add(path)
   }
+
+  /// Counts a picture whose name does not say so.
+  mutating func addReadByContent(_ path: String) { readByContent.add(path) }
 
   /// Counts those of another part, too.
   mutating func add(_ other: PassedOverFiles) {
-    count += other.count
-    countsByEnding.merge(other.countsByEnding) { $0 + $1 }
-    if let path = other.example, example.map({ path.utf8.lexicographicallyPrecedes($0.utf8) }) ?? true {
-      example = path
-    }
+    others.add(other.others)
+    readByContent.add(other.readByContent)
   }
 
-  /// One line about them; nil if there are none.
+  /// A line about each kind that there is.
+  var lines: [String] { [line, readLine].compactMap { $0 } }
+
+  /// One line about the files that are no pictures; nil if there are none.
   var line: String? {
-    guard count > 0, let example else { return nil }
-    let endings = countsByEnding.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
-    var kinds = endings.prefix(6).map { "\($0.value) \($0.key)" }.joined(separator: ", ")
-    if endings.count > 6 { kinds += " and others" }
-    return "\(count) file\(count == 1 ? " is" : "s are") passed over, not being pictures that can be read (\(kinds)), "
-      + "such as \(example)"
+    guard let example = others.example else { return nil }
+    return
+      "\(others.count) file\(others.count == 1 ? " is" : "s are") passed over, not being pictures that can be read "
+      + "(\(others.kinds)), such as \(example)"
+  }
+
+  private var readLine: String? {
+    guard let example = readByContent.example else { return nil }
+    return
+      "\(readByContent.count) picture\(readByContent.count == 1 ? " is" : "s are") read by content, since the extension "
+      + "does not say so (\(readByContent.kinds)), such as \(example)"
   }
 }

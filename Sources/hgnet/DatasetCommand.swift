@@ -2,23 +2,24 @@ import ArgumentParser
 import HGNet
 import HGNetCore
 import HGNetFormats
+import HGNetTraining
 import HGNetVision
 
-/// Writes the lists of a folder of pictures and checks every picture.
+/// Checks every picture of a folder, and writes its lists where they are asked for.
 struct DatasetCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "dataset", abstract: "Check a folder of pictures and write the lists that training reads.",
+    commandName: "dataset", abstract: "Check a folder of pictures, and write the lists that training reads.",
     discussion: """
-      FOLDER has one folder per class, or the folders train and val (or test) with one folder per class each. Every \
-      picture is decoded; those that cannot be are named, left out of the lists, and make the exit status 65. Writes \
-      train_list.txt, val_list.txt and labels.txt; paths in the lists are relative to FOLDER, which is the image_root \
-      of a configuration.
+      FOLDER has one folder per class, or the folders train and val (or dev, test) with one folder per class each. Every \
+      picture is decoded; those that cannot be are named, left out of the lists, and make the exit status 65. Nothing is \
+      written unless --output names a folder, which gets train_list.txt, val_list.txt and labels.txt; paths in the lists \
+      are relative to FOLDER, which is the image_root of a configuration.
       """)
 
   @Argument(help: ArgumentHelp("The folder.", valueName: "folder"))
   var folder: String
 
-  @Option(help: ArgumentHelp("Where the lists go; otherwise into the folder itself.", valueName: "folder"))
+  @Option(help: ArgumentHelp("Write the lists into this folder, which is made if need be.", valueName: "folder"))
   var output: String?
 
   @Option(
@@ -44,17 +45,24 @@ struct DatasetCommand: ParsableCommand {
   }
 
   func run() throws {
-    let (training, evaluation) = try Dataset.parts(of: folder)
-    let whole = try Dataset(folder: training, checksPictures: false)
+    let layout = try FolderLayout(of: folder)
+    let whole = try Dataset(folder: layout.training, checksPictures: false)
+    var notes = layout.notes + whole.notes
     var inspection = DatasetInspection(folder: folder, pool: compute.pool())
     var first = try inspection.usable(whole)
     var second: Dataset
-    if let evaluation {
-      second = try inspection.usable(Dataset(folder: evaluation, classNames: whole.classNames, checksPictures: false))
+    if let evaluation = layout.evaluation {
+      let other = try Dataset(folder: evaluation, classNames: whole.classNames, checksPictures: false)
+      notes += other.notes
+      second = try inspection.usable(other)
       if hasMultipleClasses { (first, second) = (try first.mergingEqualPictures(), try second.mergingEqualPictures()) }
     } else {
       let usable = hasMultipleClasses ? try first.mergingEqualPictures() : first
       (first, second) = usable.split(fraction: split, seed: seed)
+    }
+    for note in notes { StandardError.write("hgnet: note: \(note)") }
+    if whole.classCount == 1, !hasMultipleClasses {
+      StandardError.write("hgnet: warning: there is one class only, so that nothing can be learnt")
     }
     for line in inspection.broken { StandardError.write("hgnet: warning: \(line)") }
     guard first.count > 0, second.count > 0 else {
@@ -69,9 +77,12 @@ struct DatasetCommand: ParsableCommand {
     if !inspection.broken.isEmpty { throw ExitStatus.dataError }
   }
 
+  /// Writes the lists where they are asked for.
   private func write(_ first: Dataset, _ second: Dataset, names: [String]) throws -> [String] {
+    guard let output else { return [] }
+    try CheckpointFolder.make(output)
     let files = try Dataset.writeLists(
-      training: first, evaluation: second, names: names, to: output ?? folder, relativeTo: folder)
+      training: first, evaluation: second, names: names, to: output, relativeTo: folder)
     if !hasMultipleClasses, (first.paths + second.paths).contains(where: { $0.dropFirst(folder.count).contains(" ") }) {
       StandardError.write(
         "hgnet: warning: some paths hold a space; hgnet reads these lists, PaddleClas does not. Rename to use both")
@@ -107,6 +118,7 @@ struct DatasetCommand: ParsableCommand {
       text += "sizes    \(smallest) to \(largest) pixels\n"
     }
     if !inspection.broken.isEmpty { text += "left out \(Grouped.text(inspection.broken.count)), named above\n" }
+    if files.isEmpty { return text + "written  nothing; --output FOLDER writes the lists that training reads" }
     return text + "written  " + files.joined(separator: "\n         ")
   }
 }
@@ -133,10 +145,7 @@ private struct DatasetInspection {
       case .failure(let error): broken.append(error)
       case .success(let size):
         guard dataset.listLine(at: index, relativeTo: folder) != nil else {
-          broken.append(
-            HGNetError(
-              .unsupported, "this name cannot stand in a list of pictures; rename the file", path: dataset.paths[index])
-          )
+          broken.append(Dataset.unlisted(dataset.paths[index]))
           continue
         }
         usable.append(index)

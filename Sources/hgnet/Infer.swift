@@ -53,7 +53,7 @@ struct Infer: AsyncParsableCommand {
     }
     let paths =
       try input.list.map { list throws(HGNetError) in try PictureFolder.pictures(listedIn: list, under: pictures) }
-      ?? PictureFolder.pictures(at: pictures)
+      ?? PictureFolder.pictures(at: pictures, note: StandardError.note)
     // A place that cannot be written to is refused before the work, not after it.
     if let saveFile = input.saveFile { try FileOutput.check(path: saveFile) }
     let file = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)

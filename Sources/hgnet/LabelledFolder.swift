@@ -21,7 +21,9 @@ struct LabelledFolder {
   ///
   /// - Parameter note: told which pictures these are, and how many of them the network has learned from.
   func dataset(note: (String) -> Void) throws(HGNetError) -> Dataset {
-    let (training, evaluation) = try Dataset.parts(of: folder)
+    let layout = try FolderLayout(of: folder)
+    for line in layout.notes { note(line) }
+    let (training, evaluation) = (layout.training, layout.evaluation)
     let trained = recipe.configuration.flatMap(TrainedPictures.init)
     let names = try classNames(training: training, evaluation: evaluation, note: note)
     if !takesAll, evaluation == nil, let trained, trained.isFolder(folder),
@@ -33,6 +35,7 @@ struct LabelledFolder {
     }
     var dataset = try Dataset(folder: evaluation ?? training, classNames: names)
     if takesAll, evaluation != nil { dataset = dataset.joined(with: try Dataset(folder: training, classNames: names)) }
+    for line in dataset.notes { note(line) }
     if let trained, case let count = try trained.trainedCount(in: dataset), count > 0 {
       note("\(count) of \(dataset.count) pictures were trained on, which makes the numbers too good")
     }

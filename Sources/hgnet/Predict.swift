@@ -121,7 +121,9 @@ struct Predict: AsyncParsableCommand {
   private func pictures(configuration: Configuration?, input: Configuration.Input?) throws -> [String] {
     guard paths.isEmpty else {
       // A file that is named is read whatever its extension; in folders the extension decides.
-      return try paths.flatMap { path in try isFolder(path) ? PictureFolder.pictures(at: path) : [path] }
+      return try paths.flatMap { path in
+        try isFolder(path) ? PictureFolder.pictures(at: path, note: StandardError.note) : [path]
+      }
     }
     guard let pictures = input?.pictures else {
       throw HGNetError(
@@ -129,7 +131,7 @@ struct Predict: AsyncParsableCommand {
         path: configuration?.path,
         key: "Global.infer_imgs")
     }
-    return try PictureFolder.pictures(at: pictures)
+    return try PictureFolder.pictures(at: pictures, note: StandardError.note)
   }
 
   private func isFolder(_ path: String) throws(HGNetError) -> Bool {

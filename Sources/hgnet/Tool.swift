@@ -73,6 +73,9 @@ enum StandardError {
     let bytes = Array((line + terminator).utf8)
     _ = bytes.withUnsafeBytes { writeAll(2, $0) }
   }
+
+  /// Something that was decided or passed over, and that somebody may not expect.
+  static func note(_ text: String) { write("hgnet: note: \(text)") }
 }
 
 /// Results.

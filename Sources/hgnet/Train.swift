@@ -29,9 +29,13 @@ struct Train: AsyncParsableCommand {
       On several machines or processors (a build with MPI, Documentation/Clusters.md):
         mpirun -n 4 hgnet train -c Configs/PPHGNetV2_B4.yaml
 
-      Writes best_model, latest and epoch_N (.pdparams, .pdopt, .pdstates), train.log, config.yaml and report.html into \
-      the output folder. SIGTERM, Ctrl-C and SIGUSR1 save the run and end it (status 143, 130, 138); it goes on from there with the \
-      same bits as if it had not been stopped.
+      Writes best_model, latest and epoch_N (.pdparams, .pdopt, .pdstates, .yaml), train.log, config.yaml and report.html \
+      into the output folder; with --data also train_list.txt, val_list.txt (the pictures held out) and labels.txt. The \
+      files of an earlier run there are moved into earlier-1 inside; its best_model also stays until it is replaced.
+
+      SIGTERM, SIGINT (Ctrl-C), SIGHUP (a closed terminal; ignored under nohup) and SIGUSR1 save the run and end it (status \
+      143, 130, 129, 138); it goes on from there with the same bits as if it had not been stopped. A second signal ends it \
+      at once. Pictures or an output folder that vanish end it with an error; nothing is replaced.
       """)
 
   @OptionGroup var folder: FolderOptions

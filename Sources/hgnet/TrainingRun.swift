@@ -222,7 +222,8 @@ struct TrainingRun {
     if settings.options.classCount == 1, case .classes = training.dataset.targets {
       let name = prepared?.training.classNames?.first.map { " (\($0))" } ?? ""
       StandardError.write(
-        "hgnet: warning: there is one class only\(name), so that nothing can be learnt; expected one folder for each class")
+        "hgnet: warning: there is one class only\(name), so that nothing can be learnt; expected one folder for each class"
+      )
     }
     return try CheckpointFolder(
       path: path, saveInterval: settings.saveInterval, writesSafetensors: settings.savesSafetensors,

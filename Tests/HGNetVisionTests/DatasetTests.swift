@@ -154,6 +154,65 @@ struct DatasetTests {
     }
   }
 
+  @Test("Whatever a picture is called, its line is read back", arguments: awkwardNames)
+  func roundTrip(name: String) throws {
+    let root = try TemporaryFolder()
+    let data = try Dataset(
+      folder: {
+        for folder in ["a 0", " b", "1"] { try root.write("\(folder)/\(name)", Self.png) }
+        return root.path
+      }())
+    #expect(data.count == 3)
+    let list = "\(root.path)/list.txt"
+    try data.writeList(to: list, relativeTo: root.path)
+    let read = try Dataset(listFile: list, folder: root.path)
+    #expect(read.targets == data.targets)
+    #expect(read.paths.map(Self.bytes) == data.paths.map(Self.bytes))
+    // The first name of a folder may begin with white space, too.
+    let inner = "\(root.path)/a 0"
+    let flat = try Dataset(listFile: list, folder: root.path).subset([1])
+    try flat.writeList(to: list, relativeTo: inner)
+    #expect(
+      try Dataset(listFile: list, folder: inner, classCount: 3).paths.map(Self.bytes) == flat.paths.map(Self.bytes))
+    let several = try data.mergingEqualPictures()
+    try several.writeList(to: list, relativeTo: root.path)
+    let multiple = try Dataset(multiLabelListFile: list, folder: root.path)
+    #expect(multiple.targets == several.targets && multiple.paths.map(Self.bytes) == several.paths.map(Self.bytes))
+  }
+
+  private static let png: [UInt8] =
+    (try? Image(size: Size(1), pixels: [1, 2, 3]).encoded(as: .png)) ?? []
+  /// Two texts are equal in Swift where they look alike; files are not. `./` at the beginning changes no path.
+  private static func bytes(_ path: String) -> [UInt8] {
+    Array(path.replacingOccurrences(of: "/./", with: "/").utf8)
+  }
+
+  @Test("The last integer of a line is the class, unless only a file further to the left exists")
+  func lastDelimiter() throws {
+    try folder.write("photo 1 (2).jpg", [1])
+    let text = "photo 1 (2).jpg 3\na.jpg 0 7\na.jpg  2\nd.jpg 1 2 more\nb c.jpg 1 1.5\n"
+    let dataset = try Dataset(listFile: list(text), folder: folder.path)
+    #expect(names(dataset) == ["photo 1 (2).jpg", "a.jpg", "a.jpg", "d.jpg", "b c.jpg"])
+    #expect(dataset.targets == .classes([3, 0, 2, 1, 1]))
+    let unlabelled = try Dataset(
+      listFile: list("photo 1 (2).jpg\na.jpg 1\nb c.jpg"), folder: folder.path, classCount: 2, allowsUnlabelled: true)
+    #expect(names(unlabelled) == ["photo 1 (2).jpg", "a.jpg", "b c.jpg"])
+    #expect(unlabelled.targets == .classes([-1, 1, -1]))
+  }
+
+  @Test("Names that no list can hold are refused by name", arguments: ["a\nb.jpg", "a\rb.jpg"])
+  func unlisted(name: String) throws {
+    let root = try TemporaryFolder()
+    try root.write("class/\(name)", [1])
+    let data = try Dataset(folder: root.path)
+    #expect(data.listLine(at: 0, relativeTo: root.path) == nil)
+    #expect {
+      try data.writeList(to: "\(root.path)/list.txt", relativeTo: root.path)
+    } throws: {
+      ($0 as? HGNetError)?.code == .unsupported && "\($0)".contains("line break")
+    }
+  }
+
   @Test("One folder per class")
   func classFolders() throws {
     let root = try TemporaryFolder()
@@ -199,3 +258,11 @@ struct DatasetTests {
     #expect(second.classNames == dataset.classNames)
   }
 }
+
+/// Names that phones, Windows and people give.
+private let awkwardNames = [
+  "photo 1 (2).jpg", "copy of photo 1 2.jpg", "a  b.jpg", "tab\tin 3 it.jpg", "back\\slash 1.jpg", "[7] x.jpg",
+  "é 字 5.jpg",
+  "comma, 0,1.jpg", " leading.jpg", "\tleading tab.jpg", "percent %20 1.jpg", "quote ' \" 2.jpg", "1 2 3", "-1.jpg",
+  "\u{FEFF}mark.jpg",
+]

@@ -12,9 +12,47 @@ struct FileTests {
     {
       try folder.write(name)
     }
-    let expected = ["B.JPEG", "a.bmp", "a/z.png", "b.jpg", "e.webp", "jpg", "é.jpg"].map { "\(folder.path)/\($0)" }
+    let expected = ["B.JPEG", "a.bmp", "a/z.png", "b.jpg", "c.Jpg", "e.webp", "jpg", "é.jpg"].map {
+      "\(folder.path)/\($0)"
+    }
     #expect(try PictureFolder.pictures(at: folder.path) == expected)
     #expect(try PictureFolder.pictures(at: folder.path + "/") == expected)
+  }
+
+  @Test("Endings count in any case, contents where the ending is of another format; the rest is told in one line")
+  func endings() throws {
+    let folder = try TemporaryFolder()
+    for name in ["1.jfif", "2.JPE", "3.Png", "4.dib", "5.WebP", ".._6.jpg"] { try folder.write(name) }
+    let picture = try Fixture.noise(height: 3, width: 4)
+    try folder.write("a.gif", picture.encoded(as: .png))
+    try folder.write("b.tiff", picture.encoded(as: .jpeg(quality: 90)))
+    try folder.write("c", picture.encoded(as: .png))
+    try folder.write("d.tif", Array("II*\u{0}12345678901234567890".utf8))
+    try folder.write("more/e.heic", Array("....ftypheic............".utf8))
+    try folder.write("f.txt", picture.encoded(as: .png))
+    try folder.write("g", Array("BMW and other cars, a list".utf8))
+    var lines: [String] = []
+    let found = try PictureFolder.pictures(at: folder.path) { lines.append($0) }
+    #expect(
+      found == ["1.jfif", "2.JPE", "3.Png", "4.dib", "5.WebP", "a.gif", "b.tiff", "c"].map { "\(folder.path)/\($0)" })
+    #expect(lines.count == 2)
+    #expect(
+      lines.first?.contains("5 files are passed over") == true && lines.first?.contains("1 .heic") == true
+        && lines.first?.contains("1 without one") == true, "\(lines)")
+    #expect(lines.last?.contains("3 pictures are read by content") == true, "\(lines)")
+  }
+
+  @Test("What systems, archives and notebooks leave behind is neither picture nor told, at any depth")
+  func leftBehind() throws {
+    let folder = try TemporaryFolder()
+    let picture = try folder.write("a/b/photo.jpg")
+    for name in [
+      "__MACOSX/a/._photo.jpg", "__MACOSX/x.jpg", "a/._photo.jpg", "a/b/.DS_Store", "a/.ipynb_checkpoints/photo.jpg",
+      "a/Thumbs.db", "a/b/desktop.ini", "a/@eaDir/photo.jpg/thumb.jpg",
+    ] { try folder.write(name) }
+    var lines: [String] = []
+    #expect(try PictureFolder.pictures(at: folder.path) { lines.append($0) } == [picture])
+    #expect(lines.isEmpty)
   }
 
   @Test("A file is itself; a file with another extension is none")
@@ -66,6 +104,15 @@ struct FileTests {
     #expect { _ = try PictureFolder.pictures(listedIn: empty, under: "") } throws: {
       ($0 as? HGNetError)?.code == .noInput
     }
+  }
+
+  @Test("A list of names with spaces gives the files that exist")
+  func listOfSpaces() throws {
+    let folder = try TemporaryFolder()
+    let names = ["copy of a.jpg", "photo 1 (2).jpg", "x  y.jpg", "z.jpg"]
+    for name in names { try folder.write(name) }
+    let list = try folder.write("list.txt", Array("photo 1 (2).jpg 0\ncopy of a.jpg\nx  y.jpg\t3\nz.jpg 1 2".utf8))
+    #expect(try PictureFolder.pictures(listedIn: list, under: folder.path) == names.map { "\(folder.path)/\($0)" })
   }
 
   @Test("PNG keeps every pixel", arguments: [(1, 1), (3, 70), (64, 5)])

@@ -50,7 +50,10 @@ struct DatasetTests {
     try draw("test/a/0.png")
     try workspace.write("no picture", "train/a/bad.jpg")
     try workspace.write("", "test/a/empty.png")
-    let run = try ToolRun(["dataset", "."], folder: workspace.url.path)
+    let plain = try ToolRun(["dataset", "."], folder: workspace.url.path)
+    #expect(plain.status == 65 && plain.output.contains("written  nothing"))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: workspace.url.path).sorted() == ["test", "train"])
+    let run = try ToolRun(["dataset", ".", "--output", "."], folder: workspace.url.path)
     #expect(run.status == 65)
     #expect(run.errors.contains("./train/a/bad.jpg: expected a picture"))
     #expect(run.errors.contains("./test/a/empty.png: "))
@@ -65,13 +68,25 @@ struct DatasetTests {
       try draw("train/\(name).png", shade: UInt8(shade))
       try draw("val/\(name).png", shade: UInt8(shade))
     }
-    let run = try ToolRun(["dataset", ".", "--multi-label"], folder: workspace.url.path)
+    let run = try ToolRun(["dataset", ".", "--multi-label", "--output", "."], folder: workspace.url.path)
     #expect(run.status == 0, "\(run.errors)")
     #expect(
       try text("val_list.txt")
         == "val/big/4.png\t1,0,0\nval/red/1.png\t0,1,1\nval/red/2.png\t0,1,0\nval/round/3.png\t0,0,1\n")
     let read = try Dataset(multiLabelListFile: workspace.path("train_list.txt"), folder: workspace.url.path)
     #expect(read.pictureCounts == [1, 2, 2])
+  }
+
+  @Test("Files that are passed over, endings that say nothing, and a single class are told")
+  func told() throws {
+    for number in 0..<3 { try draw("data/a/\(number).png") }
+    try FileManager.default.moveItem(atPath: workspace.path("data/a/2.png"), toPath: workspace.path("data/a/2.gif"))
+    try workspace.write("II*\u{0} not ours", "data/a/3.tif")
+    let run = try ToolRun(["dataset", "data"], folder: workspace.url.path)
+    #expect(run.status == 0, "\(run.errors)")
+    #expect(run.errors.contains("1 file is passed over") && run.errors.contains("1 picture is read by content"))
+    #expect(run.errors.contains("one class only"), "\(run.errors)")
+    #expect(run.output.contains("all pictures"))
   }
 
   @Test("Folders that are no data set")
