@@ -54,7 +54,9 @@ struct GoldenTests {
     let options = OnnxExport.Options(preprocessing: transforms, metadata: [("model", "small"), ("labels", "[\"é\"]")])
     #expect(options.operatorSet == 17)
     try OnnxExport.write(SmallNetwork.make(), options: options, to: folder.file("small-preprocessing.onnx"))
-    let likeOpenCV: [Transform] = [.resizeShort(9), .centerCrop(Size(height: 8, width: 9)), .resize(Size(height: 8, width: 10))]
+    let likeOpenCV: [Transform] = [
+      .resizeShort(9), .centerCrop(Size(height: 8, width: 9)), .resize(Size(height: 8, width: 10)),
+    ]
     try OnnxExport.write(
       SmallNetwork.make(), options: OnnxExport.Options(operatorSet: 11, preprocessing: likeOpenCV),
       to: folder.file("small-preprocessing-cv2.onnx"))
@@ -66,7 +68,10 @@ struct GoldenTests {
 
   @Test(
     "What is read back is the same network",
-    arguments: ["small.pdmodel", "small.json", "small.onnx", "small-plain.onnx", "small-preprocessing.onnx", "small-preprocessing-cv2.onnx"])
+    arguments: [
+      "small.pdmodel", "small.json", "small.onnx", "small-plain.onnx", "small-preprocessing.onnx",
+      "small-preprocessing-cv2.onnx",
+    ])
   func readBack(name: String) throws {
     let file = try WeightsFile(contentsOf: "\(GoldenTests.fixtures)/\(name)")
     let network = try SmallNetwork.make()
