@@ -104,7 +104,9 @@ struct OnnxPreprocessing {
     }
   }
 
-  /// Cuts out the middle; the offsets are rounded down. A picture that is too small fails at the reshape.
+  /// Cuts out the middle; the offsets are rounded down.
+  ///
+  /// A picture that is too small fails at the reshape.
   private mutating func crop(_ value: String, to size: Size) -> String {
     let sides = node("Slice", [node("Shape", [value], "shape"), whole([2]), whole([4])], "sides")
     let window = whole([size.height, size.width])
