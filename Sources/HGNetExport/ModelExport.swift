@@ -125,10 +125,12 @@ public struct ModelExport: Sendable {
       files.append(text.name)
     }
     var difference = 0.0
+    // A backbone has no answers to compare.
+    let answering = weights.hasClassifier && leftOut.isEmpty ? recipe : nil
     for suffix in checkedSuffixes {
-      difference = max(difference, try readBack(path + suffix, check: check))
-      guard let recipe else { continue }
-      let answers = RecipeCheck(weights, recipe: recipe, network: network, hasHead: format.hasHead)
+      difference = max(difference, try readBack(path + suffix, check: check, isWhole: leftOut.isEmpty))
+      guard let answering else { continue }
+      let answers = RecipeCheck(weights, recipe: answering, network: network, hasHead: format.hasHead)
       difference = max(
         difference, try answers.difference(exported: path + suffix, picture: "\(staging.path)/self-check.png"))
     }
@@ -151,10 +153,10 @@ public struct ModelExport: Sendable {
     return Array(suffixes.prefix(1))
   }
 
-  private func readBack(_ path: String, check: SelfCheck) throws(HGNetError) -> Double {
+  private func readBack(_ path: String, check: SelfCheck, isWhole: Bool) throws(HGNetError) -> Double {
     let file = try WeightsFile(contentsOf: path)
     // Weights do not say how much a network drops out; the parameters are those of the file alone.
-    let isWeights = !file.format.isInferenceModel && names == nil && leftOut.isEmpty
+    let isWeights = !file.format.isInferenceModel && names == nil && isWhole
     return try check.difference(
       graph: isWeights ? network.graph : file.graph, parameters: file.parameters,
       activation: file.format.isInferenceModel ? file.activation : nil)

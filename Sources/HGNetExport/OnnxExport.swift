@@ -21,13 +21,12 @@ public enum OnnxExport {
     /// Texts for the model's `metadata_props`, in order.
     public var metadata: [(key: String, value: String)]
 
-    /// Makes options; nil for the operator set stands for 17, or what the preprocessing needs if that is more.
+    /// Makes options; nil for the operator set stands for 17.
     public init(
       operatorSet: Int? = nil, foldsNormalization: Bool = true, preprocessing: [Transform]? = nil,
       metadata: [(key: String, value: String)] = []
     ) {
-      let needed = OnnxExport.operatorSet(neededBy: preprocessing ?? [])
-      self.operatorSet = operatorSet ?? max(OnnxExport.standardOperatorSet, needed)
+      self.operatorSet = operatorSet ?? OnnxExport.standardOperatorSet
       self.foldsNormalization = foldsNormalization
       self.preprocessing = preprocessing
       self.metadata = metadata
@@ -45,8 +44,8 @@ public enum OnnxExport {
   ///   - network: the network.
   ///   - options: what may differ.
   ///   - path: the file; it appears once it is complete.
-  /// - Throws: `HGNetError.Code.invalidArgument` for an operator set out of range or below what the preprocessing needs,
-  ///   `unsupported` for transforms that ONNX cannot do, `limitExceeded` above 2 GiB, `unwritableFile`.
+  /// - Throws: `HGNetError.Code.invalidArgument` for an operator set out of range or below what a decoder needs,
+  ///   `unsupported` for transforms that are not written as ONNX, `limitExceeded` above 2 GiB, `unwritableFile`.
   /// - Cost: one folded weight in memory at a time.
   package static func write(
     _ network: ExportedNetwork, options: Options = Options(), to path: String

@@ -10,7 +10,6 @@ struct OnnxGraph {
     case float = 1
     case uint8 = 2
     case int64 = 7
-    case double = 11
   }
 
   /// One attribute of a node.
@@ -36,7 +35,6 @@ struct OnnxGraph {
       /// A parameter whose outermost slices are multiplied by one factor each.
       case scaled(Parameter, by: [Double])
       case floats([Float])
-      case doubles([Double])
       case integers([Int])
     }
     var name: String
@@ -188,7 +186,6 @@ extension OnnxGraph.Constant.Content {
   fileprivate var elementType: OnnxGraph.ElementType {
     switch self {
     case .parameter, .scaled, .floats: .float
-    case .doubles: .double
     case .integers: .int64
     }
   }
@@ -205,7 +202,6 @@ extension OnnxGraph.Constant {
     case .parameter(let parameter): try file.writeFloat32(parameter)
     case .scaled(let parameter, let factors): try file.writeFloat32(Parameter(parameter.scaled(by: factors)))
     case .floats(let values): try file.write(littleEndian(values.map { $0.bitPattern }))
-    case .doubles(let values): try file.write(littleEndian(values.map { $0.bitPattern }))
     case .integers(let values): try file.write(littleEndian(values.map { Int64($0) }))
     }
   }
