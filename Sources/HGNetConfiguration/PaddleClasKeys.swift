@@ -222,6 +222,27 @@ enum PaddleClasKeys {
     "main_indicator": .value, "SavePreLabel": .section(["save_dir": .ignored("PaddleClas writes nothing there either")]),
   ]) { first, _ in first }
 
+  /// Every key with what becomes of its value: nil for one that is read, else why it decides nothing or is refused.
+  ///
+  /// Lists show no index, names of the user's own choice are `*`.
+  static var declared: [(path: String, reason: String?)] {
+    var found: [(String, String?)] = []
+    func walk(_ keys: ConfigurationKeys, _ path: String) {
+      switch keys {
+      case .value: found.append((path, nil))
+      case .ignored(let reason), .refused(let reason): found.append((path, reason))
+      case .list(let element): walk(element, path)
+      case .open(let element): walk(element, "\(path).*")
+      default:
+        for (name, child) in keys.children.sorted(by: { $0.key < $1.key }) {
+          walk(child, path.isEmpty ? name : "\(path).\(name)")
+        }
+      }
+    }
+    walk(root, "")
+    return found
+  }
+
   /// The dotted paths under which a key exists, shortest first; lists show no index.
   static func paths(of key: String) -> [String] {
     var found: [String] = []
