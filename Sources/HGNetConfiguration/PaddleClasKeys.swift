@@ -35,7 +35,6 @@ enum PaddleClasKeys {
   private enum Reason {
     static let precision = "computing is in float32"
     static let processor = "computing is on the CPU"
-    static let threads = "pictures are read by the threads that --threads allows"
     static let otherTool = "it belongs to tools of PaddlePaddle"
     static let sameAnyway = "nothing here depends on it"
     static let otherSchedule = "no schedule that is there has it"
@@ -56,13 +55,13 @@ enum PaddleClasKeys {
       "checkpoints pretrained_model output_dir device save_interval eval_during_train eval_interval start_eval_epoch "
         + "epochs image_shape save_inference_dir use_multilabel seed update_freq iter_per_epoch eval_mode train_mode "
         + "print_batch_step pdx_model_name class_num infer_imgs inference_model_dir batch_size cpu_num_threads "
-        + "model_name use_visualdl use_tensorboard save_safetensors use_sync_bn scale_learning_rate "
+        + "use_visualdl use_tensorboard save_safetensors use_sync_bn scale_learning_rate "
         + "recompute_learning_rate"),
     ignored("to_static use_dali use_gpu enable_mkldnn use_tensorrt gpu_mem use_npu use_xpu use_mlu gpu_id ir_optim",
       Reason.processor),
     ignored("use_fp16 use_int8", Reason.precision),
     ignored("log_ranks print_mem_info save_log_path", Reason.log),
-    ignored("uniform_output_enabled hpi_config_path enable_benchmark enable_profile benchmark", Reason.otherTool),
+    ignored("uniform_output_enabled hpi_config_path enable_benchmark enable_profile benchmark model_name", Reason.otherTool),
     ignored("export_for_fd", "inference.yml is written always"),
     ignored("use_onnx", "formats are told apart by content"))
 
@@ -159,7 +158,7 @@ enum PaddleClasKeys {
       "label_ratio": .value, "transform_ops": .named(transforms), "batch_transform_ops": .named(batchTransforms),
     ]),
     "sampler": .values("name batch_size drop_last shuffle"),
-    "loader": .section(ignored("num_workers use_shared_memory", Reason.threads)),
+    "loader": .values("num_workers use_shared_memory"),
   ])
 
   private static let transforms: [String: ConfigurationKeys] = {
@@ -174,7 +173,7 @@ enum PaddleClasKeys {
       ToTensor
       RandCropImage size scale ratio interpolation backend use_log_aspect
       RandFlipImage flip_code
-      TimmAutoAugment prob config_str interpolation fillcolor
+      TimmAutoAugment prob config_str interpolation img_size fillcolor
       RandAugmentV4
       RandAugment num_layers magnitude fillcolor
       RandomErasing EPSILON sl sh r1 attempt use_log_aspect mode mean
@@ -182,8 +181,7 @@ enum PaddleClasKeys {
       RandomHorizontalFlip prob
       """)
     let idle = [
-      "DecodeImage": ("to_np return_numpy", Reason.sameAnyway), "ResizeImage": ("return_numpy", Reason.sameAnyway),
-      "TimmAutoAugment": ("img_size", "pictures are moved by a share of their size"),
+      "DecodeImage": ("to_np return_numpy", Reason.sameAnyway), "ResizeImage": ("return_numpy", Reason.sameAnyway)
     ]
     for (name, (keys, reason)) in idle {
       guard case .section(let arguments)? = table[name] else { continue }

@@ -30,6 +30,7 @@ struct DeclaredKeyTests {
             - CenterCropImage: {size: 8}
             - RandomHorizontalFlip: {prob: 0.5}
             - RandAugment: {num_layers: 1, magnitude: 3, fillcolor: 5}
+            - NormalizeImage:
             - RandomErasing: {mode: const, mean: [0, 0, 0]}
     Metric: {Eval: [{MultiLabelMAP: {map_type: integral}}]}
     Infer:
@@ -61,6 +62,16 @@ struct DeclaredKeyTests {
     Arch: {name: PPHGNetV2_B0}
     Loss: {Train: [{CELoss: {weight: 1, reduction: mean}}]}
     Optimizer: {name: Momentum, lr: {name: Linear, learning_rate: 0.1}}
+    DataLoader:
+      Train:
+        dataset:
+          image_root: FOLDER/data
+          cls_label_path: FOLDER/list.txt
+          transform_ops: [{DecodeImage: }]
+          batch_transform_ops: [{MixupOperator: {alpha: 1}}, {CutmixOperator: {alpha: 1}}]
+        sampler: {batch_size: 1}
+    PreProcess: {transform_ops: [{DecodeImage: }]}
+    PostProcess: {main_indicator: MultiLabelThreshOutput, MultiLabelThreshOutput: {class_id_map_file: a}}
     """,
     """
     Global: {epochs: 3}
@@ -113,8 +124,11 @@ struct DeclaredKeyTests {
     for name in try FileManager.default.contentsOfDirectory(atPath: folder) where name.hasSuffix(".yaml") {
       known.formUnion(read(try Configuration(contentsOf: "\(folder)/\(name)")))
     }
+    let workspace = try TrainerTests.Workspace()
+    try "class0/0.png 0\n".write(toFile: "\(workspace.path)/list.txt", atomically: true, encoding: .utf8)
     for yaml in Self.others {
-      known.formUnion(read(try Configuration(ConfigurationValue(yaml: yaml), path: "a.yaml")))
+      let text = yaml.replacingOccurrences(of: "FOLDER", with: workspace.path)
+      known.formUnion(read(try Configuration(ConfigurationValue(yaml: text), path: "a.yaml")))
     }
     // Keys of the tool's own are quoted in its sources.
     var sources = ""

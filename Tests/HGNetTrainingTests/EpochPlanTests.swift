@@ -71,7 +71,7 @@ struct EpochPlanTests {
   /// A trainer over 21 pictures in 5 batches, whose updates take two of them.
   private func trainer(_ workspace: TrainerTests.Workspace, _ folder: String?) throws -> Trainer {
     var text = try String(contentsOfFile: "\(workspace.path)/run.yaml", encoding: .utf8)
-    text = text.replacingOccurrences(of: "{epochs: 3,", with: "{epochs: 3, update_freq: 2,")
+    text = text.replacingOccurrences(of: "{epochs: 3, eval", with: "{epochs: 3, update_freq: 2, eval")
     try text.write(toFile: "\(workspace.path)/run.yaml", atomically: true, encoding: .utf8)
     return try workspace.trainer(saving: folder, threads: 1)
   }
