@@ -18,6 +18,8 @@ extension Configuration {
     let key = isTraining ? "Infer.transforms" : "PreProcess.transform_ops"
     guard let operators = try operators(key) else { return nil }
     var recipe = Recipe(transforms: [])
+    // The name of an exported model is for people and other tools; it must be text all the same.
+    _ = try text("Global.model_name")
     for (name, key) in operators {
       switch name {
       case "DecodeImage": recipe.decodingStyle = try decodingStyle(key)

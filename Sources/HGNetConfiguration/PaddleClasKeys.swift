@@ -55,13 +55,14 @@ enum PaddleClasKeys {
       "checkpoints pretrained_model output_dir device save_interval eval_during_train eval_interval start_eval_epoch "
         + "epochs image_shape save_inference_dir use_multilabel seed update_freq iter_per_epoch eval_mode train_mode "
         + "print_batch_step pdx_model_name class_num infer_imgs inference_model_dir batch_size cpu_num_threads "
-        + "use_visualdl use_tensorboard save_safetensors use_sync_bn scale_learning_rate "
+        + "model_name use_visualdl use_tensorboard save_safetensors use_sync_bn scale_learning_rate "
         + "recompute_learning_rate"),
-    ignored("to_static use_dali use_gpu enable_mkldnn use_tensorrt gpu_mem use_npu use_xpu use_mlu gpu_id ir_optim",
+    ignored(
+      "to_static use_dali use_gpu enable_mkldnn use_tensorrt gpu_mem use_npu use_xpu use_mlu gpu_id ir_optim",
       Reason.processor),
     ignored("use_fp16 use_int8", Reason.precision),
     ignored("log_ranks print_mem_info save_log_path", Reason.log),
-    ignored("uniform_output_enabled hpi_config_path enable_benchmark enable_profile benchmark model_name", Reason.otherTool),
+    ignored("uniform_output_enabled hpi_config_path enable_benchmark enable_profile benchmark", Reason.otherTool),
     ignored("export_for_fd", "inference.yml is written always"),
     ignored("use_onnx", "formats are told apart by content"))
 
@@ -181,7 +182,7 @@ enum PaddleClasKeys {
       RandomHorizontalFlip prob
       """)
     let idle = [
-      "DecodeImage": ("to_np return_numpy", Reason.sameAnyway), "ResizeImage": ("return_numpy", Reason.sameAnyway)
+      "DecodeImage": ("to_np return_numpy", Reason.sameAnyway), "ResizeImage": ("return_numpy", Reason.sameAnyway),
     ]
     for (name, (keys, reason)) in idle {
       guard case .section(let arguments)? = table[name] else { continue }
@@ -217,7 +218,8 @@ enum PaddleClasKeys {
     MultiLabelThreshOutput threshold class_id_map_file label_list delimiter
     """
   ).merging([
-    "main_indicator": .value, "SavePreLabel": .section(["save_dir": .ignored("PaddleClas writes nothing there either")]),
+    "main_indicator": .value,
+    "SavePreLabel": .section(["save_dir": .ignored("PaddleClas writes nothing there either")]),
   ]) { first, _ in first }
 
   /// Every key with what becomes of its value: nil for one that is read, else why it decides nothing or is refused.

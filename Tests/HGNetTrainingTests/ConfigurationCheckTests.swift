@@ -43,7 +43,8 @@ struct ConfigurationCheckTests {
   }
 
   private static let severalLabels = [
-    "Global.use_multilabel=True", "DataLoader.Train.dataset.name=MultiLabelDataset", "Loss.Train=[{'MultiLabelLoss':{'weight':1}}]",
+    "Global.use_multilabel=True", "DataLoader.Train.dataset.name=MultiLabelDataset",
+    "Loss.Train=[{'MultiLabelLoss':{'weight':1}}]",
     "Loss.Eval=[{'MultiLabelLoss':{'weight':1}}]",
   ]
 
@@ -66,7 +67,9 @@ struct ConfigurationCheckTests {
       (severalLabels + ["Metric.Train=[]"], "Metric.Eval.0.TopkAcc", "MultiLabelMAP"),
       (["Metric.Eval=[{'MultiLabelMAP':None}]"], "Metric.Eval.0.MultiLabelMAP", "TopkAcc"),
       (
-        severalLabels + ["Metric.Train=[]", "Metric.Eval=[]", "Loss.Eval=[{'MultiLabelLoss':{'weight':1,'weight_ratio':True}}]"],
+        severalLabels + [
+          "Metric.Train=[]", "Metric.Eval=[]", "Loss.Eval=[{'MultiLabelLoss':{'weight':1,'weight_ratio':True}}]",
+        ],
         "Loss.Eval.0.MultiLabelLoss.weight_ratio", "DataLoader.Eval.dataset.label_ratio: True"
       ),
       (["Loss.Train=[{'DistillationDKDLoss':{'weight':1}}]"], "Loss.Train.0.DistillationDKDLoss", "DistillationModel"),
@@ -102,8 +105,14 @@ struct ConfigurationCheckTests {
     "What PaddleClas warns of is told, and so is what decides nothing",
     arguments: [
       (["Optimizer.lr.warmup_epoch=9"], "not below the 4 epochs"),
-      (["Optimizer.weight_decay=0.1", "Optimizer.regularizer={'name':'L2','coeff':0.1}"], "weight_decay: 0.1 is ignored"),
-      (["Optimizer.lr={'name':'Piecewise','learning_rate':0.1,'decay_epochs':[1],'values':[1,0.1]}"], "replaces decay_epochs"),
+      (
+        ["Optimizer.weight_decay=0.1", "Optimizer.regularizer={'name':'L2','coeff':0.1}"],
+        "weight_decay: 0.1 is ignored"
+      ),
+      (
+        ["Optimizer.lr={'name':'Piecewise','learning_rate':0.1,'decay_epochs':[1],'values':[1,0.1]}"],
+        "replaces decay_epochs"
+      ),
       (["Metric.Eval=[{'TopkAcc':{'topk':[1,5]}}]"], "top5 of 3 classes is always 1"),
       (["Global.class_num=7"], "Global.class_num: 7 is ignored"),
       ([], "TopkAcc cannot be measured in training"),
@@ -133,7 +142,8 @@ struct ConfigurationCheckTests {
       "Optimizer.lr.step_size=3", "Optimizer.beta1=0.5", "Optimizer.lr.max_lr=1",
     ])
     _ = try TrainingConfiguration(configuration)
-    #expect(configuration.unreadKeys(in: ["Optimizer", "Metric", "Loss"]) == ["Optimizer.lr.step_size", "Optimizer.beta1"])
+    #expect(
+      configuration.unreadKeys(in: ["Optimizer", "Metric", "Loss"]) == ["Optimizer.lr.step_size", "Optimizer.beta1"])
     #expect(configuration.notice == "these keys have no effect here: Optimizer.lr.max_lr")
   }
 
@@ -161,19 +171,24 @@ struct NumberSweepTests {
       "Arch.freeze_at", "Loss.Train.0.CELoss.weight", "Loss.Train.0.CELoss.epsilon", "Optimizer.momentum",
       "Optimizer.weight_decay", "Optimizer.clip_norm", "Optimizer.regularizer.coeff", "Optimizer.lr.learning_rate",
       "Optimizer.lr.warmup_epoch", "Optimizer.lr.warmup_start_lr", "Optimizer.lr.eta_min",
-      "DataLoader.Train.sampler.batch_size", "\(transforms).1.RandCropImage.size", "\(transforms).1.RandCropImage.scale",
+      "DataLoader.Train.sampler.batch_size", "\(transforms).1.RandCropImage.size",
+      "\(transforms).1.RandCropImage.scale",
       "\(transforms).1.RandCropImage.ratio", "\(transforms).2.RandFlipImage.flip_code",
       "\(transforms).3.TimmAutoAugment.prob", "\(transforms).3.TimmAutoAugment.fillcolor",
       "\(transforms).4.RandAugment.num_layers", "\(transforms).4.RandAugment.magnitude",
       "\(transforms).5.Cutout.n_holes", "\(transforms).5.Cutout.length", "\(transforms).5.Cutout.fill_value",
-      "\(transforms).6.NormalizeImage.scale", "\(transforms).6.NormalizeImage.mean", "\(transforms).6.NormalizeImage.std",
+      "\(transforms).6.NormalizeImage.scale", "\(transforms).6.NormalizeImage.mean",
+      "\(transforms).6.NormalizeImage.std",
       "\(transforms).7.RandomErasing.EPSILON", "\(transforms).7.RandomErasing.sl", "\(transforms).7.RandomErasing.sh",
       "\(transforms).7.RandomErasing.r1", "\(transforms).7.RandomErasing.attempt", "\(batch).MixupOperator.alpha",
       "\(batch).CutmixOperator.alpha", "\(batch).MixupOperator.prob",
     ]
   }()
 
-  static let values = ["0", "-1", "1e-320", "1e-45", "1e308", "-1e308", "inf", "float('nan')", "nan", "9223372036854775808", "9223372036854775807", "1", "0.5"]
+  static let values = [
+    "0", "-1", "1e-320", "1e-45", "1e308", "-1e308", "inf", "float('nan')", "nan", "9223372036854775808",
+    "9223372036854775807", "1", "0.5",
+  ]
 
   @Test("Each either runs or is an error", arguments: keys)
   func sweep(_ key: String) throws {
@@ -190,9 +205,11 @@ struct NumberSweepTests {
   @Test(
     "Arguments of other schedules, optimizers and losses",
     arguments: [
-      "{'name':'Step','learning_rate':0.1,'step_size':X,'gamma':0.5}", "{'name':'Step','learning_rate':0.1,'step_size':1,'gamma':X}",
+      "{'name':'Step','learning_rate':0.1,'step_size':X,'gamma':0.5}",
+      "{'name':'Step','learning_rate':0.1,'step_size':1,'gamma':X}",
       "{'name':'MultiStepDecay','learning_rate':0.1,'milestones':[X]}", "{'name':'Piecewise','learning_rate':X}",
-      "{'name':'Piecewise','decay_epochs':[X],'values':[0.1,X]}", "{'name':'Linear','learning_rate':0.1,'end_lr':X,'power':2}",
+      "{'name':'Piecewise','decay_epochs':[X],'values':[0.1,X]}",
+      "{'name':'Linear','learning_rate':0.1,'end_lr':X,'power':2}",
       "{'name':'Linear','learning_rate':0.1,'power':X,'cycle':True}",
     ])
   func schedules(_ text: String) throws {
@@ -214,7 +231,9 @@ struct NumberSweepTests {
     #expect(rate?.description == "c.yaml: Optimizer.lr.learning_rate: expected a number in 0 … 1e+30, found 1e+308")
   }
 
-  @Test("The beta distribution stays between 0 and 1 for any parameter", arguments: [Double.leastNonzeroMagnitude, 1e-300, 1e-30, 1e-6, 0.2, 1, 1e6, 1e300])
+  @Test(
+    "The beta distribution stays between 0 and 1 for any parameter",
+    arguments: [Double.leastNonzeroMagnitude, 1e-300, 1e-30, 1e-6, 0.2, 1, 1e6, 1e300])
   func beta(_ alpha: Double) throws {
     var random = RandomGenerator(seed: 5)
     for mixing in [BatchMixing.mixup(alpha: alpha), .cutmix(alpha: alpha)] {
@@ -228,7 +247,9 @@ struct NumberSweepTests {
   /// Everything that the numbers decide, on one small picture.
   private func run(_ overrides: [String]) throws(HGNetError) {
     let configuration: Configuration
-    do { configuration = try ConfigurationCheckTests.configuration(overrides) } catch let error as HGNetError { throw error } catch {
+    do { configuration = try ConfigurationCheckTests.configuration(overrides) } catch let error as HGNetError {
+      throw error
+    } catch {
       throw HGNetError(.invalidConfiguration, "\(error)")
     }
     let settings = try TrainingConfiguration(configuration)

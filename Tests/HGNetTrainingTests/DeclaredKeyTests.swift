@@ -99,7 +99,9 @@ struct DeclaredKeyTests {
     {
       parts.remove(at: 1)
     }
-    if parts.first == "Optimizer", parts.count > 1, ["Momentum", "SGD", "AdamW"].contains(parts[1]) { parts.remove(at: 1) }
+    if parts.first == "Optimizer", parts.count > 1, ["Momentum", "SGD", "AdamW"].contains(parts[1]) {
+      parts.remove(at: 1)
+    }
     return parts.joined(separator: ".")
   }
 

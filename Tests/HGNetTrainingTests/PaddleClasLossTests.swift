@@ -106,14 +106,18 @@ struct PaddleClasLossTests {
     #expect(try free.evaluate(logits: logits, targets: vectors).value.isFinite)
   }
 
-  @Test("Losses for several labels, as the configuration names their arguments", arguments: PaddleClasLosses.all?.single ?? [])
+  @Test(
+    "Losses for several labels, as the configuration names their arguments",
+    arguments: PaddleClasLosses.all?.single ?? [])
   func single(_ item: PaddleClasLosses.Single) throws {
     var arguments = "weight: 1.0"
     if let value = item.arguments.epsilon { arguments += ", epsilon: \(value)" }
     if let value = item.arguments.gammaPos { arguments += ", gamma_pos: \(value)" }
     if item.arguments.sizeSum == true { arguments += ", size_sum: True" }
     if item.arguments.weightRatio == true { arguments += ", weight_ratio: True" }
-    if item.kind == "MultiLabelAsymmetricLoss" { arguments += ", clip: \(item.arguments.clip.map { "\($0)" } ?? "null")" }
+    if item.kind == "MultiLabelAsymmetricLoss" {
+      arguments += ", clip: \(item.arguments.clip.map { "\($0)" } ?? "null")"
+    }
     let yaml = """
       Global: {epochs: 1, use_multilabel: True}
       Arch: {name: PPHGNetV2_B0, class_num: \(item.classes)}

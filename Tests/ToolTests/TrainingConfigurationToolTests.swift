@@ -71,7 +71,9 @@ import Testing
     let run = try train(["Global.update_freq=2", "Global.epochs=3", "Global.eval_during_train=False"])
     #expect(run.status == 0, "\(run.errors)")
     #expect(run.errors.contains("hgnet: warning: Global.update_freq: 2 does not divide the 3 iterations"))
-    let rates = run.output.components(separatedBy: "lr(CosineAnnealingDecay): ").dropFirst().map { String($0.prefix(10)) }
+    let rates = run.output.components(separatedBy: "lr(CosineAnnealingDecay): ").dropFirst().map {
+      String($0.prefix(10))
+    }
     #expect(rates == ["0.10000000", "0.07500000", "0.07500000", "0.02500000", "0.02500000", "0.00000000"])
     #expect(run.errors.contains("meant for 4 processes"))
   }
@@ -92,8 +94,10 @@ import Testing
         "DataLoader.Eval.dataset.label_ratio=True",
       ])
     #expect(both.status == 0 && both.output.contains("MultiLabelMAP(integral): "), "\(both.errors)")
-    let without = try train(metrics + ["Loss.Train=[{'MultiLabelLoss':{'weight':1}}]", "Loss.Eval=\(weighted)", "Global.output_dir=no"])
-    #expect(without.status == 78 && without.errors.contains("Loss.Eval.0.MultiLabelLoss.weight_ratio"), "\(without.errors)")
+    let without = try train(
+      metrics + ["Loss.Train=[{'MultiLabelLoss':{'weight':1}}]", "Loss.Eval=\(weighted)", "Global.output_dir=no"])
+    #expect(
+      without.status == 78 && without.errors.contains("Loss.Eval.0.MultiLabelLoss.weight_ratio"), "\(without.errors)")
     #expect(!FileManager.default.fileExists(atPath: workspace.path("no")))
   }
 
@@ -105,7 +109,9 @@ import Testing
     ]
     let run = try train(more, configuration: "out/config.yaml")
     #expect(run.status == 0, "\(run.errors)")
-    #expect(run.errors.contains("hgnet: warning: the learning rate goes on from the checkpoint's 0.00000000"), "\(run.errors)")
+    #expect(
+      run.errors.contains("hgnet: warning: the learning rate goes on from the checkpoint's 0.00000000"), "\(run.errors)"
+    )
     #expect(run.errors.contains("0.15000000 at this step"))
     let log = try String(contentsOfFile: workspace.path("out/train.log"), encoding: .utf8)
     #expect(log.contains("ppcls WARNING: the learning rate goes on"))
@@ -113,7 +119,8 @@ import Testing
 
   @Test("A picture alone in the last batch, names that match nothing, keys of other schedules") func warnings() throws {
     let run = try train([
-      "DataLoader.Train.sampler.batch_size=26", "Optimizer.no_weight_decay_name=fc nonsense", "Optimizer.lr.step_size=3",
+      "DataLoader.Train.sampler.batch_size=26", "Optimizer.no_weight_decay_name=fc nonsense",
+      "Optimizer.lr.step_size=3",
       "Global.epochs=1", "Global.eval_during_train=False",
     ])
     #expect(run.status == 0, "\(run.errors)")
