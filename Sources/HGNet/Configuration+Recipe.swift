@@ -27,6 +27,8 @@ extension Configuration {
     if isBesideWeights, self[key] == nil, self[evaluation] != nil { key = evaluation }
     guard let operators = try operators(key) else { return nil }
     var recipe = Recipe(transforms: [])
+    // The name of an exported model is for people and other tools; it must be text all the same.
+    _ = try text("Global.model_name")
     for (name, key) in operators {
       switch name {
       case "DecodeImage": recipe.decodingStyle = try decodingStyle(key)

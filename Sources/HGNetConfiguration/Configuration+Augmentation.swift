@@ -102,6 +102,8 @@ extension Configuration {
     }
     policy.probability = try share("\(key).prob") ?? 1
     policy.fill = try color("\(key).fillcolor") ?? policy.fill
+    // It is for operations that move by a number of pixels, which none of these policies has, in PaddleClas either.
+    _ = try integer("\(key).img_size", in: 1...Configuration.maximumSide)
     switch self["\(key).interpolation"] {
     case nil where isNull("\(key).interpolation"), .text("random"), .text(""): policy.interpolation = nil
     case nil, .text("bicubic"): policy.interpolation = .bicubic
@@ -157,6 +159,11 @@ extension Configuration {
           BatchMixing.Choice(
             try self.mixing(name, "\(key).\(name)"), probability: try share("\(key).\(name).prob") ?? 0))
       }
+      guard !choices.isEmpty else {
+        throw HGNetError(
+          .invalidConfiguration, "expected MixupOperator or CutmixOperator with a prob each, found neither", path: path,
+          key: key)
+      }
       mixing = .oneOf(choices)
     default:
       throw HGNetError(
@@ -175,10 +182,12 @@ extension Configuration {
 
   /// Two numbers inside bounds, the smaller one first.
   private func range(_ key: String, in bounds: ClosedRange<Double>) throws(HGNetError) -> ClosedRange<Double>? {
-    guard let numbers = try numbers(key, in: bounds) else { return nil }
-    guard numbers.count == 2, numbers[0] <= numbers[1] else {
+    guard let numbers = try numbers(key) else { return nil }
+    guard numbers.count == 2, numbers[0] <= numbers[1], numbers.allSatisfy(bounds.contains) else {
       throw HGNetError(
-        .invalidConfiguration, "expected the smallest and the largest number, found \(numbers)", path: path, key: key)
+        .invalidConfiguration,
+        "expected the smallest and the largest number, both in \(bounds.lowerBound) … \(bounds.upperBound), found \(numbers)",
+        path: path, key: key)
     }
     return numbers[0]...numbers[1]
   }

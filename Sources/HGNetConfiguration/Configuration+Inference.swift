@@ -28,11 +28,15 @@ extension Configuration {
     let countKey = countKeys.first { self[$0] != nil } ?? "Global.class_num"
     if let count = try integer(countKey, in: 1...(1 << 24)) { options.classCount = count }
     if let channels = try integer("\(key).class_expand", in: 1...(1 << 20)) { options.classExpand = channels }
-    if let probability = try number("\(key).dropout_prob", in: NumberRange.share) { options.dropoutProbability = Float(probability) }
+    if let probability = try number("\(key).dropout_prob", in: NumberRange.share) {
+      options.dropoutProbability = Float(probability)
+    }
     if let use = try boolean("\(key).use_last_conv") { options.useLastConvolution = use }
     options.useLearnableAffineBlock = try boolean("\(key).use_lab")
     if try boolean("\(key).use_ml_decoder") == true { options.decoder = try decoder(of: key, options) }
-    if let factors = try numbers("\(key).lr_mult_list", in: 0...1e6) { options.learningRateMultipliers = factors.map { Float($0) } }
+    if let factors = try numbers("\(key).lr_mult_list", in: 0...1e6) {
+      options.learningRateMultipliers = factors.map { Float($0) }
+    }
     return (model, options)
   }
 

@@ -43,7 +43,9 @@ extension Configuration {
     if let features = try integer("\(key).embed_dim", in: widths) { decoder.features = features }
     if let heads = try integer("\(key).num_heads", in: widths) { decoder.heads = heads }
     if let features = try integer("\(key).mlp_hidden_dim", in: widths) { decoder.hiddenFeatures = features }
-    if let probability = try number("\(key).dropout", in: NumberRange.share) { decoder.dropoutProbability = Float(probability) }
+    if let probability = try number("\(key).dropout", in: NumberRange.share) {
+      decoder.dropoutProbability = Float(probability)
+    }
     let fixed: [(name: String, values: [ConfigurationValue])] = [
       ("depth", [.integer(1)]), ("activation", [.text("relu")]), ("freeze_query_embed", [.boolean(true)]),
       ("remove_self_attn", [.boolean(true)]), ("remove_layers", [.list([.text("avg_pool"), .text("flatten")])]),

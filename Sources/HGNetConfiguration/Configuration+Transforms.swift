@@ -94,7 +94,8 @@ extension Configuration {
     let standardDeviation = try three("std", Transform.imageNetStandardDeviation)
     guard let smallest = standardDeviation.min(by: { abs($0) < abs($1) }), abs(smallest) >= 1e-6 else {
       throw HGNetError(
-        .invalidConfiguration, "expected standard deviations other than 0, of at least 1e-06, found \(standardDeviation)",
+        .invalidConfiguration,
+        "expected standard deviations other than 0, of at least 1e-06, found \(standardDeviation)",
         path: path, key: "\(key).std")
     }
     let scale = Float(try number("\(key).scale", in: NumberRange.factor) ?? 1.0 / 255)

@@ -14,6 +14,11 @@ final class ConfigurationReads: Sendable {
 }
 
 extension Configuration {
+  /// Every key that a configuration may hold, with why its value decides nothing or is refused; nil for one that is read.
+  ///
+  /// Lists show no index, names of the user's own choice are `*`.
+  package static var declaredKeys: [(path: String, reason: String?)] { PaddleClasKeys.declared }
+
   /// The dotted paths of all values that were asked for so far.
   package var readKeys: Set<String> { reads.all }
 

@@ -37,7 +37,6 @@ enum PaddleClasKeys {
   private enum Reason {
     static let precision = "computing is in float32"
     static let processor = "computing is on the CPU"
-    static let threads = "pictures are read by the threads that --threads allows"
     static let otherTool = "it belongs to tools of PaddlePaddle"
     static let sameAnyway = "nothing here depends on it"
     static let otherSchedule = "no schedule that is there has it"
@@ -60,7 +59,8 @@ enum PaddleClasKeys {
         + "print_batch_step pdx_model_name class_num infer_imgs inference_model_dir batch_size cpu_num_threads "
         + "model_name use_visualdl use_tensorboard save_safetensors use_sync_bn scale_learning_rate "
         + "recompute_learning_rate"),
-    ignored("to_static use_dali use_gpu enable_mkldnn use_tensorrt gpu_mem use_npu use_xpu use_mlu gpu_id ir_optim",
+    ignored(
+      "to_static use_dali use_gpu enable_mkldnn use_tensorrt gpu_mem use_npu use_xpu use_mlu gpu_id ir_optim",
       Reason.processor),
     ignored("use_fp16 use_int8", Reason.precision),
     ignored("log_ranks print_mem_info save_log_path", Reason.log),
@@ -161,7 +161,7 @@ enum PaddleClasKeys {
       "label_ratio": .value, "transform_ops": .named(transforms), "batch_transform_ops": .named(batchTransforms),
     ]),
     "sampler": .values("name batch_size drop_last shuffle"),
-    "loader": .section(ignored("num_workers use_shared_memory", Reason.threads)),
+    "loader": .values("num_workers use_shared_memory"),
   ])
 
   private static let transforms: [String: ConfigurationKeys] = {
@@ -176,7 +176,7 @@ enum PaddleClasKeys {
       ToTensor
       RandCropImage size scale ratio interpolation backend use_log_aspect
       RandFlipImage flip_code
-      TimmAutoAugment prob config_str interpolation fillcolor
+      TimmAutoAugment prob config_str interpolation img_size fillcolor
       RandAugmentV4
       RandAugment num_layers magnitude fillcolor
       RandomErasing EPSILON sl sh r1 attempt use_log_aspect mode mean
@@ -185,7 +185,6 @@ enum PaddleClasKeys {
       """)
     let idle = [
       "DecodeImage": ("to_np return_numpy", Reason.sameAnyway), "ResizeImage": ("return_numpy", Reason.sameAnyway),
-      "TimmAutoAugment": ("img_size", "pictures are moved by a share of their size"),
     ]
     for (name, (keys, reason)) in idle {
       guard case .section(let arguments)? = table[name] else { continue }
@@ -221,8 +220,30 @@ enum PaddleClasKeys {
     MultiLabelThreshOutput threshold class_id_map_file label_list delimiter
     """
   ).merging([
-    "main_indicator": .value, "SavePreLabel": .section(["save_dir": .ignored("PaddleClas writes nothing there either")]),
+    "main_indicator": .value,
+    "SavePreLabel": .section(["save_dir": .ignored("PaddleClas writes nothing there either")]),
   ]) { first, _ in first }
+
+  /// Every key with what becomes of its value: nil for one that is read, else why it decides nothing or is refused.
+  ///
+  /// Lists show no index, names of the user's own choice are `*`.
+  static var declared: [(path: String, reason: String?)] {
+    var found: [(String, String?)] = []
+    func walk(_ keys: ConfigurationKeys, _ path: String) {
+      switch keys {
+      case .value: found.append((path, nil))
+      case .ignored(let reason), .refused(let reason): found.append((path, reason))
+      case .list(let element): walk(element, path)
+      case .open(let element): walk(element, "\(path).*")
+      default:
+        for (name, child) in keys.children.sorted(by: { $0.key < $1.key }) {
+          walk(child, path.isEmpty ? name : "\(path).\(name)")
+        }
+      }
+    }
+    walk(root, "")
+    return found
+  }
 
   /// The dotted paths under which a key exists, shortest first; lists show no index.
   static func paths(of key: String) -> [String] {

@@ -57,6 +57,9 @@ package struct EpochPlan: Sendable, Hashable {
     package var pass: Int
     /// Batches of the pass.
     package var batches: Range<Int>
+
+    /// Names batches of a pass.
+    package init(pass: Int, batches: Range<Int>) { (self.pass, self.batches) = (pass, batches) }
   }
 
   /// The batches that come next in an epoch, as many as the pass has left.

@@ -83,7 +83,8 @@ package struct DecoupledLoss: Sendable, Hashable {
   ) throws(HGNetError) -> (value: Double, gradient: Tensor) {
     var labels: [Int] = []
     if !takesTeachersClass {
-      guard case .classes(let classes) = targets, classes.count == (student.shape.rank == 2 ? student.shape[0] : -1) else {
+      guard case .classes(let classes) = targets, classes.count == (student.shape.rank == 2 ? student.shape[0] : -1)
+      else {
         throw HGNetError(
           .shapeMismatch,
           "DistillationDKDLoss needs one class per picture, not mixed or several labels; use_target_as_gt: True takes the "

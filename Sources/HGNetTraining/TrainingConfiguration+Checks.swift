@@ -59,11 +59,14 @@ extension TrainingConfiguration {
         let idle = ks.filter { $0 > options.classCount }.map { "top\($0)" }
         if !idle.isEmpty {
           warnings.append(
-            "Metric.\(part): \(idle.joined(separator: ", ")) of \(options.classCount) classes is always 1 and says nothing")
+            "Metric.\(part): \(idle.joined(separator: ", ")) of \(options.classCount) classes is always 1 and says nothing"
+          )
         }
       }
     }
-    if let old = try configuration.integer("Global.class_num"), try configuration.integer("Arch.class_num") ?? old != old {
+    if let old = try configuration.integer("Global.class_num"),
+      try configuration.integer("Arch.class_num") ?? old != old
+    {
       warnings.append("Global.class_num: \(old) is ignored, as in PaddleClas; Arch.class_num counts")
     }
   }
@@ -80,7 +83,8 @@ extension TrainingConfiguration {
     if case .adamW = optimizer.rule, configuration["Optimizer.name"] != nil { meant = 8 }
     guard rankCount != meant else { return nil }
     let one = rankCount == 1 ? "1 process" : "\(rankCount) processes"
-    return "the learning rates of PaddleClas' configurations are meant for \(meant) processes with a batch each, and this run has "
+    return
+      "the learning rates of PaddleClas' configurations are meant for \(meant) processes with a batch each, and this run has "
       + "\(one); Global.scale_learning_rate: True multiplies the rate by the number of processes, False says that it is meant "
       + "as it is"
   }

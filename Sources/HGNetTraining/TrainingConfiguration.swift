@@ -200,7 +200,8 @@ public struct TrainingConfiguration: Sendable {
     let rate = scalesLearningRate ? rate.multiplied(by: Double(rankCount)) : rate
     return try Schedule(
       rate.rule, learningRate: rate.learningRate, epochs: epochs,
-      stepsPerEpoch: EpochPlan(batches: iterationsPerEpoch, updateFrequency: updateFrequency).updates, warmupEpochs: rate.warmupEpochs,
+      stepsPerEpoch: EpochPlan(batches: iterationsPerEpoch, updateFrequency: updateFrequency).updates,
+      warmupEpochs: rate.warmupEpochs,
       warmupStart: rate.warmupStart, isByEpoch: rate.isByEpoch)
   }
 

@@ -114,6 +114,11 @@ public struct TrainingData: Sendable {
     dropsLast = try configuration.boolean("\(root).sampler.drop_last") ?? false
     self.transforms = transforms
     loading.decodingStyle = transforms.decodingStyle
+    // Threads in the place of PaddleClas' processes, no more than there are processors; they share memory in any case.
+    if let workers = try configuration.integer("\(root).loader.num_workers", in: 0...65536) {
+      loading.threads = min(workers, ProcessorCount.current().count)
+    }
+    _ = try configuration.boolean("\(root).loader.use_shared_memory")
   }
 
   /// The list that numbers the classes for every part: the one to train on, where its labels are numbered anew.

@@ -78,12 +78,10 @@ package indirect enum BatchMixing: Hashable, Sendable {
       }
     case .oneOf(let choices):
       // A little above 1 is the rounding of numbers such as 0.7 + 0.2 + 0.1.
-      guard !choices.isEmpty, choices.allSatisfy({ $0.probability >= 0 }),
-        choices.reduce(0, { $0 + $1.probability }) <= 1 + 1e-9
-      else {
+      guard choices.allSatisfy({ $0.probability >= 0 }), choices.reduce(0, { $0 + $1.probability }) <= 1 + 1e-9 else {
         throw HGNetError(
           .invalidArgument,
-          "expected operators with probabilities of 0 or more that add up to at most 1, found \(choices.map(\.probability))")
+          "expected probabilities of 0 or more that add up to at most 1, found \(choices.map(\.probability))")
       }
       for choice in choices { try choice.mixing.check() }
     }

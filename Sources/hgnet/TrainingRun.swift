@@ -194,7 +194,8 @@ struct TrainingRun {
     let keys = configuration.unreadKeys(in: sections).filter { key in
       // These are for the export, and for the beginning of a run.
       let name = key.split(separator: ".").last ?? ""
-      return name != "infer_add_softmax" && !(isResumed && ["pretrained", "pretrained_list", "use_ssld"].contains(name))
+      return name != "infer_add_softmax"
+        && !(isResumed && ["pretrained", "pretrained_list", "use_ssld"].contains(name))
     }
     return keys.isEmpty ? nil : "nothing in this run depends on these keys: \(keys.joined(separator: ", "))"
   }

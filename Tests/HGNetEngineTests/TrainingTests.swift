@@ -199,6 +199,37 @@ import Testing
     }
   }
 
+  /// PaddlePaddle 3.3.1: of one value per channel y = x, running statistics stay, weight and bias have no gradient.
+  @Test("Batch normalisation leaves single values as they are", arguments: [true, false])
+  func singleValues(isSingle: Bool) throws {
+    let options = ModelOptions(classCount: 5, classExpand: 24, dropoutProbability: 0)
+    let graph = try Self.networks[0].model.graph(options: options, inputSize: Size(32))
+    let store = randomParameters(graph, seed: 71)
+    let batch = isSingle ? 1 : 2
+    let parameters = try TrainingParameters(graph: graph, parameters: store)
+    var session = try TrainingSession(graph: graph, parameters: parameters, batch: batch, pool: ThreadPool(threads: 1))
+    var (random, source) = (RandomGenerator(seed: 5), TestRandom(seed: 72))
+    let logits = try session.forward(source.tensor([batch, 32, 32, 3]), random: &random)
+    #expect(logits.values.allSatisfy { $0.isFinite })
+    try session.backward(source.tensor([batch, 5]))
+    let moved = parameters.store()
+    func isMoved(_ name: String) -> Bool { moved[name]?.tensor().values != store[name]?.tensor().values }
+    func hasGradient(_ name: String) throws -> Bool {
+      let index = try #require(parameters.index(of: name))
+      return parameters.withGradient(index) { gradient in gradient.contains { $0 != 0 } }
+    }
+    // The maps of the last stage are 1×1, those before are 2×2.
+    let (last, before) = ("stages.3.blocks.0.aggregation_squeeze_conv", "stages.2.blocks.0.aggregation_squeeze_conv")
+    #expect(isMoved("\(before).bn._mean") && isMoved("\(before).bn._variance"))
+    #expect(isMoved("\(last).bn._mean") == !isSingle && isMoved("\(last).bn._variance") == !isSingle)
+    #expect(try hasGradient("\(before).bn.weight"))
+    for name in ["weight", "bias"] {
+      let has = try hasGradient("\(last).bn.\(name)")
+      #expect(has == !isSingle)
+    }
+    for name in ["\(last).conv.weight", "stem.stem1.conv.weight"] { #expect(try hasGradient(name)) }
+  }
+
   @Test func gradientsAccumulateUntilTheyAreZeroed() throws {
     let setting = try Setting(Self.networks[0])
     let parameters = try TrainingParameters(graph: setting.graph, parameters: setting.store)

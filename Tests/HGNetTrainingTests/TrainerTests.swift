@@ -127,6 +127,29 @@ import Testing
     #expect(lines.last == "Already save model in \(workspace.path)/output/latest")
   }
 
+  @Test func anEvaluationThatIsNotFiniteDoesNotBecomeTheBest() throws {
+    let workspace = try Workspace()
+    let first = try workspace.trainer(saving: "output")
+    _ = try first.run(from: workspace.initial(first), log: { _ in })
+    var checkpoint = try Checkpoint.read("\(workspace.path)/output/latest")
+    // As if it had been stopped in its last evaluation, with weights that have become no numbers.
+    checkpoint.progress.values["pending evaluation"] = 1
+    checkpoint.progress.bestMetric = nil
+    checkpoint.averaged = nil
+    checkpoint.parameters["fc.bias"] = Parameter(Tensor(shape: [3], values: [.nan, 0, 0]))
+    let second = try workspace.trainer(saving: "other")
+    var warnings: [String] = []
+    var history = TrainingHistory()
+    let outcome = try second.run(from: workspace.initial(second), checkpoint: checkpoint, log: { _ in }) { event in
+      history.note(event)
+      if case .warning(let text) = event { warnings.append(text) }
+    }
+    #expect(warnings.contains { $0.contains("not finite") && $0.contains("best_model") })
+    // The average of the weights counts where it is finite; here it is made anew from what is not.
+    #expect(outcome.progress.bestMetric == nil && history.best == nil)
+    #expect(!FileManager.default.fileExists(atPath: "\(workspace.path)/other/best_model.pdparams"))
+  }
+
   @Test func aBrokenPictureIsNamedAndLeftOut() throws {
     let workspace = try Workspace()
     try Data("no picture".utf8).write(to: URL(fileURLWithPath: "\(workspace.path)/data/class1/3.png"))

@@ -69,8 +69,9 @@ struct TrainingConfigurationTests {
     arguments: [
       ("Global.epochs=0", "Global.epochs"), ("Global.epochs=None", "Global.epochs"),
       ("Loss.Train.0.CELoss.weight=None", "Loss.Train.0.CELoss.weight"), ("Loss.Train=None", "Loss.Train"),
-      ("Optimizer.name=RMSProp", "Optimizer.name"), ("Optimizer.momentum=1.5", "Optimizer"),
-      ("Optimizer.lr.name=Cyclic", "Optimizer.lr.name"), ("Optimizer.lr.learning_rate=-1", "Optimizer.lr"),
+      ("Optimizer.name=RMSProp", "Optimizer.name"), ("Optimizer.momentum=1.5", "Optimizer.momentum"),
+      ("Optimizer.lr.name=Cyclic", "Optimizer.lr.name"),
+      ("Optimizer.lr.learning_rate=-1", "Optimizer.lr.learning_rate"),
       ("Optimizer.lr.learning_rate=None", "Optimizer.lr.learning_rate"),
       ("Optimizer.regularizer.name=L3", "Optimizer.regularizer.name"), ("EMA.decay=2", "EMA.decay"),
       ("Metric.Train.0.TopkAcc.topk=[0]", "Metric.Train.0.TopkAcc.topk.0"),
