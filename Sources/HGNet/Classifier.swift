@@ -31,10 +31,12 @@ public final class Classifier: Sendable {
   /// - Parameters:
   ///   - path: the file or folder; see `WeightsFile`.
   ///   - recipe: nil for the model's evaluation recipe, with ImageNet's names for 1000 classes.
-  ///   - threads: nil for `ProcessorCount.current()`.
-  /// - Throws: as `WeightsFile.init(contentsOf:model:options:allowsNewHead:)`.
+  ///   - threads: 1 … 1024; nil for as many as the affinity mask, the control group and `HGNET_NUM_THREADS` allow.
+  /// - Throws: as `WeightsFile.init(contentsOf:model:options:allowsNewHead:)`; `invalidArgument` for other numbers of threads.
   public convenience init(weights path: String, recipe: Recipe? = nil, threads: Int? = nil) throws(HGNetError) {
-    try self.init(try WeightsFile(contentsOf: path), recipe: recipe, pool: ThreadPool(threads: threads))
+    try self.init(
+      try WeightsFile(contentsOf: path), recipe: recipe,
+      pool: try threads.map { (count) throws(HGNetError) in try ThreadPool(threads: count) } ?? ThreadPool())
   }
 
   /// Compiles the network of a weights file.

@@ -39,8 +39,8 @@ final class TrainingLogFile {
     handle = nil
   }
 
-  /// Writes a line of PaddleClas.
-  func write(_ message: String, level: TrainingLog.Level = .info) {
+  /// Writes a line of PaddleClas; with `isEchoed` false into the file alone.
+  func write(_ message: String, level: TrainingLog.Level = .info, isEchoed: Bool? = nil) {
     guard let handle else { return }
     let line = TrainingLog.line(message, level: level, time: Date().timeIntervalSince1970)
     do {
@@ -51,7 +51,7 @@ final class TrainingLogFile {
       }
       hasFailed = true
     }
-    if !isEchoed, level == .info { return }
+    if !(isEchoed ?? self.isEchoed), level == .info { return }
     if hidesIterations, message.contains("][Iter: ") { return }
     // A reader that has gone away must not end the run either.
     try? StandardOutput.write(line)

@@ -92,7 +92,7 @@ struct TrainingRun {
       isFirst
       ? try TrainingLogFile(path: "\(path)/train.log", hidesIterations: isTerminal, isEchoed: echoesLog)
       : TrainingLogFile()
-    for line in configuration.root.lines() { log.write(line) }
+    for line in configuration.root.lines() { log.write(line, isEchoed: false) }
     let ranks = communicator.rankCount > 1 ? ", ranks: \(communicator.rankCount)" : ""
     log.write("train with hgnet \(Tool.configuration.version) and device cpu, threads: \(pool.count)\(ranks)")
     if isFirst { try configuration.write(to: "\(path)/config.yaml") }
