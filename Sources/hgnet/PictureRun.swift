@@ -74,7 +74,7 @@ final class PictureRun {
   private func classify(
     _ batch: [String], _ body: ([(path: String, result: Result<[ScoredClass], HGNetError>)]) throws -> Void
   ) throws -> Int {
-    let results = try classifier.classify(contentsOf: batch)
+    let results = try self.results(of: batch)
     progress.clear()
     var failures = 0
     for (path, result) in zip(batch, results) {
@@ -85,6 +85,17 @@ final class PictureRun {
     try body(Array(zip(batch, results)).map { (path: $0.0, result: $0.1) })
     progress.add(batch.count * communicator.rankCount)
     return failures
+  }
+
+  /// The results of pictures, half as many at once where they do not fit into the memory.
+  private func results(of batch: [String]) throws(HGNetError) -> [Result<[ScoredClass], HGNetError>] {
+    do throws(HGNetError) {
+      return try classifier.classify(contentsOf: batch)
+    } catch {
+      guard error.code == .limitExceeded, batch.count > 1 else { throw error }
+      let half = batch.count / 2
+      return try results(of: Array(batch[..<half])) + results(of: Array(batch[half...]))
+    }
   }
 
   /// Says what was done, and ends the command with the status for bad data when pictures were skipped, or with that of the
