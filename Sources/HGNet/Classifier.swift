@@ -33,10 +33,13 @@ public final class Classifier: Sendable {
   /// - Parameters:
   ///   - path: the file or folder; see `WeightsFile`.
   ///   - recipe: nil for the one that belongs to the weights, as `WeightsFile.findRecipe()` finds it.
-  ///   - threads: nil for `ProcessorCount.current()`.
-  /// - Throws: as the other form, and as `WeightsFile.init(contentsOf:model:options:allowsNewHead:part:)`.
+  ///   - threads: 1 … 1024; nil for as many as the affinity mask, the control group and `HGNET_NUM_THREADS` allow.
+  /// - Throws: as the other form, and as `WeightsFile.init(contentsOf:model:options:allowsNewHead:part:)`;
+  ///   `invalidArgument` for other numbers of threads.
   public convenience init(weights path: String, recipe: Recipe? = nil, threads: Int? = nil) throws(HGNetError) {
-    try self.init(try WeightsFile(contentsOf: path), recipe: recipe, pool: ThreadPool(threads: threads))
+    try self.init(
+      try WeightsFile(contentsOf: path), recipe: recipe,
+      pool: try threads.map { (count) throws(HGNetError) in try ThreadPool(threads: count) } ?? ThreadPool())
   }
 
   /// Compiles the network of a weights file.

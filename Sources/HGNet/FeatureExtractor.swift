@@ -49,13 +49,14 @@ public final class FeatureExtractor: Sendable {
   ///   - path: the file or folder; see `WeightsFile`.
   ///   - keepsStages: whether the maps of the stages are copied out, too.
   ///   - recipe: nil for the one that belongs to the weights, as `WeightsFile.findRecipe()` finds it.
-  ///   - threads: nil for `ProcessorCount.current()`.
+  ///   - threads: 1 … 1024; nil for as many as the affinity mask, the control group and `HGNET_NUM_THREADS` allow.
   /// - Throws: as the other form, and as `WeightsFile.init(contentsOf:model:options:allowsNewHead:)`.
   public convenience init(
     weights path: String, keepsStages: Bool = false, recipe: Recipe? = nil, threads: Int? = nil
   ) throws(HGNetError) {
     try self.init(
-      try WeightsFile(contentsOf: path), keepsStages: keepsStages, recipe: recipe, pool: ThreadPool(threads: threads))
+      try WeightsFile(contentsOf: path), keepsStages: keepsStages, recipe: recipe,
+      pool: try threads.map { (count) throws(HGNetError) in try ThreadPool(threads: count) } ?? ThreadPool())
   }
 
   /// Compiles the part of a network that the features need.

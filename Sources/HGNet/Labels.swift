@@ -39,7 +39,8 @@ public struct Labels: Sendable, Hashable {
       let parts = content.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: false)
       guard let index = Int(parts[0]), index >= 0 else {
         throw HGNetError(
-          .malformedData, "expected \"index name\" such as \"0 tench\", found \"\(content.prefix(40))\"", path: path,
+          .malformedData, "expected \"index name\" such as \"0 tench\", found \(HGNetError.quoted(content))",
+          path: path,
           line: offset + 1)
       }
       names[index] = parts.count > 1 ? String(parts[1]) : ""

@@ -8,7 +8,7 @@ final class QuietThreads: Sendable {
   let pool: ThreadPool
 
   init(threads: Int?) {
-    pool = ThreadPool(threads: threads)
+    pool = threads.map { ThreadPool(count: $0) } ?? ThreadPool()
     run { hg_accesses_ignore() }
   }
 

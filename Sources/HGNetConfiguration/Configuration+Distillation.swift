@@ -50,7 +50,8 @@ extension Configuration {
         throw wrong("Arch.models.\(index)", expected: "one network such as \"- Teacher:\"", found: entry)
       }
       guard !result.contains(where: { $0.name == name }) else {
-        throw HGNetError(.invalidConfiguration, "two networks are named \(name)", path: path, key: "Arch.models")
+        throw HGNetError(
+          .invalidConfiguration, "two networks are named \(HGNetError.quoted(name))", path: path, key: "Arch.models")
       }
       let key = "Arch.models.\(index).\(name)"
       guard let (model, options) = try model(at: key) else {

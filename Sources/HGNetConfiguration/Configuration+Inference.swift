@@ -98,7 +98,8 @@ extension Configuration {
       if case .mapping(let mapping) = element, mapping[wanted] != nil { return "Arch.models.\(index).\(wanted)" }
     }
     throw HGNetError(
-      .invalidConfiguration, "none of the models is named \(wanted)", path: path, key: "Arch.infer_model_name")
+      .invalidConfiguration, "none of the models is named \(HGNetError.quoted(wanted))", path: path,
+      key: "Arch.infer_model_name")
   }
 
   /// What `infer` or `predict` works on.
@@ -126,7 +127,8 @@ extension Configuration {
       let hasExtension = name.dropFirst().utf8.contains(UInt8(ascii: "."))
       guard file.hasSuffix(".json") || !hasExtension else {
         throw HGNetError(
-          .invalidConfiguration, "expected a name that ends in .json or without extension, found \"\(file)\"",
+          .invalidConfiguration,
+          "expected a name that ends in .json or without extension, found \(HGNetError.quoted(file))",
           path: path,
           key: "Infer.save_dir")
       }

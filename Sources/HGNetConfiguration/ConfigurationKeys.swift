@@ -137,9 +137,9 @@ indirect enum ConfigurationKeys: Sendable {
 }
 
 /// Finds the name that somebody probably meant.
-enum NearestName {
+package enum NearestName {
   /// The known name with the fewest edits, if they are few for its length; case does not count.
-  static func find(_ name: String, among known: [String]) -> String? {
+  package static func find(_ name: String, among known: [String]) -> String? {
     let wanted = Array(name.lowercased().unicodeScalars)
     guard wanted.count <= 64 else { return nil }
     let ranked = known.sorted().map { ($0, distance(wanted, Array($0.lowercased().unicodeScalars))) }

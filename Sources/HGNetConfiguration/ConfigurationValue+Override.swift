@@ -16,13 +16,15 @@ public struct ConfigurationOverride: Sendable, Hashable {
   public init(_ text: String) throws(HGNetError) {
     guard let separator = text.firstIndex(of: "=") else {
       throw HGNetError(
-        .invalidArgument, "expected KEY=VALUE, found \"\(text)\" without =; write for example Infer.batch_size=4",
+        .invalidArgument,
+        "expected KEY=VALUE, found \(HGNetError.quoted(text)) without =; write for example Infer.batch_size=4",
         key: "-o")
     }
     key = String(text[..<separator])
     guard !key.isEmpty, key.split(separator: ".", omittingEmptySubsequences: false).allSatisfy({ !$0.isEmpty }) else {
       throw HGNetError(
-        .invalidArgument, "expected a key of names joined by dots before =, found \"\(text)\"", key: "-o")
+        .invalidArgument, "expected a key of names joined by dots before =, found \(HGNetError.quoted(text))", key: "-o"
+      )
     }
     value = ConfigurationOverride.value(of: text[text.index(after: separator)...])
   }
@@ -62,7 +64,7 @@ extension ConfigurationValue {
     case .list(var list):
       guard let index = Int(part), list.indices.contains(index) else {
         throw HGNetError(
-          .invalidArgument, "expected an index of a list, 0 … \(list.count - 1), found \"\(part)\"",
+          .invalidArgument, "expected an index of a list, 0 … \(list.count - 1), found \(HGNetError.quoted(part))",
           key: "-o \(whole)")
       }
       try list[index].assign(value, at: path.dropFirst(), whole: whole)

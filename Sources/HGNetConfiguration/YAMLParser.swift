@@ -63,7 +63,9 @@ struct YAMLParser {
         guard !hasVersion, major == 1 else { throw wrong("expected YAML of version 1, once", token) }
         hasVersion = true
       case .tag(let handle, let prefix):
-        guard own[handle] == nil else { throw wrong("expected each handle of tags once, found \(handle) again", token) }
+        guard own[handle] == nil else {
+          throw wrong("expected each handle of tags once, found \(HGNetError.shortened(handle)) again", token)
+        }
         own[handle] = prefix
       case .other: break
       }
@@ -96,7 +98,7 @@ struct YAMLParser {
     let properties = try properties()
     if let anchor = properties.anchor {
       guard anchors[anchor] == nil, !open.contains(anchor) else {
-        throw wrong("expected each anchor once, found &\(anchor) again", first)
+        throw wrong("expected each anchor once, found &\(HGNetError.shortened(anchor)) again", first)
       }
       open.insert(anchor)
     }
@@ -109,11 +111,12 @@ struct YAMLParser {
   }
 
   private func aliased(_ name: String, _ token: YAMLToken) throws(HGNetError) -> YAMLNode {
+    let shown = HGNetError.shortened(name)
     guard !open.contains(name) else {
-      throw wrong("found the alias *\(name) inside its own anchor &\(name), which would never end", token)
+      throw wrong("found the alias *\(shown) inside its own anchor &\(shown), which would never end", token)
     }
     guard let node = anchors[name] else {
-      throw wrong("found the alias *\(name) without an anchor &\(name) before it", token)
+      throw wrong("found the alias *\(shown) without an anchor &\(shown) before it", token)
     }
     return node
   }
@@ -128,7 +131,9 @@ struct YAMLParser {
       } else if case .tag(let handle, let suffix) = token.kind, properties.tag == nil {
         var prefix = ""
         if let handle {
-          guard let known = handles[handle] else { throw wrong("found the unknown handle \(handle) of a tag", token) }
+          guard let known = handles[handle] else {
+            throw wrong("found the unknown handle \(HGNetError.shortened(handle)) of a tag", token)
+          }
           prefix = known
         }
         properties.tag = prefix + suffix
@@ -196,7 +201,8 @@ struct YAMLParser {
     let standard = "tag:yaml.org,2002:"
     let short = tag.hasPrefix(standard) ? "!!" + tag.dropFirst(standard.count) : tag
     return HGNetError(
-      .invalidConfiguration, "expected a \(title) that a configuration can hold, found the tag \(short) before it",
+      .invalidConfiguration,
+      "expected a \(title) that a configuration can hold, found the tag \(HGNetError.shortened(short)) before it",
       line: line)
   }
 

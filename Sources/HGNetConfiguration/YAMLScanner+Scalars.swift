@@ -73,7 +73,7 @@ extension YAMLScanner {
     let isDouble = sees("\"")
     let quote: Unicode.Scalar = isDouble ? "\"" : "'"
     skip()
-    var content = String.UnicodeScalarView()
+    var content = ""
     while true {
       try takeQuotedText(isDouble: isDouble, into: &content)
       if sees(quote) { break }
@@ -84,22 +84,22 @@ extension YAMLScanner {
         throw wrong("expected a quotation mark that closes the text of this line", line: first)
       }
       if let lineEnd = takeLineEnd() {
-        content.append(contentsOf: folded(lineEnd, try quotedLineEnds()).unicodeScalars)
+        content += folded(lineEnd, try quotedLineEnds())
       } else {
-        content.append(contentsOf: spaces.unicodeScalars)
+        content += spaces
       }
     }
     skip()
-    return String(content)
+    return content
   }
 
   private mutating func takeQuotedText(
-    isDouble: Bool, into content: inout String.UnicodeScalarView
+    isDouble: Bool, into content: inout String
   ) throws(HGNetError) {
     while true {
       var length = 0
       while !isBlank(length), !sees("'", length), !sees("\"", length), !sees("\\", length) { length += 1 }
-      content.append(contentsOf: take(length).unicodeScalars)
+      content += take(length)
       if isBlank() { return }
       if isDouble ? sees("\"") : sees("'") {
         guard !isDouble, sees("'", 1) else { return }
@@ -108,7 +108,7 @@ extension YAMLScanner {
         try takeEscape(into: &content)
         continue
       }
-      content.append(contentsOf: take(1).unicodeScalars)
+      content += take(1)
     }
   }
 
@@ -123,7 +123,7 @@ extension YAMLScanner {
     }
   }
 
-  private mutating func takeEscape(into content: inout String.UnicodeScalarView) throws(HGNetError) {
+  private mutating func takeEscape(into content: inout String) throws(HGNetError) {
     skip()
     var digits = 0
     switch Unicode.Scalar(character()) {
@@ -132,13 +132,13 @@ extension YAMLScanner {
     case "U": digits = 8
     case let kind?:
       if !isAtEnd, takeLineEnd() != nil {
-        content.append(contentsOf: try quotedLineEnds().unicodeScalars)
+        content += try quotedLineEnds()
         return
       }
       guard let replacement = YAMLScanner.escapes[kind] else {
         throw wrong("expected an escape such as \\n or \\\", found another; double the backslash or use '…'")
       }
-      content.append(replacement)
+      content.unicodeScalars.append(replacement)
       skip()
       return
     case nil: return
@@ -154,7 +154,7 @@ extension YAMLScanner {
       value = value << 4 | UInt32(truncatingIfNeeded: digit)
     }
     guard let scalar = Unicode.Scalar(value) else { throw wrong("expected the number of a character, found \(value)") }
-    content.append(scalar)
+    content.unicodeScalars.append(scalar)
     skip(digits)
   }
 

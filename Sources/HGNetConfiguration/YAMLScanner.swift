@@ -116,7 +116,9 @@ struct YAMLScanner {
     }
   }
 
-  /// Takes a line end, which counts as `\n` however it is written; the two of Unicode stay what they are. Nil elsewhere.
+  /// Takes a line end, however it is written; nil elsewhere.
+  ///
+  /// It counts as `\n`; the two of Unicode stay what they are.
   mutating func takeLineEnd() -> String? {
     let next = character()
     guard next != 0, isYAMLLineEnd(next) else { return nil }

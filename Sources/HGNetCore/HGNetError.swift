@@ -120,7 +120,7 @@ extension HGNetError {
   /// Characters of a key, a layer or a cause.
   static let nameLimit = 300
   /// Characters of a message, which may list many things of our own.
-  static let messageLimit = 2000
+  static let messageLimit = 1000
   /// Characters of a text from somebody's file or request.
   package static let textLimit = 80
 

@@ -33,6 +33,14 @@ package struct ProcessorCount: Hashable, Sendable {
     return result
   }
 
+  /// The number in `HGNET_NUM_THREADS` where it asks for more than is allowed.
+  package static func excessiveWish(over allowed: ProcessorCount) -> Int? {
+    guard let wish = getenv("HGNET_NUM_THREADS").flatMap({ Int(String(cString: $0)) }), wish > allowed.count else {
+      return nil
+    }
+    return wish
+  }
+
   /// The processors of the affinity mask, which Linux shows as hexadecimal digits with commas.
   private static func affinityCount(root: String) -> Int {
     for line in (ControlGroup.text(root + "/proc/self/status") ?? "").split(separator: "\n") where line.hasPrefix("Cpus_allowed:") {

@@ -13,7 +13,8 @@ import Synchronization
 /// Between two calls the workers wait in a short loop and then sleep, so that a burst of runs pays no wake-up and an
 /// idle process costs nothing. Make one per process and share it: calls from several tasks take turns.
 ///
-/// Threads: safe to share. A body must not call `run` of the same pool.
+/// A system that refuses threads still gives answers: `count` says how many there are. Threads: safe to share. A body must not
+/// call `run` of the same pool.
 public final class ThreadPool: Sendable {
   /// What one thread does: an opaque context and the thread's index, `0 ..< count`; 0 is the caller.
   public typealias Body = @convention(c) (UnsafeMutableRawPointer, Int) -> Void
@@ -23,11 +24,27 @@ public final class ThreadPool: Sendable {
   private let state: PoolState?
   private let turn = Mutex<Void>(())
 
-  /// Starts the workers.
+  /// The numbers of threads that a pool may have.
+  public static let range = 1...1024
+
+  /// Starts as many threads as the affinity mask, the control group and `HGNET_NUM_THREADS` allow.
+  public convenience init() { self.init(count: ProcessorCount.current().count) }
+
+  /// Starts a number of threads.
   ///
-  /// - Parameter threads: the number of threads, at least 1; nil for `ProcessorCount.current`.
-  public init(threads: Int? = nil) {
-    let wanted = min(max(threads ?? ProcessorCount.current().count, 1), 1024)
+  /// - Parameter threads: the number of threads, in `range`; more than there are processors only slow each other down.
+  /// - Throws: `HGNetError.Code.invalidArgument` outside the range.
+  public convenience init(threads: Int) throws(HGNetError) {
+    guard ThreadPool.range.contains(threads) else {
+      throw HGNetError(
+        .invalidArgument, "expected 1 to \(ThreadPool.range.upperBound) threads, found \(threads)", key: "threads")
+    }
+    self.init(count: threads)
+  }
+
+  /// Starts a number of threads that has been checked.
+  package init(count wanted: Int) {
+    let wanted = min(max(wanted, ThreadPool.range.lowerBound), ThreadPool.range.upperBound)
     guard wanted > 1 else {
       count = 1
       state = nil

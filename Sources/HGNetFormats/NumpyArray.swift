@@ -24,7 +24,7 @@ package enum NumpyArray {
       guard let type = ElementType(numpyTypeCode: String(header.type.dropFirst())), header.type.first != ">" else {
         throw HGNetError(
           .unsupported,
-          "expected a little-endian array of numbers such as <f4, found type \(header.type); "
+          "expected a little-endian array of numbers such as <f4, found type \(HGNetError.quoted(header.type)); "
             + "convert it with array.astype(\"<f4\")")
       }
       let shape = try Shape(validating: header.shape)

@@ -71,7 +71,7 @@ extension PaddleProgram.Operation {
   func expectChannelsFirst(_ name: String) throws(HGNetError) {
     let layout = try text(name, default: "NCHW")
     guard layout == "NCHW" || layout == "AnyLayout" else {
-      throw HGNetError(.unsupported, "expected the layout NCHW, found \(layout)")
+      throw HGNetError(.unsupported, "expected the layout NCHW, found \(HGNetError.quoted(layout))")
     }
   }
 
@@ -106,7 +106,9 @@ struct Window {
     _ operation: PaddleProgram.Operation, kernel: Size, input: ActivationShape
   ) throws(HGNetError) {
     let strides = try operation.integers("strides", default: [1, 1])
-    guard strides.count == 2 else { throw HGNetError(.malformedData, "expected two strides, found \(strides)") }
+    guard strides.count == 2 else {
+      throw HGNetError(.malformedData, "expected two strides, found \(HGNetError.shortened("\(strides)"))")
+    }
     self.kernel = kernel
     stride = Size(height: strides[0], width: strides[1])
     let extents = 1...Window.maximumExtent
@@ -124,14 +126,19 @@ struct Window {
     case "EXPLICIT":
       let paddings = try operation.integers("paddings", default: [0, 0])
       guard paddings.allSatisfy({ (0...Window.maximumExtent).contains($0) }) else {
-        throw HGNetError(.unsupported, "expected paddings from 0 to \(Window.maximumExtent), found \(paddings)")
+        throw HGNetError(
+          .unsupported,
+          "expected paddings from 0 to \(Window.maximumExtent), found \(HGNetError.shortened("\(paddings)"))")
       }
       switch paddings.count {
       case 2: padding = Padding(top: paddings[0], left: paddings[1], bottom: paddings[0], right: paddings[1])
       case 4: padding = Padding(top: paddings[0], left: paddings[2], bottom: paddings[1], right: paddings[3])
-      default: throw HGNetError(.malformedData, "expected two or four paddings, found \(paddings)")
+      default:
+        throw HGNetError(.malformedData, "expected two or four paddings, found \(HGNetError.shortened("\(paddings)"))")
       }
-    default: throw HGNetError(.unsupported, "expected the padding rule EXPLICIT, SAME or VALID, found \(rule)")
+    default:
+      throw HGNetError(
+        .unsupported, "expected the padding rule EXPLICIT, SAME or VALID, found \(HGNetError.quoted(rule))")
     }
   }
 

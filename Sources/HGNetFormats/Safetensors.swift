@@ -137,7 +137,7 @@ package enum Safetensors {
       guard let elementType = Entry.elementTypes[type] else {
         throw HGNetError(
           .unsupported,
-          "expected an element type among F64, F32, F16, BF16, I64, I32, I16, I8, U16, U8, BOOL, found \(type); convert it to F32"
+          "expected an element type among F64, F32, F16, BF16, I64, I32, I16, I8, U16, U8, BOOL, found \(HGNetError.quoted(type)); convert it to F32"
         )
       }
       self.elementType = elementType

@@ -51,7 +51,8 @@ package enum TorchCheckpoint {
     if let order = try archive.contents(of: "\(root)byteorder") {
       let text = order.withUnsafeBytes { String(decoding: $0.prefix(16), as: UTF8.self) }
       guard text == "little" else {
-        throw HGNetError(.unsupported, "expected a little-endian checkpoint, found byte order \(text)")
+        throw HGNetError(
+          .unsupported, "expected a little-endian checkpoint, found byte order \(HGNetError.quoted(text))")
       }
     }
     let value = try Pickle.read(program).value

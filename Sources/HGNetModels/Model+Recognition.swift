@@ -80,7 +80,7 @@ extension Model {
       if agreeing > nearest?.agreeing ?? 0 { nearest = (model, agreeing, expected.count, difference) }
     }
     guard let nearest else {
-      let example = shapes.first.map { "found for example \"\($0.name.prefix(80))\"" } ?? "found none"
+      let example = shapes.first.map { "found for example \(HGNetError.quoted($0.name))" } ?? "found none"
       throw HGNetError(
         .parameterMismatch,
         "expected the parameters of a PP-HGNetV2 or PP-HGNet network, such as stem.stem1.conv.weight; \(example)")

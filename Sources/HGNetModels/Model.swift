@@ -172,7 +172,7 @@ extension Model {
     let suggestion = nearest.map { "did you mean \($0)? " } ?? ""
     let known = all.map(\.name).joined(separator: ", ")
     // A name from outside may be anything of any length; the message repeats only its beginning.
-    throw HGNetError(.invalidArgument, "no model is named \"\(name.prefix(64))\"; \(suggestion)There are: \(known)")
+    throw HGNetError(.invalidArgument, "no model is named \(HGNetError.quoted(name)); \(suggestion)There are: \(known)")
   }
 
   private static func plain(_ name: String) -> String {

@@ -131,7 +131,7 @@ extension PublishedWeights {
       editDistance(wanted, stem(left.fileName)) < editDistance(wanted, stem(right.fileName))
     }
     let suggestion = nearest.map { "; did you mean \(stem($0.fileName))?" } ?? ""
-    throw HGNetError(.invalidArgument, "no published weights are named \"\(wanted.prefix(64))\"\(suggestion)")
+    throw HGNetError(.invalidArgument, "no published weights are named \(HGNetError.quoted(wanted))\(suggestion)")
   }
 
   /// The most accurate state dictionary of a model, for prediction.

@@ -42,7 +42,8 @@ package struct ServingError: Error, Sendable, CustomStringConvertible {
   /// Makes a refusal.
   package init(_ kind: Kind, _ message: String, retryAfter: Int? = nil) {
     self.kind = kind
-    self.message = message
+    // A request may hold any text, and its answer shows parts of it.
+    self.message = HGNetError.shortened(message, to: 1000)
     self.retryAfter = retryAfter
   }
 

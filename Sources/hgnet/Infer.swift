@@ -29,8 +29,7 @@ struct Infer: AsyncParsableCommand {
     help: "Let the classifier differ from the weights (another class_num); it then has random values.")
   var newHead = false
 
-  @Flag(help: "Print one JSON list for all pictures, instead of the lines of tools/infer.py.")
-  var json = false
+  @OptionGroup var output: PredictionOutputOptions
 
   func run() async throws {
     let configuration = try options.require()
@@ -56,9 +55,9 @@ struct Infer: AsyncParsableCommand {
       ?? PictureFolder.pictures(at: pictures, note: StandardError.note)
     // A place that cannot be written to is refused before the work, not after it.
     if let saveFile = input.saveFile { try FileOutput.check(path: saveFile) }
-    let file = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
+    let weightsFile = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
     let weights = try WeightsFile(
-      contentsOf: file, model: model, options: modelOptions, allowsNewHead: newHead,
+      contentsOf: weightsFile, model: model, options: modelOptions, allowsNewHead: newHead,
       part: configuration.inferredModelName())
     if !weights.report.fresh.isEmpty {
       StandardError.write("hgnet: warning: the classifier is new and untrained: \(weights.report.summary)")
@@ -71,34 +70,47 @@ struct Infer: AsyncParsableCommand {
     recipe.activation = recipe.activation ?? weights.activation ?? recipe.postProcessing.activation
     let classifier = try Classifier(weights, recipe: recipe, pool: compute.pool())
 
-    var saved: [JSONText] = []
-    let isCollected = json || input.saveFile != nil
     let hasLabels = recipe.labels != nil
-    var run = PictureRun(classifier: classifier, batchSize: input.batchSize)
-    try run.classify(paths) { results in
-      var dictionaries: [String] = []
-      for (path, result) in results {
-        switch result {
-        case .success(let classes):
-          dictionaries.append(
-            PaddleClasText.dictionary(
-              classes, fileName: path, postProcessing: recipe.postProcessing, hasLabels: hasLabels))
-          if isCollected {
-            saved.append(
-              .prediction(classes, fileName: path, hasLabels: hasLabels, rounding: PaddleClasText.rounded))
+    var file = try input.saveFile.map { path throws(HGNetError) in try FileOutput(path: path) }
+    var saved = 0
+    var output =
+      file == nil
+      ? try self.output.form.map { form in
+        try PredictionOutput(form, hasLabels: hasLabels, rounding: PaddleClasText.rounded)
+      } : nil
+    let run = PictureRun(classifier: classifier, batchSize: input.batchSize, total: paths.count)
+    do {
+      try run.classify(batchesOf: paths) { results in
+        var dictionaries: [String] = []
+        for (path, result) in results {
+          if let text = output?.text(path, result) {
+            try output?.add(text)
+            continue
           }
-        case .failure(let error): if json, input.saveFile == nil { saved.append(.failure(error, fileName: path)) }
+          guard case .success(let classes) = result else { continue }
+          if file == nil {
+            dictionaries.append(
+              PaddleClasText.dictionary(
+                classes, fileName: path, postProcessing: recipe.postProcessing, hasLabels: hasLabels))
+          } else {
+            let result = JSONText.prediction(
+              classes, fileName: path, hasLabels: hasLabels, rounding: PaddleClasText.rounded)
+            try file?.write((saved == 0 ? "[" : ", ") + result.line)
+            saved += 1
+          }
         }
+        if !dictionaries.isEmpty { try StandardOutput.write(PaddleClasText.logLine(dictionaries)) }
       }
-      if !isCollected, !dictionaries.isEmpty { try StandardOutput.write(PaddleClasText.logLine(dictionaries)) }
+    } catch {
+      // What has been written stays readable.
+      try? output?.end()
+      throw error
     }
+    try output?.end()
     if let saveFile = input.saveFile {
-      var output = try FileOutput(path: saveFile)
-      try output.write(JSONText.list(saved).line)
-      try output.commit()
-      StandardError.write("hgnet: \(saved.count) result\(saved.count == 1 ? "" : "s") saved in \(saveFile)")
-    } else if json {
-      try StandardOutput.write(JSONText.list(saved).indented)
+      try file?.write(saved == 0 ? "[]" : "]")
+      try file?.commit()
+      StandardError.write("hgnet: \(saved) result\(saved == 1 ? "" : "s") saved in \(saveFile)")
     }
     try run.finish(total: paths.count)
   }

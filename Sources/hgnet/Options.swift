@@ -85,13 +85,17 @@ struct ThreadOptions: ParsableArguments {
   func pool(standard: Int? = nil) -> ThreadPool {
     if let text = getenv("HGNET_NUM_THREADS").map({ String(cString: $0) }), !text.isEmpty, (Int(text) ?? 0) < 1 {
       StandardError.write(
-        "hgnet: warning: HGNET_NUM_THREADS: expected a whole number of at least 1, found \"\(text)\"; it is ignored")
+        "hgnet: warning: HGNET_NUM_THREADS: expected a whole number of at least 1, found \(HGNetError.quoted(text)); it is ignored"
+      )
     }
     let allowed = ProcessorCount.current()
-    if let threads, threads > allowed.count {
-      StandardError.write("hgnet: --threads \(threads): \(allowed.count) at most here (\(allowed.reason))")
+    if threads == nil, let wish = ProcessorCount.excessiveWish(over: allowed) {
+      StandardError.write("hgnet: note: HGNET_NUM_THREADS=\(wish): \(allowed.count) at most here (\(allowed.reason))")
     }
-    return ThreadPool(threads: min(threads ?? standard ?? allowed.count, allowed.count))
+    if let threads, threads > allowed.count {
+      StandardError.write("hgnet: note: --threads \(threads): \(allowed.count) at most here (\(allowed.reason))")
+    }
+    return ThreadPool(count: min(threads ?? standard ?? allowed.count, allowed.count))
   }
 }
 

@@ -23,6 +23,7 @@ struct Predict: AsyncParsableCommand {
       Short form:
         hgnet predict photo.jpg --weights best_model.pdparams
         hgnet predict photos/ --model PPHGNetV2_B4 --top-k 3 --json
+        hgnet predict photos/ --csv > classes.csv
       With a deployment configuration, as deploy/python/predict_cls.py:
         hgnet predict -c Configs/inference_cls.yaml -o Global.infer_imgs=photos
       A large folder on several machines or processors (a build with MPI, Documentation/Clusters.md):
@@ -56,14 +57,16 @@ struct Predict: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Names of the classes: lines \"index name\".", valueName: "file"))
   var labels: String?
 
-  @Flag(help: "Print one JSON list, scores in full.")
-  var json = false
+  @OptionGroup var output: PredictionOutputOptions
 
   @Flag(help: "Never touch the network; published weights must have been fetched before.")
   var offline = false
 
   @Option(
-    name: .customLong("batch"), help: ArgumentHelp("Pictures per run of the network (default: 1).", valueName: "n"))
+    name: .customLong("batch"),
+    help: ArgumentHelp(
+      "Pictures per run of the network; results do not depend on it (default: 8, fewer of large pictures).",
+      valueName: "n"))
   var batch: Int?
 
   @OptionGroup var options: ConfigurationOptions
@@ -97,24 +100,34 @@ struct Predict: AsyncParsableCommand {
     let pool = compute.pool(standard: try processors(of: configuration))
     let classifier = try Classifier(opened, recipe: recipe, pool: pool)
 
-    var printed: [JSONText] = []
-    var run = PictureRun(
-      classifier: classifier, batchSize: batch ?? input?.batchSize ?? 1, communicator: communicator)
+    let standard = PictureRun.batchSize(for: recipe, pictures: pictures.count, ranks: communicator.rankCount)
     let hasLabels = recipe.labels != nil
-    try run.classify(pictures) { path, result in
-      switch result {
-      case .success(let classes):
-        if json { return JSONText.prediction(classes, fileName: path, hasLabels: hasLabels).nested }
-        if configuration != nil {
-          return PaddleClasText.deploymentLine(classes, fileName: path, hasLabels: hasLabels)
-        }
-        return PredictionText.lines(classes, path: path, areLogits: recipe.activation == Activation.none)
-      case .failure(let error): return json ? JSONText.failure(error, fileName: path).nested : nil
-      }
-    } write: { text in
-      if json { printed.append(.written(text)) } else { try StandardOutput.write(text) }
+    var output = try self.output.form.map { form in
+      try PredictionOutput(form, hasLabels: hasLabels, isFirst: communicator.isFirst)
     }
-    if json, communicator.isFirst { try StandardOutput.write(JSONText.list(printed).indented) }
+    let run = PictureRun(
+      classifier: classifier, batchSize: batch ?? input?.batchSize ?? standard, total: pictures.count,
+      communicator: communicator)
+    do {
+      try run.classify(pictures) { path, result in
+        if let output { return output.text(path, result) }
+        switch result {
+        case .success(let classes):
+          if configuration != nil {
+            return PaddleClasText.deploymentLine(classes, fileName: path, hasLabels: hasLabels)
+          }
+          return PredictionText.lines(classes, path: path, areLogits: recipe.activation == Activation.none)
+        case .failure: return nil
+        }
+      } write: { text in
+        if output == nil { try StandardOutput.write(text) } else { try output?.add(text) }
+      }
+    } catch {
+      // What has been written stays readable.
+      try? output?.end()
+      throw error
+    }
+    try output?.end()
     try run.finish(total: pictures.count)
   }
 

@@ -71,10 +71,10 @@ struct Serve: AsyncParsableCommand {
     #if Serving
       try await serve()
     #else
-      throw HGNetError(
-        .unsupported,
-        "this hgnet was built without serving; build it with: "
+      StandardError.write(
+        "hgnet: error: this hgnet was built without serving; build it with: "
           + "swift build -c release --traits Serving --scratch-path .build-serving --product hgnet")
+      throw ExitStatus.unavailable
     #endif
   }
 }

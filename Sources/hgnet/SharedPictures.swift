@@ -13,6 +13,8 @@ struct SharedPictures {
   let batchSize: Int
   /// The number of pictures that could not be read, of all ranks.
   private(set) var failures = 0
+  /// The number of pictures that were looked at, of all ranks.
+  private(set) var pictures = 0
 
   init(_ communicator: any Communicator, batchSize: Int) {
     self.communicator = communicator
@@ -23,22 +25,25 @@ struct SharedPictures {
   ///
   /// - Parameters:
   ///   - paths: the pictures.
+  ///   - isStopped: whether this rank was asked to stop; all ranks then do.
   ///   - classify: gives the results of some pictures, one text each, empty for none, and how many were unreadable.
   ///   - write: receives all texts in the order of the pictures, at rank 0.
   mutating func run(
-    _ paths: [String], classify: ([String]) throws -> (texts: [String], failures: Int), write: (String) throws -> Void
+    _ paths: [String], isStopped: () -> Bool, classify: ([String]) throws -> (texts: [String], failures: Int),
+    write: (String) throws -> Void
   ) throws {
-    let batches = stride(from: 0, to: paths.count, by: batchSize).map {
-      Array(paths[$0..<min($0 + batchSize, paths.count)])
-    }
+    let batchCount = (paths.count + batchSize - 1) / batchSize
     let ranks = communicator.rankCount
     // A rank alone shows each batch as soon as it is there.
     let perRound = ranks == 1 ? 1 : SharedPictures.batchesPerRound
-    for first in stride(from: 0, to: batches.count, by: perRound * ranks) {
-      let own = stride(from: first + communicator.rank, to: min(first + perRound * ranks, batches.count), by: ranks)
+    for first in stride(from: 0, to: batchCount, by: perRound * ranks) {
+      if try communicator.sums(of: [isStopped() ? 1 : 0])[0] > 0 { break }
+      let own = stride(from: first + communicator.rank, to: min(first + perRound * ranks, batchCount), by: ranks)
       var texts: [[String]] = []
       for index in own {
-        let result = try classify(batches[index])
+        let batch = Array(paths[(index * batchSize)..<min((index + 1) * batchSize, paths.count)])
+        let result = try classify(batch)
+        pictures += batch.count
         texts.append(result.texts)
         failures += result.failures
       }
@@ -57,6 +62,8 @@ struct SharedPictures {
         }
       }
     }
-    failures = Int(try communicator.sums(of: [Double(failures)])[0])
+    let sums = try communicator.sums(of: [Double(failures), Double(pictures)])
+    failures = Int(sums[0])
+    pictures = Int(sums[1])
   }
 }

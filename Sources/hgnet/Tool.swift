@@ -19,8 +19,9 @@ struct Tool: AsyncParsableCommand {
     commandName: "hgnet", abstract: "PP-HGNetV2 image classifiers: classify, inspect, measure.",
     discussion: """
       Results go to standard output, progress and warnings to standard error. Exit status: 0 success, 64 wrong usage, \
-      65 bad data (also when some pictures could not be read), 66 missing input, 69 network failure, 70 internal error, \
-      73 output cannot be written, 78 wrong configuration.
+      65 bad data (also when some pictures could not be read), 66 missing input, 69 network failure or a part that was not \
+      built in, 70 internal error, \
+      73 output cannot be written, 78 wrong configuration, 128 + N stopped by the signal N.
       """,
     version: PackageVersion.text,
     subcommands: [
@@ -31,6 +32,11 @@ struct Tool: AsyncParsableCommand {
 
   static func main() async {
     holdStandardStreams()
+    let commands = configuration.subcommands.compactMap { $0.configuration.commandName ?? $0._commandName }
+    if let line = CommandHint.line(for: Array(CommandLine.arguments.dropFirst()), commands: commands) {
+      StandardError.write("hgnet: error: \(line)\nhgnet --help lists the commands")
+      end(with: .usage)
+    }
     do {
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {
@@ -83,8 +89,8 @@ enum StandardOutput {
   /// Writes a line at once, so that somebody who reads along sees it.
   ///
   /// - Throws: `HGNetError.Code.unwritableFile` when nobody can take it, for example on a full disk.
-  static func write(_ text: String) throws(HGNetError) {
-    let bytes = Array((text + "\n").utf8)
+  static func write(_ text: String, terminator: String = "\n") throws(HGNetError) {
+    let bytes = Array((text + terminator).utf8)
     guard bytes.withUnsafeBytes({ writeAll(1, $0) }) else {
       throw HGNetError(
         .unwritableFile, "cannot write to standard output", cause: String(cString: strerror(errno)))

@@ -93,7 +93,7 @@ struct TrainingRun {
     let isFirst = communicator.isFirst
     let log =
       isFirst ? TrainingLogFile(hidesIterations: isTerminal, isEchoed: echoesLog) : TrainingLogFile()
-    for line in configuration.root.lines() { log.write(line) }
+    for line in configuration.root.lines() { log.record(line, level: .info) }
     let ranks = communicator.rankCount > 1 ? ", ranks: \(communicator.rankCount)" : ""
     log.write("train with hgnet \(Tool.configuration.version) and device cpu, threads: \(pool.count)\(ranks)")
     let pace = settings.warning(configuration, rankCount: communicator.rankCount)

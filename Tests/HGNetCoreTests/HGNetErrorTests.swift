@@ -8,6 +8,25 @@ import Testing
     #expect(HGNetError(.fileNotFound, "no such file", path: "").description == "\"\": no such file")
   }
 
+  @Test("However long the text of a file is, its message is short")
+  func bounded() {
+    let long = String(repeating: "x y", count: 1_000_000) + "end"
+    let error = HGNetError(.malformedData, "found \(long)", path: long, key: long, layer: long, line: 3, cause: long)
+    #expect(error.description.unicodeScalars.count < 2600)
+    #expect(error.message.unicodeScalars.count <= 1000)
+    #expect(error.message.hasPrefix("found x y") && error.message.hasSuffix("x yend") && error.message.contains("…"))
+    var changed = HGNetError(.malformedData, "short")
+    changed.message = long
+    changed.context.path = long
+    #expect(changed.description.unicodeScalars.count < 1600)
+    // One character as people count them may have any length.
+    let tower = "e" + String(repeating: "\u{301}", count: 100_000)
+    #expect(HGNetError.quoted(tower).unicodeScalars.count <= 82)
+    #expect(HGNetError.quoted("a\nb\u{1B}[2J") == "\"a\\nb\\u{1B}[2J\"")
+    #expect(HGNetError.shortened("abcdefghij", to: 10) == "abcdefghij")
+    #expect(HGNetError.shortened("abcdefghijk", to: 10) == "abcdefg…jk")
+  }
+
   @Test(
     "A description is one line that does nothing to a terminal",
     arguments: [

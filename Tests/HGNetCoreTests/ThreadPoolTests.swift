@@ -3,8 +3,19 @@ import Synchronization
 import Testing
 
 @Suite struct ThreadPoolTests {
+  @Test(arguments: [0, -5, 1025, 100_000, .min, .max]) func aNumberOfThreadsOutsideTheRangeIsRefused(threads: Int) {
+    let error = #expect(throws: HGNetError.self) { try ThreadPool(threads: threads) }
+    #expect(error?.code == .invalidArgument)
+    #expect(error?.message.contains("\(threads)") == true)
+  }
+
+  @Test func theCountIsWhatWasAskedFor() throws {
+    #expect(try ThreadPool(threads: 3).count == 3)
+    #expect(ThreadPool().count >= 1)
+  }
+
   @Test(arguments: [1, 2, 5]) func everyIndexRunsOnce(threads: Int) {
-    let pool = ThreadPool(threads: threads)
+    let pool = ThreadPool(count: threads)
     #expect(pool.count == threads)
     for round in 1...200 {
       let sum = Atomic<Int>(0)
@@ -14,7 +25,7 @@ import Testing
   }
 
   @Test func severalTasksShareAPool() async {
-    let pool = ThreadPool(threads: 3)
+    let pool = ThreadPool(count: 3)
     let total = await withTaskGroup(of: Int.self) { group in
       for _ in 0..<8 {
         group.addTask {
@@ -29,7 +40,7 @@ import Testing
   }
 
   @Test func idleWorkersSleepAndWakeAgain() async throws {
-    let pool = ThreadPool(threads: 2)
+    let pool = ThreadPool(count: 2)
     for _ in 0..<3 {
       try await Task.sleep(for: .milliseconds(20))
       let sum = Atomic<Int>(0)
@@ -47,7 +58,7 @@ import Testing
       let ends = Atomic<Int>(0)
       func tasks(_ step: Int) -> Int { step % 7 + 1 }
     }
-    let pool = ThreadPool(threads: threads)
+    let pool = ThreadPool(count: threads)
     let steps = Steps()
     let clock = ContinuousClock()
     let elapsed = clock.measure {

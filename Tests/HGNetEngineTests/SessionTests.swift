@@ -17,7 +17,7 @@ import Testing
     var expected: [Float] = []
     for instructionSet in InstructionSet.available.reversed() {
       let model = try InferenceModel(graph: graph, parameters: parameters, instructionSet: instructionSet)
-      var session = try model.session(batch: 1, pool: ThreadPool(threads: 1))
+      var session = try model.session(batch: 1, pool: ThreadPool(count: 1))
       let logits = try session.run(input)[0]
       #expect(logits.shape == [1, 1000])
       if expected.isEmpty { expected = logits.values }
@@ -36,11 +36,11 @@ import Testing
     let pictures = (0..<3).map { _ in random.tensor([1, size.height, size.width, 3]) }
     let together = Tensor(
       shape: [3, size.height, size.width, 3], values: pictures.flatMap(\.values))
-    var alone = try model.session(batch: 1, pool: ThreadPool(threads: 1))
+    var alone = try model.session(batch: 1, pool: ThreadPool(count: 1))
     var single: [Float] = []
     for picture in pictures { single += try alone.run(picture)[0].values }
     for threads in [1, 2, 3] {
-      var session = try model.session(batch: 3, pool: ThreadPool(threads: threads))
+      var session = try model.session(batch: 3, pool: ThreadPool(count: threads))
       for _ in 0..<2 {
         let found = try session.run(together)[0].values
         #expect(found == single, "\(threads) threads, batch 3")
@@ -57,12 +57,12 @@ import Testing
     let model = try InferenceModel(graph: graph, parameters: randomParameters(graph, seed: 23))
     var random = TestRandom(seed: 24)
     let pictures = (0..<5).map { _ in random.tensor([1, size.height, size.width, 3]) }
-    var alone = try model.session(batch: 1, pool: ThreadPool(threads: 1))
+    var alone = try model.session(batch: 1, pool: ThreadPool(count: 1))
     var single = [[Float]](repeating: [], count: 4)
     for picture in pictures {
       for (index, result) in try alone.run(picture).enumerated() { single[index] += result.values }
     }
-    var session = try model.session(batch: 5, pool: ThreadPool(threads: threads))
+    var session = try model.session(batch: 5, pool: ThreadPool(count: threads))
     let together = Tensor(shape: [5, size.height, size.width, 3], values: pictures.flatMap(\.values))
     let found = try session.run(together).map(\.values)
     for (index, output) in graph.outputs.enumerated() {
@@ -86,7 +86,7 @@ import Testing
   func aRunAllocatesNothing(name: String, threads: Int) throws {
     let graph = try Model.named(name).graph(inputSize: Size(64))
     let model = try InferenceModel(graph: graph, parameters: randomParameters(graph, seed: 31))
-    let pool = ThreadPool(threads: threads)
+    let pool = ThreadPool(count: threads)
     var session = try model.session(batch: 2, pool: pool)
     session.withInput { $0.update(repeating: 0.5) }
     session.execute()
@@ -116,7 +116,7 @@ import Testing
       .selecting(outputs: ["stages.0", "stages.1", "stages.2", "stages.3", "logits"])
     let parameters = randomParameters(graph, seed: 41)
     let compiled = try InferenceModel(graph: graph, parameters: parameters)
-    var session = try compiled.session(batch: 1, pool: ThreadPool(threads: 1))
+    var session = try compiled.session(batch: 1, pool: ThreadPool(count: 1))
     var random = TestRandom(seed: 42)
     let input = random.tensor([1, 64, 96, 3])
     let results = try session.run(input)
@@ -125,7 +125,7 @@ import Testing
     }
     // Asking for more results changes none of them.
     let logitsOnly = try InferenceModel(graph: model.graph(inputSize: size), parameters: parameters)
-    var other = try logitsOnly.session(batch: 1, pool: ThreadPool(threads: 1))
+    var other = try logitsOnly.session(batch: 1, pool: ThreadPool(count: 1))
     let logits = try other.run(input)[0].values
     #expect(logits == results[4].values)
   }
@@ -134,7 +134,7 @@ import Testing
     let graph = try Model.named("PPHGNetV2_B1").graph()
     let model = try InferenceModel(graph: graph, parameters: randomParameters(graph, seed: 51))
     for size in [Size(32), Size(height: 50, width: 37), Size(96)] {
-      var session = try model.session(batch: 1, inputSize: size, pool: ThreadPool(threads: 2))
+      var session = try model.session(batch: 1, inputSize: size, pool: ThreadPool(count: 2))
       let logits = try session.run(Tensor(shape: [1, size.height, size.width, 3], repeating: 0.1))[0]
       let isFinite = logits.values.allSatisfy { $0.isFinite }
       #expect(isFinite)
@@ -144,7 +144,7 @@ import Testing
   @Test func sessionsOfOneMemoryDoNotDisturbEachOther() throws {
     let graph = try Model.named("PPHGNetV2_B0").graph(inputSize: Size(96))
     let model = try InferenceModel(graph: graph, parameters: randomParameters(graph, seed: 51))
-    let pool = ThreadPool(threads: 2)
+    let pool = ThreadPool(count: 2)
     var random = TestRandom(seed: 52)
     let pictures = random.tensor([4, 96, 96, 3])
     let picture = Tensor(shape: [1, 96, 96, 3], values: Array(pictures.values.prefix(96 * 96 * 3)))
@@ -170,7 +170,7 @@ import Testing
     let graph = try Model.named("PPHGNetV2_B0").graph(inputSize: Size(32))
     var parameters = randomParameters(graph, seed: 61)
     let model = try InferenceModel(graph: graph, parameters: parameters)
-    var session = try model.session(batch: 1, pool: ThreadPool(threads: 1))
+    var session = try model.session(batch: 1, pool: ThreadPool(count: 1))
     do {
       _ = try session.run(Tensor(shape: [1, 3, 32, 32]))
       Issue.record("an input in the wrong layout was taken")

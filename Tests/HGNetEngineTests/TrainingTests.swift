@@ -83,7 +83,7 @@ import Testing
         frozenPrefix.map { declaration.name.hasPrefix($0) } ?? false
       }
       var session = try TrainingSession(
-        graph: graph, parameters: parameters, batch: batch, pool: ThreadPool(threads: threads),
+        graph: graph, parameters: parameters, batch: batch, pool: ThreadPool(count: threads),
         instructionSet: instructionSet)
       var random = RandomGenerator(seed: 5)
       let logits = try session.forward(pictures, random: &random)
@@ -234,7 +234,7 @@ import Testing
     let setting = try Setting(Self.networks[0])
     let parameters = try TrainingParameters(graph: setting.graph, parameters: setting.store)
     var session = try TrainingSession(
-      graph: setting.graph, parameters: parameters, batch: setting.batch, pool: ThreadPool(threads: 1))
+      graph: setting.graph, parameters: parameters, batch: setting.batch, pool: ThreadPool(count: 1))
     var random = RandomGenerator(seed: 5)
     let at = try #require(parameters.index(of: "fc.weight"))
     _ = try session.forward(setting.pictures, random: &random)
@@ -257,9 +257,9 @@ import Testing
       $0.role.isLearned && isFrozen($0.name)
     }
     var session = try TrainingSession(
-      graph: setting.graph, parameters: parameters, batch: setting.batch, pool: ThreadPool(threads: 1))
+      graph: setting.graph, parameters: parameters, batch: setting.batch, pool: ThreadPool(count: 1))
     let whole = try TrainingSession(
-      graph: setting.graph, parameters: expected, batch: setting.batch, pool: ThreadPool(threads: 1))
+      graph: setting.graph, parameters: expected, batch: setting.batch, pool: ThreadPool(count: 1))
     #expect(session.arenaByteCount < whole.arenaByteCount)
     var random = RandomGenerator(seed: 5)
     #expect(try session.forward(setting.pictures, random: &random).values == logits)
@@ -278,7 +278,7 @@ import Testing
     for name in store.names { #expect(store[name]?.tensor().values == setting.store[name]?.tensor().values) }
     do {
       var session = try TrainingSession(
-        graph: setting.graph, parameters: parameters, batch: 2, pool: ThreadPool(threads: 1))
+        graph: setting.graph, parameters: parameters, batch: 2, pool: ThreadPool(count: 1))
       var random = RandomGenerator(seed: 1)
       _ = try session.forward(Tensor(shape: [2, 3, 64, 72]), random: &random)
       Issue.record("pictures in the wrong layout were taken")

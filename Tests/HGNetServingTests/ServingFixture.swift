@@ -9,7 +9,7 @@ import TemporaryFolders
 /// Small models in a folder, and a server's state on them.
 final class ServingFixture: Sendable {
   let folder = TemporaryFolder()
-  let pool = ThreadPool(threads: 2)
+  let pool = ThreadPool(count: 2)
 
   /// Writes a model of five classes with weights of chance.
   func place(_ name: String, version: Int, seed: UInt64, classCount: Int = 5) throws {

@@ -27,11 +27,11 @@ struct ClassActivationTests {
   func sum(_ name: String) throws {
     let model = try Model.named(name)
     let weights = try weights(model)
-    let activation = try ClassActivation(weights, pool: ThreadPool(threads: 2))
+    let activation = try ClassActivation(weights, pool: ThreadPool(count: 2))
     let classifier = try InferenceModel(
-      graph: weights.graph, parameters: weights.parameters, pool: ThreadPool(threads: 1))
+      graph: weights.graph, parameters: weights.parameters, pool: ThreadPool(count: 1))
     var session = try classifier.session(
-      batch: 1, inputSize: Size(height: 96, width: 64), pool: ThreadPool(threads: 1))
+      batch: 1, inputSize: Size(height: 96, width: 64), pool: ThreadPool(count: 1))
     let values: [Float] = picture.withUnsafeBufferPointer { Array($0) }
     let results = try session.run(Tensor(shape: [1, 96, 64, 3], values: values))
     let logits: [Float] = results[0].withUnsafeBufferPointer { Array($0) }

@@ -21,7 +21,7 @@ import Testing
         graph: graph, parameters: parameters, loss: CombinedLoss(CrossEntropyLoss(epsilon: 0.1)),
         optimizer: Optimizer.Settings(.momentum(0.9), regularizer: .l2(2e-5), clipNorm: clipNorm),
         schedule: Schedule(.cosine(), learningRate: 0.005, epochs: 3, stepsPerEpoch: 20), averageDecay: averageDecay,
-        accumulatedSteps: accumulatedSteps, pool: ThreadPool(threads: threads), communicator: communicator,
+        accumulatedSteps: accumulatedSteps, pool: ThreadPool(count: threads), communicator: communicator,
         synchronizesNormalization: synchronizes)
       var random = RandomGenerator(seed: 9)
       var losses: [Float] = []

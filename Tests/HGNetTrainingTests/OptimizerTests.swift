@@ -73,7 +73,7 @@ struct OptimizerTests {
     let goldens = OptimizerGoldens.shared
     let parameters = PlainParameters(goldens.declarations, values: item.start)
     var optimizer = try Optimizer(item.settings, for: parameters)
-    let pool = ThreadPool(threads: 2)
+    let pool = ThreadPool(count: 2)
     for (step, rate) in goldens.rates.enumerated() {
       for index in goldens.parameters.indices { parameters.setGradient(index, item.gradients[step][index]) }
       try optimizer.step(parameters, learningRate: rate, pool: pool)
@@ -151,7 +151,7 @@ struct OptimizerTests {
         let parameters = PlainParameters([declaration], values: [start])
         parameters.setGradient(0, gradient)
         var optimizer = try Optimizer(.init(rule, clipNorm: 1), for: parameters)
-        let pool = ThreadPool(threads: threads)
+        let pool = ThreadPool(count: threads)
         for _ in 0..<2 { try optimizer.step(parameters, learningRate: 0.1, gradientScale: 0.5, pool: pool) }
         results.append(parameters[0].map(\.bitPattern))
       }

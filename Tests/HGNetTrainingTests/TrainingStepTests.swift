@@ -54,7 +54,7 @@ import Testing
   }
 
   @Test func learnsStripes() throws {
-    let pool = ThreadPool(threads: 2)
+    let pool = ThreadPool(count: 2)
     var step = try makeStep(pool: pool)
     var random = RandomGenerator(seed: 9)
     var losses: [Float] = []
@@ -82,7 +82,7 @@ import Testing
   @Test func sameBitsForAnyNumberOfThreads() throws {
     var results: [[Float]] = []
     for threads in [1, 3] {
-      var step = try makeStep(pool: ThreadPool(threads: threads), accumulatedSteps: 2)
+      var step = try makeStep(pool: ThreadPool(count: threads), accumulatedSteps: 2)
       var random = RandomGenerator(seed: 10)
       for _ in 0..<6 {
         let (pictures, classes) = Self.batch(6, random: &random)
@@ -98,7 +98,7 @@ import Testing
     let isStem = { (declaration: ParameterDeclaration) in
       declaration.name.hasPrefix("stem.") && declaration.role.isLearned
     }
-    var step = try makeStep(pool: ThreadPool(threads: 1), isFrozen: isStem)
+    var step = try makeStep(pool: ThreadPool(count: 1), isFrozen: isStem)
     let before = step.parameters.store()
     var random = RandomGenerator(seed: 11)
     for _ in 0..<3 {
@@ -113,7 +113,7 @@ import Testing
   }
 
   @Test func aLossThatIsNoNumberStopsTheRun() throws {
-    var step = try makeStep(pool: ThreadPool(threads: 1))
+    var step = try makeStep(pool: ThreadPool(count: 1))
     do {
       _ = try step.run(Tensor(shape: [2, 48, 48, 3], repeating: .nan), targets: .classes([0, 1]))
       Issue.record("a loss of NaN was taken")

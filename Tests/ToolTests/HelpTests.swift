@@ -22,6 +22,35 @@ struct HelpTests {
   }
 
   @Test(
+    "What somebody meant",
+    arguments: [
+      (["trian"], "did you mean \"train\"?"), (["evaluate"], "did you mean \"eval\"?"),
+      (["tools/train.py", "-c", "a.yaml"], "hgnet train"), (["deploy/python/predict_cls.py"], "hgnet predict"),
+      (["python", "-m", "paddle.distributed.launch", "--gpus=0,1", "tools/eval.py"], "mpirun -n N hgnet eval"),
+      (["-m", "paddle.distributed.launch", "tools/train.py"], "mpirun -n N hgnet train"),
+      (["train", "--gpus", "0,1"], "mpirun -n N hgnet train"), (["train", "--gpus=0"], "on the processor"),
+      (["Package.swift"], "hgnet predict Package.swift"), (["predict", "x.jpg", "--treads", "3"], "--threads"),
+      (["serve2"], "serve"), (["xyzzy-and-more"], "expected one of train"),
+    ])
+  func hint(arguments: [String], expected: String) throws {
+    let run = try ToolRun(arguments, folder: ToolRun.packageRoot.path)
+    #expect(run.status == 64)
+    #expect(run.output.isEmpty)
+    #expect(run.errors.contains(expected), "\(run.errors)")
+  }
+
+  @Test("More threads than are allowed are told in one line, and so is a part that is not built in")
+  func threads() throws {
+    let wish = try ToolRun(
+      ["predict", "/nonexistent.png", "--model", "b0", "--offline"], environment: ["HGNET_NUM_THREADS": "100000"])
+    #expect(wish.status == 66)
+    #expect(try ToolRun(["bench", "b0", "--threads", "0"]).status == 64)
+    let serve = try ToolRun(["serve", "--model", "nonsense", "--offline"])
+    // A build with the trait knows no such model.
+    #expect(serve.status == (serve.errors.contains("--traits Serving") ? 69 : 64))
+  }
+
+  @Test(
     "Wrong usage",
     arguments: [
       ["nonsense"], ["demo", "--pictures", "3"], ["predict"], ["run"], ["bench", "b0", "--batch", "0"],

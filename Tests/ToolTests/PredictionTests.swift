@@ -140,6 +140,64 @@ struct PredictionTests {
     #expect(text.output.contains("class "))
   }
 
+  @Test("CSV: a header, a line a class, names in quotes where they need them, a line for what cannot be read")
+  func csv() throws {
+    for name in ["a, b.png", "say \"x\".png", "two\nlines.png"] {
+      try FileManager.default.copyItem(
+        atPath: workspace.path("pictures/0.png"), toPath: workspace.path("pictures/\(name)"))
+    }
+    let run = try run(["predict", "pictures", "--weights", weights, "--top-k", "2", "--labels", "labels.txt", "--csv"])
+    #expect(run.status == 65)
+    #expect(run.output.hasPrefix("file_name,rank,class_id,score,label_name,error\npictures/0.png,1,"))
+    #expect(run.output.contains("\n\"pictures/a, b.png\",1,"))
+    #expect(run.output.contains("\n\"pictures/say \"\"x\"\".png\",2,"))
+    #expect(run.output.contains("\n\"pictures/two\nlines.png\",1,"))
+    #expect(run.output.contains(",\"light green, lime\",\n"))
+    #expect(run.output.contains("\npictures/9.jpg,,,,,\"pictures/9.jpg: expected a picture"))
+    #expect(run.errors.contains("hgnet: 7 pictures, 1 skipped, "))
+  }
+
+  @Test("JSON lines and the JSON list hold the same, whatever the batch")
+  func jsonLines() throws {
+    let arguments = ["predict", "pictures", "--weights", weights]
+    let list = try run(arguments + ["--json"]).output
+    let lines = try run(arguments + ["--json-lines"]).output.split(separator: "\n")
+    #expect(lines.count == 4)
+    let parsed = try JSONSerialization.jsonObject(with: Data("[\(lines.joined(separator: ","))]".utf8)) as? NSArray
+    #expect(parsed == (try JSONSerialization.jsonObject(with: Data(list.utf8)) as? NSArray))
+    for batch in ["1", "2", "64"] { #expect(try run(arguments + ["--json", "--batch", batch]).output == list) }
+    #expect(try run(arguments + ["--json", "--csv"]).status == 64)
+    let infer = ["infer", "-c", configuration, "-o", "Global.pretrained_model=b0"]
+    #expect(try run(infer + ["--json-lines"]).output.split(separator: "\n").count == 4)
+    #expect(try run(infer + ["--csv"]).output.hasPrefix("file_name,rank,"))
+  }
+
+  @Test("Ctrl-C ends after the batch and leaves a complete JSON list")
+  func interrupted() throws {
+    try FileManager.default.createDirectory(atPath: workspace.path("many"), withIntermediateDirectories: true)
+    for index in 0..<4000 {
+      try FileManager.default.linkItem(
+        atPath: workspace.path("pictures/0.png"), toPath: workspace.path("many/\(index).png"))
+    }
+    let process = Process()
+    process.executableURL = ToolRun.tool
+    process.arguments = ["predict", workspace.path("many"), "--weights", weights, "--json"]
+    let (output, errors) = (Pipe(), Pipe())
+    process.standardOutput = output
+    process.standardError = errors
+    try process.run()
+    var data = output.fileHandleForReading.availableData
+    process.interrupt()
+    data += output.fileHandleForReading.readDataToEndOfFile()
+    let told = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    #expect(process.terminationReason == .exit)
+    #expect(process.terminationStatus == 130)
+    let list = try #require(try JSONSerialization.jsonObject(with: data) as? [[String: Any]])
+    #expect((1..<4000).contains(list.count))
+    #expect(told.contains("stopped by a signal after \(list.count) of 4000 pictures"), "\(told)")
+  }
+
   @Test("preprocess and run give what the classifier computes")
   func seeingInside() throws {
     let input = workspace.path("x.npy")

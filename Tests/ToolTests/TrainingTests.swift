@@ -49,7 +49,9 @@ struct TrainingTests {
     #expect(run.status == 0, "\(run.errors)")
     #expect(run.errors.contains("3 classes, 21 pictures to train on, 3 to evaluate on"))
     let log = try String(contentsOfFile: workspace.path("out/train.log"), encoding: .utf8)
-    #expect(log == run.output)
+    // The log alone has the whole configuration.
+    #expect(log.hasSuffix(run.output))
+    #expect(log.contains("class_num : 3") && !run.output.contains("class_num : "))
     #expect(log.contains("ppcls INFO: [Train][Epoch 1/2][Iter: 0/4]lr(LinearWarmup): "))
     for name in ["best_model", "latest"] {
       for ending in ["pdparams", "pdopt", "pdstates"] { #expect(try !bytes("out/\(name).\(ending)").isEmpty) }
