@@ -3,7 +3,6 @@ import HGNetEngine
 import HGNetFormats
 import HGNetModels
 import HGNetVision
-import Synchronization
 
 /// Classifies pictures: the front door of the package.
 ///
@@ -24,7 +23,7 @@ public final class Classifier: Sendable {
   /// The threads that it runs on.
   public let pool: ThreadPool
   private let activation: Activation
-  private let sessions = Mutex(KeptSession())
+  private let sessions = ForkSafeLock(KeptSession())
 
   /// Opens weights of any format with the recipe that belongs to them.
   ///
