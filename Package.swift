@@ -120,6 +120,11 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       exclude: ["README.md"]),
+    // Readers on damaged inputs: Scripts/fuzz.
+    .executableTarget(
+      name: "hgnet-fuzz",
+      dependencies: ["HGNetCore", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration", "HGNetServing"],
+      path: "Fuzz", exclude: ["README.md", "Seeds"]),
     // Tests mirror Sources.
     .testTarget(name: "HGNetCoreTests", dependencies: ["HGNetCore"]),
     .testTarget(name: "HGNetModelsTests", dependencies: ["HGNetModels", "HGNetCore"]),

@@ -1,7 +1,6 @@
 import HGNetCore
 import HGNetEngine
 import HGNetVision
-import Synchronization
 
 /// Where in a picture the evidence for a class is: the class activation map of the last stage.
 ///
@@ -29,7 +28,7 @@ public final class ClassActivation: Sendable {
   private let model: InferenceModel
   private let head: ClassifierHead
   private let pool: ThreadPool
-  private let sessions = Mutex(KeptSession())
+  private let sessions = ForkSafeLock(KeptSession())
 
   /// Compiles a network, and takes a copy of its head's weights.
   ///

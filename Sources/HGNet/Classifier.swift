@@ -1,7 +1,6 @@
 import HGNetCore
 import HGNetEngine
 import HGNetVision
-import Synchronization
 
 /// Classifies pictures: the front door of the package.
 ///
@@ -26,7 +25,7 @@ public final class Classifier: Sendable {
   public let model: InferenceModel
   /// The threads that it runs on.
   public let pool: ThreadPool
-  private let sessions = Mutex(KeptSession())
+  private let sessions = ForkSafeLock(KeptSession())
 
   /// Opens weights of any format with the recipe that belongs to them.
   ///

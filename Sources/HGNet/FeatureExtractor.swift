@@ -1,7 +1,6 @@
 import HGNetCore
 import HGNetEngine
 import HGNetVision
-import Synchronization
 
 /// What a network sees in a picture before it names a class: for search by similarity, clustering, or a detector.
 ///
@@ -41,7 +40,7 @@ public final class FeatureExtractor: Sendable {
   public let recipeOrigin: WeightsRecipe.Origin
   private let model: InferenceModel
   private let pool: ThreadPool
-  private let sessions = Mutex(KeptSession())
+  private let sessions = ForkSafeLock(KeptSession())
 
   /// Opens weights of any format with the recipe that belongs to them.
   ///

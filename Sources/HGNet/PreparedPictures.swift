@@ -1,5 +1,4 @@
 import HGNetCore
-import Synchronization
 
 /// Pictures that were made ready for a network side by side; one that cannot be read does not harm the others.
 package struct PreparedPictures: Sendable {
@@ -31,7 +30,8 @@ package struct PreparedPictures: Sendable {
       results = (0..<count).map(result)
       return
     }
-    let slots = Mutex([Result<Tensor, HGNetError>?](repeating: nil, count: count))
+    // Not a `Mutex`, which is not usable by several threads of a process that was forked.
+    let slots = Monitor([Result<Tensor, HGNetError>?](repeating: nil, count: count))
     pool.forEach(count) { index in
       let result = result(index)
       slots.withLock { $0[index] = result }

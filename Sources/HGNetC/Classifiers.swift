@@ -10,8 +10,8 @@ enum Classifiers {
   private static let table = HandleTable<OpenClassifier>(first: 0x6867_6E65_7400_0000)
 
   /// The classifier of a handle.
-  static func open(_ handle: hgnet_classifier) throws(CallFailure) -> OpenClassifier {
-    guard let classifier = table.object(handle.id) else { throw stale(handle) }
+  static func open(_ handle: hgnet_classifier) throws -> OpenClassifier {
+    guard let classifier = try table.object(handle.id) else { throw stale(handle) }
     return classifier
   }
 
@@ -26,12 +26,12 @@ enum Classifiers {
     let target = try Call.required(pointer, "the place for the classifier")
     target.pointee = hgnet_classifier(id: 0)
     let options = try OpeningOptions(options)
-    target.pointee.id = table.insert(try OpenClassifier(weights(options), options: options))
+    target.pointee.id = try table.insert(OpenClassifier(weights(options), options: options))
   }
 
-  static func close(_ handle: hgnet_classifier) throws(CallFailure) {
+  static func close(_ handle: hgnet_classifier) throws {
     guard handle.id != 0 else { return }
-    guard table.remove(handle.id) != nil else { throw stale(handle) }
+    guard try table.remove(handle.id) != nil else { throw stale(handle) }
   }
 
   private static func stale(_ handle: hgnet_classifier) -> CallFailure {

@@ -1,4 +1,4 @@
-import Synchronization
+import HGNetCore
 
 /// Objects behind numbers that are never given out twice.
 ///
@@ -9,16 +9,16 @@ final class HandleTable<Object: AnyObject & Sendable>: Sendable {
     var last: UInt64
   }
 
-  private let state: Mutex<State>
+  private let state: ForkSafeLock<State>
 
   /// Makes an empty table.
   ///
   /// - Parameter first: where the numbers begin: far from those that uninitialised memory tends to hold.
-  init(first: UInt64) { state = Mutex(State(last: first)) }
+  init(first: UInt64) { state = ForkSafeLock(State(last: first)) }
 
   /// Keeps an object; the number is not zero.
-  func insert(_ object: Object) -> UInt64 {
-    state.withLock { state in
+  func insert(_ object: Object) throws(HGNetError) -> UInt64 {
+    try state.withLock { state in
       state.last &+= 1
       state.objects[state.last] = object
       return state.last
@@ -26,8 +26,8 @@ final class HandleTable<Object: AnyObject & Sendable>: Sendable {
   }
 
   /// The object of a number, nil for a number that has none.
-  func object(_ id: UInt64) -> Object? { state.withLock { $0.objects[id] } }
+  func object(_ id: UInt64) throws(HGNetError) -> Object? { try state.withLock { $0.objects[id] } }
 
   /// Gives an object up; nil for a number that has none.
-  func remove(_ id: UInt64) -> Object? { state.withLock { $0.objects.removeValue(forKey: id) } }
+  func remove(_ id: UInt64) throws(HGNetError) -> Object? { try state.withLock { $0.objects.removeValue(forKey: id) } }
 }

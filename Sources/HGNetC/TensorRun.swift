@@ -1,6 +1,5 @@
 import HGNetCore
 import HGNetEngine
-import Synchronization
 
 /// Takes tensors `[N, 3, H, W]` of a caller through a network.
 ///
@@ -8,7 +7,7 @@ import Synchronization
 final class TensorRun: Sendable {
   private let model: InferenceModel
   private let pool: ThreadPool
-  private let kept = Mutex(KeptTensorSession())
+  private let kept = ForkSafeLock(KeptTensorSession())
 
   /// Pictures per run of the network: bounds the memory, and the results do not depend on it.
   private static let batchLimit = 16
@@ -41,7 +40,7 @@ final class TensorRun: Sendable {
     _ input: UnsafePointer<Float>, batch: Int, size: Size, output: Int, into target: UnsafeMutableBufferPointer<Float>
   ) throws {
     let memory = CallerMemory(input: input, target: target)
-    try kept.withLock { kept in
+    try kept.withLock { (kept) throws(HGNetError) in
       var start = 0
       while start < batch {
         let count = min(TensorRun.batchLimit, batch - start)

@@ -328,7 +328,8 @@ extension Operator {
       // Beyond these the sums could overflow, and no network of this family has them.
       let bounds = 0...(1 << 20)
       let numbers = [
-        kernel.height, kernel.width, stride.height, stride.width, padding.top, padding.bottom, padding.left, padding.right,
+        kernel.height, kernel.width, stride.height, stride.width, padding.top, padding.bottom, padding.left,
+        padding.right,
       ]
       guard numbers.allSatisfy(bounds.contains) else {
         throw mismatch("expected a window, stride and padding of at most \(bounds.upperBound), found \(numbers)")

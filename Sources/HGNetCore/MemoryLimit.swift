@@ -49,7 +49,8 @@ package struct MemoryLimit: Hashable, Sendable {
     for line in (ControlGroup.text(root + "/proc/self/limits") ?? "").split(separator: "\n") {
       // The name, then the soft limit, the hard one and the unit; `unlimited` is no number.
       for (name, field, reason) in [
-        ("Max address space", 0, "the limit on the address space, ulimit -v"), ("Max data size", 5, "the limit on data, ulimit -d"),
+        ("Max address space", 0, "the limit on the address space, ulimit -v"),
+        ("Max data size", 5, "the limit on data, ulimit -d"),
       ] where line.hasPrefix(name) {
         let limit = line.dropFirst(name.count).split(separator: " ").first.flatMap { Int($0) }
         consider(limit.map { $0 - taken(field) }, reason)

@@ -59,7 +59,7 @@ package struct MemoryNeed: Sendable {
     let hint = advice(Double(limit.byteCount) / Double(max(needed, 1)))
     throw HGNetError(
       .limitExceeded,
-      "\(subject) takes \(MemoryNeed.text(needed)) of memory" + (list.isEmpty ? "" : " (\(list))")
+      "not enough memory for \(subject): it takes \(MemoryNeed.text(needed))" + (list.isEmpty ? "" : " (\(list))")
         + ", and this process may have \(MemoryNeed.text(limit.byteCount)) more (\(limit.reason))"
         + (hint.isEmpty ? "" : "; \(hint)"))
   }
@@ -120,7 +120,9 @@ package enum MemoryBlock {
     if byteCount >= MemoryNeed.smallest { try MemoryNeed(subject(), bytes: byteCount).check(advice: advice) }
     guard let memory = allocate(byteCount, alignment: alignment) else {
       throw HGNetError(
-        .limitExceeded, "\(subject()) takes \(MemoryNeed.text(byteCount)) of memory, and the system gives no more")
+        .limitExceeded,
+        "not enough memory for \(subject()): it takes \(MemoryNeed.text(byteCount)), and the system gives no more"
+      )
     }
     return memory
   }

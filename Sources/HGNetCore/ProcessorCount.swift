@@ -43,7 +43,8 @@ package struct ProcessorCount: Hashable, Sendable {
 
   /// The processors of the affinity mask, which Linux shows as hexadecimal digits with commas.
   private static func affinityCount(root: String) -> Int {
-    for line in (ControlGroup.text(root + "/proc/self/status") ?? "").split(separator: "\n") where line.hasPrefix("Cpus_allowed:") {
+    for line in (ControlGroup.text(root + "/proc/self/status") ?? "").split(separator: "\n")
+    where line.hasPrefix("Cpus_allowed:") {
       let bits = line.dropFirst("Cpus_allowed:".count).reduce(0) { $0 + ($1.hexDigitValue?.nonzeroBitCount ?? 0) }
       if bits > 0 { return bits }
     }

@@ -1,3 +1,4 @@
+import CHGNetSystem
 import Synchronization
 
 #if canImport(Glibc)
@@ -13,16 +14,19 @@ import Synchronization
 /// Between two calls the workers wait in a short loop and then sleep, so that a burst of runs pays no wake-up and an
 /// idle process costs nothing. Make one per process and share it: calls from several tasks take turns.
 ///
-/// A system that refuses threads still gives answers: `count` says how many there are. Threads: safe to share. A body must not
-/// call `run` of the same pool.
+/// A system that refuses threads still gives answers: `count` says how many there are. In a child of `fork` there is none
+/// of the workers: the first call there starts new ones.
+///
+/// Threads: safe to share. A body must not call `run` of the same pool.
 public final class ThreadPool: Sendable {
   /// What one thread does: an opaque context and the thread's index, `0 ..< count`; 0 is the caller.
   public typealias Body = @convention(c) (UnsafeMutableRawPointer, Int) -> Void
 
   /// The number of threads, the caller included.
   public let count: Int
-  private let state: PoolState?
-  private let turn = Mutex<Void>(())
+  /// Replaced in a child of `fork`; read and written by whoever has the turn.
+  private nonisolated(unsafe) var state: PoolState?
+  private let turn = Turn()
 
   /// The numbers of threads that a pool may have.
   public static let range = 1...1024
@@ -61,19 +65,27 @@ public final class ThreadPool: Sendable {
     self.state = state
   }
 
-  deinit { state?.stop() }
+  deinit {
+    if let state, state.isOfThisProcess { state.stop() }
+  }
 
   /// Runs `body` once on every thread and returns when all have finished.
   ///
   /// Allocates nothing.
   public func run(context: UnsafeMutableRawPointer, body: Body) {
-    turn.withLock { _ in
-      guard let state else {
-        body(context, 0)
-        return
-      }
-      state.run(context: context, body: body)
+    // A turn that was lost in a fork leaves nothing behind but the workers, which are lost as well.
+    _ = turn.take()
+    defer { turn.giveBack() }
+    guard let state else { return body(context, 0) }
+    if state.isOfThisProcess { return state.run(context: context, body: body) }
+    // A system that refuses threads still gets its answer, from fewer of them.
+    let renewed = PoolState(workers: count - 1)
+    for index in 1..<count where !renewed.start(index: index) {
+      renewed.workers = index - 1
+      break
     }
+    self.state = renewed
+    renewed.run(context: context, body: body)
   }
 
   /// Runs `body` with each index in `0 ..< iterations`, spread over the threads in no fixed order.
@@ -107,7 +119,12 @@ private final class PoolState: Sendable {
   private nonisolated(unsafe) var body: ThreadPool.Body?
   private nonisolated(unsafe) var threads: [pthread_t] = []
 
+  private let forks = hg_fork_count()
+
   init(workers: Int) { self.workers = workers }
+
+  /// Whether the threads were started in this process, and not in one that it was forked from.
+  var isOfThisProcess: Bool { forks == hg_fork_count() }
 
   /// What a new thread needs to know.
   private final class Start: Sendable {

@@ -1,5 +1,4 @@
 import HGNetCore
-import Synchronization
 
 /// A network compiled for inference: passes run, weights folded and packed.
 ///
@@ -53,7 +52,7 @@ public final class InferenceModel: Sendable {
     self.epilogues = epilogues
 
     let places = weights
-    let failure = Mutex<HGNetError?>(nil)
+    let failure = Monitor<HGNetError?>(nil)
     let packOne = { (index: Int) in
       guard let node = fused.nodes[index], let place = places[index] else { return }
       do throws(HGNetError) {

@@ -25,10 +25,12 @@ package struct MachinePeak: Sendable {
     let kernels = instructionSet.kernels.pointee
     // Larger than any third cache, so that each pass comes from memory.
     let memoryCount = (256 << 20) / 4
-    let memory = try UnsafeMutablePointer<Float>.pages(count: memoryCount, isLarge: true, for: "a measurement of the machine")
+    let memory = try UnsafeMutablePointer<Float>.pages(
+      count: memoryCount, isLarge: true, for: "a measurement of the machine")
     defer { free(memory) }
     memory.update(repeating: 0, count: memoryCount)
-    let sums = try UnsafeMutablePointer<Float>.pages(count: 16 * pool.count, isLarge: false, for: "a measurement of the machine")
+    let sums = try UnsafeMutablePointer<Float>.pages(
+      count: 16 * pool.count, isLarge: false, for: "a measurement of the machine")
     defer { free(sums) }
 
     func seconds(_ task: hg_task, _ descriptor: hg_peak) -> Double {

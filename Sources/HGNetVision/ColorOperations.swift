@@ -69,7 +69,9 @@ extension Image {
   }
 
   /// The picture with every value `v` from a threshold on as `255 − v`.
-  package func solarized(threshold: Double) throws(HGNetError) -> Image { try lookedUp { Double($0) < threshold ? $0 : 255 - $0 } }
+  package func solarized(threshold: Double) throws(HGNetError) -> Image {
+    try lookedUp { Double($0) < threshold ? $0 : 255 - $0 }
+  }
 
   /// The picture with a number added to every value below 128, at most up to 255.
   ///

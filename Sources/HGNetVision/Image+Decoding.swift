@@ -1,6 +1,14 @@
 import CHGNetSystem
 import HGNetCore
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
 /// Whose pixels a decoded picture must have, byte for byte.
 ///
 /// Both read the same files; they differ in the EXIF orientation, in CMYK, in 16-bit grey and in 16-bit BMP.
@@ -44,8 +52,14 @@ public enum PictureFormat: String, Sendable, CaseIterable {
 }
 
 extension Image {
-  /// The number of pixels that a picture may have unless the caller says otherwise: Pillow's limit, 178 956 970.
-  public static let defaultPixelLimit = 178_956_970
+  /// The number of pixels that a picture may have unless the caller says otherwise: Pillow's limit, 178 956 970, or what
+  /// the environment variable `HGNET_MAX_PIXELS` says in millions, 1 … 1000.
+  ///
+  /// A larger picture is an error of that picture.
+  public static let defaultPixelLimit: Int = {
+    let wish = getenv("HGNET_MAX_PIXELS").flatMap { Int(String(cString: $0)) }
+    return wish.flatMap { (1...1000).contains($0) ? $0 * 1_000_000 : nil } ?? 178_956_970
+  }()
 
   /// Decodes a JPEG, PNG, WebP or BMP file that is in memory.
   ///
@@ -140,7 +154,7 @@ extension Image {
       throw HGNetError(
         .limitExceeded,
         "the \(format.rawValue) header claims \(size) pixels; expected at most \(pixelLimit) in all. Make the picture "
-          + "smaller")
+          + "smaller, or raise the limit (HGNET_MAX_PIXELS, of a server --max-pixels)")
     }
     guard minimumBytes <= UInt64(count) else {
       throw HGNetError(

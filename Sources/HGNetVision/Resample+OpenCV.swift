@@ -29,7 +29,8 @@ private struct OpenCVWeights {
   ///   - isArea: whether linear weights follow the area rule for pictures that grow.
   ///   - function: the weights for a fraction in 0 ..< 1.
   init(
-    from sourceCount: Int, to targetCount: Int, kept: Range<Int>, taps: Int, clampsLinear: Bool = false, isArea: Bool = false,
+    from sourceCount: Int, to targetCount: Int, kept: Range<Int>, taps: Int, clampsLinear: Bool = false,
+    isArea: Bool = false,
     _ function: (Float) -> [Float]
   ) {
     let scale = OpenCVWeights.scale(from: sourceCount, to: targetCount)
@@ -168,7 +169,8 @@ extension Image {
   ) throws(HGNetError) -> Image {
     let size = window.size
     let columns = OpenCVWeights(
-      from: width, to: whole.width, kept: window.columns, taps: 2, clampsLinear: true, isArea: isArea, OpenCVWeights.linear)
+      from: width, to: whole.width, kept: window.columns, taps: 2, clampsLinear: true, isArea: isArea,
+      OpenCVWeights.linear)
     let rows = OpenCVWeights(
       from: height, to: whole.height, kept: window.rows, taps: 2, isArea: isArea, OpenCVWeights.linear)
     var sums = try SumRows(count: 2, width: size.width)

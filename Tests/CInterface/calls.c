@@ -9,6 +9,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static atomic_int checks, failures;
 
@@ -352,6 +355,57 @@ static void threads(hgnet_classifier classifier) {
   for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
 }
 
+#if defined(__SANITIZE_THREAD__)
+// The sanitizer does not let a child of a process with threads start others.
+static void forks(hgnet_classifier classifier) { (void)classifier; }
+#else
+static _Atomic int stop;
+
+static void *keep_busy(void *argument) {
+  hgnet_classifier classifier = *(hgnet_classifier *)argument;
+  hgnet_class classes[CLASSES];
+  size_t count;
+  while (!stop) IS(HGNET_OK, hgnet_file_classify(classifier, picture, classes, CLASSES, &count));
+  return NULL;
+}
+
+// In a child a classifier of the parent gives the same answer; one that was busy may be refused, but at once.
+static void fork_once(hgnet_classifier classifier, const hgnet_class *expected, int is_idle) {
+  fflush(NULL);
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    alarm(60);
+    hgnet_class classes[CLASSES];
+    size_t count;
+    for (int i = 0; i < 2; i++) {
+      hgnet_status status = hgnet_file_classify(classifier, picture, classes, CLASSES, &count);
+      if (status == HGNET_OK ? !same(classes, expected, CLASSES) : is_idle || status != HGNET_UNSUPPORTED) _exit(1);
+    }
+    _exit(0);
+  }
+  int status;
+  CHECK(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void forks(hgnet_classifier classifier) {
+  hgnet_class expected[CLASSES];
+  size_t count;
+  IS(HGNET_OK, hgnet_file_classify(classifier, picture, expected, CLASSES, &count));
+  for (int i = 0; i < 3; i++) fork_once(classifier, expected, 1);
+  pthread_t busy;
+  pthread_create(&busy, NULL, keep_busy, &classifier);
+  for (int i = 0; i < 5; i++) {
+    usleep(10000);
+    fork_once(classifier, expected, 0);
+  }
+  stop = 1;
+  pthread_join(busy, NULL);
+  fork_once(classifier, expected, 1);
+}
+#endif
+
 int main(int argc, char **argv) {
   if (argc != 3) {
     fprintf(stderr, "usage: %s WEIGHTS PICTURE\n", argv[0]);
@@ -377,6 +431,7 @@ int main(int argc, char **argv) {
   pixels(classifier);
   tensors(classifier, plain);
   threads(plain);
+  forks(plain);
   IS(HGNET_OK, hgnet_classifier_close(classifier));
   IS(HGNET_OK, hgnet_classifier_close(plain));
   if (failures) {

@@ -46,6 +46,58 @@ struct ResampleTests {
     }
   }
 
+  @Test("A part that is resized alone has the bytes of the whole", arguments: ResizeBackend.allCases)
+  func parts(_ backend: ResizeBackend) throws {
+    let windows = [(0, 0, 5, 7), (3, 4, 9, 3), (6, 1, 1, 1)]
+    for (source, target) in [
+      (Size(height: 37, width: 53), Size(height: 19, width: 24)),
+      (Size(height: 11, width: 5), Size(height: 40, width: 31)),
+      (Size(height: 60, width: 20), Size(height: 12, width: 20)),
+      (Size(height: 90, width: 24), Size(height: 15, width: 22)),
+      (Size(height: 32, width: 48), Size(height: 16, width: 24)),
+      (Size(height: 64, width: 80), Size(height: 16, width: 20)),
+      (Size(height: 1, width: 40), Size(height: 12, width: 480)),
+    ] {
+      let image = try Fixture.noise(height: source.height, width: source.width)
+      for interpolation in Interpolation.allCases where backend.supports(interpolation) {
+        let whole = try image.resized(to: target, interpolation: interpolation, backend: backend)
+        for (top, left, height, width) in windows {
+          let window = Augmentation.Window(
+            top: min(top, target.height - 1), left: min(left, target.width - 1),
+            size: Size(
+              height: min(height, target.height - min(top, target.height - 1)),
+              width: min(width, target.width - min(left, target.width - 1))))
+          let part = try image.resized(to: target, keeping: window, interpolation: interpolation, backend: backend)
+          for row in 0..<window.size.height {
+            let first = 3 * ((window.top + row) * target.width + window.left)
+            #expect(
+              part.pixels[(3 * row * window.size.width)..<(3 * (row + 1) * window.size.width)]
+                == whole.pixels[first..<(first + 3 * window.size.width)],
+              "\(interpolation) \(source) → \(target), \(window), row \(row)")
+          }
+        }
+      }
+    }
+  }
+
+  @Test("A thin picture takes no more than what the crop keeps", arguments: ResizeBackend.allCases)
+  func thin(_ backend: ResizeBackend) throws {
+    // As a whole the larger would be 256 × 5 million pixels.
+    let image = try Image(size: Size(height: 19_900, width: 1), pixels: [UInt8](repeating: 77, count: 3 * 19_900))
+    for interpolation in Interpolation.allCases where backend.supports(interpolation) {
+      let tensor = try Transform.tensor(
+        from: image,
+        applying: [.resizeShort(256, interpolation: interpolation, backend: backend), .centerCrop(Size(24))])
+      #expect(tensor.shape == [24, 24, 3])
+      #expect(tensor.values.allSatisfy { $0 == 77 })
+    }
+    let steps: [TrainingTransforms.Step] = [
+      .fixed(.resizeShort(256, interpolation: .bicubic, backend: backend)), .fixed(.centerCrop(Size(24))),
+    ]
+    var generator = RandomGenerator(seed: 1, stream: "thin")
+    #expect(try TrainingTransforms(steps: steps).augmented(image, using: &generator).size == Size(24))
+  }
+
   @Test("An interpolation that a backend lacks is an error that lists what there is")
   func unsupported() throws {
     let image = try Fixture.noise(height: 4, width: 4)

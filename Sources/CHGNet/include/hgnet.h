@@ -21,8 +21,15 @@
  *
  * Threads. Every function may be called by any thread at any time. One classifier may be used by several threads at
  * once: pictures are decoded side by side, and the network, which uses all threads of the classifier by itself, is run
- * for one call after the other. The answers do not depend on the number of threads. A child that was made with fork
- * must not use classifiers of its parent.
+ * for one call after the other. The answers do not depend on the number of threads.
+ *
+ * Processes. A child that was made with fork may use the classifiers of its parent: its first call starts threads of its
+ * own, and the answers are the same. Where another thread of the parent was in a call with the classifier at that moment,
+ * that work stays unfinished in the child, and the call returns HGNET_UNSUPPORTED at once: open the weights again there,
+ * or fork before they are used.
+ *
+ * Memory. What a call will need is computed first and compared with what the process may have; a call that would need
+ * more returns HGNET_LIMIT_EXCEEDED, and the text says how much, for what, and what would fit.
  *
  * Mistakes. A null pointer, a size that does not fit, a handle that was closed or never opened give
  * HGNET_INVALID_ARGUMENT or HGNET_INVALID_HANDLE. What no library can notice remains the caller's: a pointer into
@@ -30,6 +37,8 @@
  * while it is being read ends the process: replace files by renaming.
  *
  * Environment. HGNET_NUM_THREADS limits the number of threads that is chosen where the options leave it open.
+ * HGNET_MEMORY_LIMIT, in MiB, says what the process may have in place of what the machine and its control group say;
+ * HGNET_MAX_PIXELS, in millions, how many pixels a picture may have.
  */
 #ifndef HGNET_H
 #define HGNET_H
