@@ -97,7 +97,10 @@ private struct LiteralReader {
     while isAtLineEnd || sees("#") {
       skipComment()
       if next != nil { position += 1 }
+      let start = position
       skipSpace()
+      // Blanks on a last line without its end are an indentation to Python.
+      if next == nil, position > start, bytes[position - 1] != 0x0C { return nil }
     }
     return position == bytes.count ? result : nil
   }
