@@ -1,3 +1,4 @@
+import HGNet
 import HGNetConfiguration
 import HGNetCore
 import HGNetFormats
