@@ -18,8 +18,9 @@ import HGNetFormats
 /// A process that is killed at any moment of writing leaves the older checkpoint or the newer one, complete; `read` finds
 /// it. Threads: safe, but only one process may write to a prefix at a time; others may read meanwhile.
 public enum Checkpoint {
-  /// The endings in the order in which files are written; that of the states comes last, since it completes the set. That of
-  /// the configuration comes after those of weights, by which `WeightsRecord` tells which of two belongs to them.
+  /// The endings in the order in which files are written; that of the states comes last, since it completes the set.
+  ///
+  /// That of the configuration comes after those of weights, by which `WeightsRecord` tells which of two belongs to them.
   static let endings = ["pdparams", "pdema", "pdopt", "safetensors", "yaml", "pdstates"]
   /// How often a reader looks again while the files are being replaced.
   private static let attempts = 5

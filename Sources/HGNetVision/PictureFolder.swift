@@ -179,7 +179,7 @@ public enum PictureFolder {
     return hasSignature(path)
   }
 
-  /// Whether a name alone makes a file a picture. PaddleClas takes a file that is called `jpg`, too.
+  /// Whether a name alone makes a file a picture; PaddleClas takes a file that is called `jpg`, too.
   private static func hasPictureName(_ name: String) -> Bool { extensions.contains(fileExtension(name) ?? name) }
 
   /// The ending of a name in lower case; nil without one.

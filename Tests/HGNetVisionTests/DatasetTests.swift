@@ -182,7 +182,9 @@ struct DatasetTests {
 
   private static let png: [UInt8] =
     (try? Image(size: Size(1), pixels: [1, 2, 3]).encoded(as: .png)) ?? []
-  /// Two texts are equal in Swift where they look alike; files are not. `./` at the beginning changes no path.
+  /// Two texts are equal in Swift where they look alike; files are not.
+  ///
+  /// `./` at the beginning changes no path.
   private static func bytes(_ path: String) -> [UInt8] {
     Array(path.replacingOccurrences(of: "/./", with: "/").utf8)
   }
