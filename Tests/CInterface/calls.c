@@ -363,20 +363,20 @@ static _Atomic int stop;
 
 static void *keep_busy(void *argument) {
   hgnet_classifier classifier = *(hgnet_classifier *)argument;
-  hgnet_class classes[CLASSES];
+  hgnet_scored_class classes[CLASSES];
   size_t count;
   while (!stop) IS(HGNET_OK, hgnet_file_classify(classifier, picture, classes, CLASSES, &count));
   return NULL;
 }
 
 // In a child a classifier of the parent gives the same answer; one that was busy may be refused, but at once.
-static void fork_once(hgnet_classifier classifier, const hgnet_class *expected, int is_idle) {
+static void fork_once(hgnet_classifier classifier, const hgnet_scored_class *expected, int is_idle) {
   fflush(NULL);
   pid_t child = fork();
   CHECK(child >= 0);
   if (child == 0) {
     alarm(60);
-    hgnet_class classes[CLASSES];
+    hgnet_scored_class classes[CLASSES];
     size_t count;
     for (int i = 0; i < 2; i++) {
       hgnet_status status = hgnet_file_classify(classifier, picture, classes, CLASSES, &count);
@@ -390,7 +390,7 @@ static void fork_once(hgnet_classifier classifier, const hgnet_class *expected, 
 }
 
 static void forks(hgnet_classifier classifier) {
-  hgnet_class expected[CLASSES];
+  hgnet_scored_class expected[CLASSES];
   size_t count;
   IS(HGNET_OK, hgnet_file_classify(classifier, picture, expected, CLASSES, &count));
   for (int i = 0; i < 3; i++) fork_once(classifier, expected, 1);
