@@ -26,8 +26,8 @@ import Testing
       return nil
     }
 
-    @Test func aPoolWorksInTheChild() {
-      let pool = ThreadPool(threads: 3)
+    @Test func aPoolWorksInTheChild() throws {
+      let pool = try ThreadPool(threads: 3)
       let sum = Atomic<Int>(0)
       pool.forEach(10) { sum.wrappingAdd($0, ordering: .relaxed) }
       let status = statusOfChild {
@@ -40,8 +40,8 @@ import Testing
       #expect(sum.load(ordering: .relaxed) == 90)
     }
 
-    @Test func aPoolThatAnotherThreadWasUsingWorksInTheChild() {
-      let pool = ThreadPool(threads: 2)
+    @Test func aPoolThatAnotherThreadWasUsingWorksInTheChild() throws {
+      let pool = try ThreadPool(threads: 2)
       let flags = Flags()
       let thread = SystemThread {
         pool.forEach(2) { _ in
