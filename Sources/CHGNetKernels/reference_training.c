@@ -86,8 +86,10 @@ static void unit_statistics(const void *descriptor, int32_t task, float *scratch
   const hg_unit *d = descriptor;
   const double rows = d->total ? d->total[2 * padded(d->channels)] : (double)d->rows;
   for (int32_t c = 0; c < d->channels; c++) {
-    if (!d->is_normalized) {
-      d->k[c] = 1, d->o[c] = d->bias ? d->bias[c] : 0, d->mean[c] = 0, d->deviation[c] = 1;
+    // One value has no variance: it stays as it is, and so do the running statistics.
+    const int is_single = d->is_normalized && !d->is_fixed && rows == 1;
+    if (!d->is_normalized || is_single) {
+      d->k[c] = 1, d->o[c] = d->bias && !is_single ? d->bias[c] : 0, d->mean[c] = 0, d->deviation[c] = 1;
       continue;
     }
     double mean, variance;
@@ -155,9 +157,10 @@ static void unit_gradient_finish(const void *descriptor, int32_t task, float *sc
   for (int32_t c = 0; c < d->channels; c++) {
     double plain = joined(d, 0, c), centred = joined(d, 1, c);
     scale += joined(d, 2, c), shift += joined(d, 3, c);
+    d->alpha[c] = d->beta[c] = 0;
+    if (d->is_normalized && !d->is_fixed && rows == 1) continue;
     if (d->bias_gradient) d->bias_gradient[c] += (float)plain;
     if (d->gamma_gradient) d->gamma_gradient[c] += (float)(centred * d->deviation[c]);
-    d->alpha[c] = d->beta[c] = 0;
     if (!d->is_normalized || d->is_fixed) continue;
     if (d->total) plain = d->total[c], centred = d->total[padded(d->channels) + c];
     // dz = k (dy - mean(dy) - (z - mean) deviation² mean(dy (z - mean))) = k dy + alpha z + beta.

@@ -87,7 +87,9 @@ public struct Recipe: Sendable, Hashable {
   public func resized(to size: Size) -> Recipe {
     guard let own = inputSize, own != size else { return self }
     func scaled(_ side: Int, _ new: Int, _ old: Int) -> Int {
-      max(Int((Double(side) * Double(new) / Double(max(old, 1)) + 0.5).rounded(.down)), new)
+      // A side that no picture has is refused where pictures of it would be made.
+      let scaled = (Double(side) * Double(new) / Double(max(old, 1)) + 0.5).rounded(.down)
+      return max(Int(min(scaled, Double(Int32.max))), new)
     }
     var result = self
     let hasCrop = transforms.contains { if case .centerCrop = $0 { true } else { false } }

@@ -127,7 +127,7 @@ public final class Trainer: Sendable {
     self.folder = folder
     self.pool = pool
     graph = try configuration.model.graph(options: configuration.options)
-    try Trainer.checkMemory(configuration, graph: graph, training: training)
+    try Trainer.checkMemory(configuration, training: training)
     evaluator = evaluation.map {
       Evaluator(
         data: $0, loss: configuration.evaluationLoss, metrics: configuration.evaluationMetrics,

@@ -9,15 +9,16 @@ extension Trainer {
   /// What is exact only once a step is planned, the session of training judges in the same way before it takes it.
   ///
   /// - Throws: `HGNetError.Code.limitExceeded` saying how much is needed, for what, and what would fit.
-  static func checkMemory(
-    _ configuration: TrainingConfiguration, graph: Graph, training: TrainingData
+  package static func checkMemory(
+    _ configuration: TrainingConfiguration, training: TrainingData
   ) throws(HGNetError) {
-    var graphs = [(graph: graph, isFrozen: false)]
+    var graphs: [(graph: Graph, isFrozen: Bool)] = []
     if let distillation = configuration.distillation {
-      graphs = []
       for network in distillation.networks {
         graphs.append((try network.model.graph(options: network.options), network.isFrozen))
       }
+    } else {
+      graphs.append((try configuration.model.graph(options: configuration.options), false))
     }
     var need = MemoryNeed("training \(configuration.model.name) with \(configuration.options.classCount) classes")
     for (graph, isFrozen) in graphs {

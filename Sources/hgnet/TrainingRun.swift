@@ -99,6 +99,8 @@ struct TrainingRun {
     let pace = settings.warning(configuration, rankCount: communicator.rankCount)
     for warning in settings.warnings + [pace].compactMap({ $0 }) { warn(warning, log: log) }
 
+    // Before there are any weights.
+    try Trainer.checkMemory(settings, training: training)
     let checkpoint = try settings.checkpoint.map { (prefix) throws(HGNetError) in try Checkpoint.read(prefix) }
     let initial: ParameterStore
     if let checkpoint, let prefix = settings.checkpoint {

@@ -111,7 +111,8 @@ struct TrainedNetwork: Sendable {
     let parameters = try TrainingParameters(
       graph: graph, parameters: SeededValues.parameters(graph, seed: seed),
       isFrozen: { declaration in frozenPrefixes.contains { declaration.name.hasPrefix($0) } })
-    let loss = decoder == nil
+    let loss =
+      decoder == nil
       ? CombinedLoss(CrossEntropyLoss(epsilon: 0.1)) : CombinedLoss(MultiLabelAsymmetricLoss())
     return try TrainingStep(
       graph: graph, parameters: parameters, loss: loss, optimizer: optimizer,

@@ -10,10 +10,12 @@ import Testing
     { hg_kernels_at($0).pointee.decoder.pointee[keyPath: path] }
   }
 
-  @Test(arguments: [
-    // batch, queries, tokens, heads, head size
-    [1, 1, 1, 1, 1], [2, 3, 5, 2, 7], [1, 80, 49, 8, 16], [3, 4, 9, 3, 33], [1, 2, 196, 1, 96],
-  ], [false, true]) func attention(_ shape: [Int], isMasked: Bool) {
+  @Test(
+    arguments: [
+      // batch, queries, tokens, heads, head size
+      [1, 1, 1, 1, 1], [2, 3, 5, 2, 7], [1, 80, 49, 8, 16], [3, 4, 9, 3, 33], [1, 2, 196, 1, 96],
+    ], [false, true]) func attention(_ shape: [Int], isMasked: Bool)
+  {
     var random = TestRandom(seed: 1)
     let memory = TestMemory()
     defer { memory.free() }
@@ -41,7 +43,7 @@ import Testing
         label: "attention \(shape) masked \(isMasked) weights kept \(keepsWeights)", tasks: batch * heads,
         outputs: [weights, output], scratch: tokens
       ) { at, _ in descriptor(at, keepsWeights: keepsWeights, isBackward: false) }
-        .check(decoder(\.attention))
+      .check(decoder(\.attention))
       guard keepsWeights else { continue }
       KernelProblem(
         label: "attention_gradient \(shape) masked \(isMasked)", tasks: batch * heads,
@@ -52,7 +54,7 @@ import Testing
           rows(batch * tokens, channels, stride: channels + 7) { random.normal() },
         ], scratch: tokens
       ) { at, _ in descriptor(at, keepsWeights: true, isBackward: true) }
-        .check(decoder(\.attention_gradient))
+      .check(decoder(\.attention_gradient))
     }
   }
 

@@ -10,11 +10,13 @@ import Testing
     { hg_training_kernels_at($0).pointee[keyPath: path] }
   }
 
-  @Test(arguments: [
-    // columns, channels, taps, winograd tile
-    [1, 1, 1, 0], [15, 7, 1, 0], [16, 8, 1, 0], [33, 12, 1, 0], [48, 64, 1, 0], [17, 5, 4, 0], [64, 67, 9, 0],
-    [5, 3, 25, 0], [16, 16, 9, 4], [20, 48, 9, 4], [7, 1, 9, 2], [33, 16, 9, 2],
-  ], [false, true]) func pack(_ shape: [Int], isFlipped: Bool) {
+  @Test(
+    arguments: [
+      // columns, channels, taps, winograd tile
+      [1, 1, 1, 0], [15, 7, 1, 0], [16, 8, 1, 0], [33, 12, 1, 0], [48, 64, 1, 0], [17, 5, 4, 0], [64, 67, 9, 0],
+      [5, 3, 25, 0], [16, 16, 9, 4], [20, 48, 9, 4], [7, 1, 9, 2], [33, 16, 9, 2],
+    ], [false, true]) func pack(_ shape: [Int], isFlipped: Bool)
+  {
     var random = TestRandom(seed: 1)
     let memory = TestMemory()
     defer { memory.free() }
@@ -135,10 +137,12 @@ import Testing
     step("gradient_apply", \.gradient_apply, tasks: tasks)
   }
 
-  @Test(arguments: [
-    // chunks, taps, channels, columns; linear weights have their columns side by side
-    [1, 1, 1, 1], [3, 1, 17, 33], [2, 9, 16, 16], [5, 4, 35, 7], [1, 25, 3, 40],
-  ], [false, true]) func weightGradientJoin(_ shape: [Int], isLinear: Bool) {
+  @Test(
+    arguments: [
+      // chunks, taps, channels, columns; linear weights have their columns side by side
+      [1, 1, 1, 1], [3, 1, 17, 33], [2, 9, 16, 16], [5, 4, 35, 7], [1, 25, 3, 40],
+    ], [false, true]) func weightGradientJoin(_ shape: [Int], isLinear: Bool)
+  {
     var random = TestRandom(seed: 4)
     let memory = TestMemory()
     defer { memory.free() }
@@ -156,10 +160,12 @@ import Testing
     }.check(training(\.weight_gradient_join))
   }
 
-  @Test(arguments: [
-    // batch, height, width, channels, gap, spare tiles
-    [1, 1, 1, 16, 0, 0], [2, 7, 9, 32, 16, 3], [1, 8, 4, 48, 0, 1], [3, 13, 6, 16, 4, 0],
-  ], [false, true]) func winogradTiles(_ shape: [Int], isGradient: Bool) {
+  @Test(
+    arguments: [
+      // batch, height, width, channels, gap, spare tiles
+      [1, 1, 1, 16, 0, 0], [2, 7, 9, 32, 16, 3], [1, 8, 4, 48, 0, 1], [3, 13, 6, 16, 4, 0],
+    ], [false, true]) func winogradTiles(_ shape: [Int], isGradient: Bool)
+  {
     var random = TestRandom(seed: 5)
     let memory = TestMemory()
     defer { memory.free() }
@@ -262,9 +268,10 @@ import Testing
     }.check(training(\.dilate))
   }
 
-  @Test(arguments: [
-    HG_GRADIENT_ZERO, HG_GRADIENT_ADD, HG_GRADIENT_MEAN, HG_GRADIENT_GATED, HG_GRADIENT_SIGMOID, HG_GRADIENT_MASK,
-  ], [[1, 1, 1, 1], [2, 9, 5, 4], [3, 4, 16, 5], [1, 50, 67, 50]])
+  @Test(
+    arguments: [
+      HG_GRADIENT_ZERO, HG_GRADIENT_ADD, HG_GRADIENT_MEAN, HG_GRADIENT_GATED, HG_GRADIENT_SIGMOID, HG_GRADIENT_MASK,
+    ], [[1, 1, 1, 1], [2, 9, 5, 4], [3, 4, 16, 5], [1, 50, 67, 50]])
   func elementwiseGradient(kind: Int, shape: [Int]) {
     var random = TestRandom(seed: 10)
     let memory = TestMemory()

@@ -23,7 +23,7 @@ struct ExportPlanTests {
       Infer:
         transforms:
           - DecodeImage: {to_rgb: True, channel_first: False}
-          - ResizeImage: {resize_short: 56, interpolation: bicubic, backend: pil}
+          - ResizeImage: {resize_short: 66, interpolation: bicubic, backend: pil}
           - CropImage: {size: [64, 48]}
           - NormalizeImage: {scale: 1.0/255.0, mean: [0.5, 0.4, 0.5], std: [0.5, 0.5, 0.6], order: ''}
           - ToCHWImage:
@@ -127,7 +127,7 @@ struct ExportPlanTests {
     let plan = try ExportPlan(weights, recipe: weights.findRecipe(), inputSize: Size(128))
     #expect(plan.network.graph.inputSize == Size(128))
     #expect(plan.recipe.inputSize == Size(128))
-    #expect(plan.recipe.transforms.first == .resizeShort(128, interpolation: .bicubic, backend: .pillow))
+    #expect(plan.recipe.transforms.first == .resizeShort(132, interpolation: .bicubic, backend: .pillow))
   }
 
   @Test("A model without recipe is fed the size that it declares")

@@ -45,7 +45,15 @@ struct DeclaredKeyTests {
       pretrained_list: [null, null]
       freeze_params_list: [True, False]
       infer_model_name: Student
-      models: [{Teacher: {name: PPHGNetV2_B1, pretrained: True}}, {Student: {name: PPHGNetV2_B0}}]
+      models:
+        - Teacher: {name: PPHGNetV2_B1, pretrained: True}
+        - Student:
+            name: PPHGNetV2_B0
+            use_ml_decoder: True
+            MLDecoder:
+              {query_num: 4, embed_dim: 32, num_heads: 4, mlp_hidden_dim: 8, dropout: 0.1, depth: 1, activation: relu,
+              freeze_query_embed: True, remove_self_attn: True, remove_layers: [avg_pool, flatten], replace_layer: fc,
+              class_num: 4, in_channels: 2048}
     Loss:
       Train:
         - DistillationGTCELoss: {weight: 1, model_names: [Student], epsilon: 0.1}

@@ -128,7 +128,7 @@ import Testing
       ),
       (["Metric.Train.0.DistillationTopkAcc.model_key=Pupil"], "no network is named Pupil"),
       (["Metric.Eval.0.DistillationTopkAcc.model_key=Teacher"], "only Student"),
-      (["Arch.infer_model_name=Pupil"], "named Pupil"),
+      (["Arch.infer_model_name=Pupil"], "named \"Pupil\""),
       (["Arch.freeze_params_list=[True]"], "expected one entry for each of the 2 networks"),
       (["Arch.freeze_params_list=[True, True]"], "frozen"),
       (["Arch.models.1.Student.class_num=5"], "expected 5 classes as Student has, found 1000"),
