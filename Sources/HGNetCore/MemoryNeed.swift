@@ -70,7 +70,8 @@ package struct MemoryNeed: Sendable {
       let fitting = Int(Double(count) * share)
       if fitting >= 1 { return "a batch of \(fitting) would fit" }
       let root = (share * Double(count)).squareRoot()
-      return "pictures of about \(Int(Double(size.height) * root))×\(Int(Double(size.width) * root)) would fit"
+      let fit = "pictures of about \(Int(Double(size.height) * root))×\(Int(Double(size.width) * root)) would fit"
+      return count > 1 ? "\(fit), one at a time" : fit
     }
   }
 

@@ -96,6 +96,7 @@ struct Predict: AsyncParsableCommand {
     if options.verbose {
       StandardError.write("hgnet: \(opened.path): \(opened.format.title): \(opened.report.summary)")
     }
+    try opened.requireClassifier()
     let recipe = try recipe(configuration: configuration, weights: opened, isFirst: communicator.isFirst)
     let pool = compute.pool(standard: try processors(of: configuration))
     let classifier = try Classifier(opened, recipe: recipe, pool: pool)
