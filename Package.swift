@@ -169,7 +169,9 @@ let package = Package(
         "HGNet", "HGNetCore", "HGNetModels", "HGNetVision", "HGNetFormats", "HGNetConfiguration", "HGNetTraining",
         "HGNetExport", "TemporaryFolders",
       ], exclude: ["README.md"]),
-    .testTarget(name: "BitTests", dependencies: ["HGNetTraining", "HGNetEngine", "HGNetModels", "HGNetCore"]),
+    .testTarget(
+      name: "BitTests", dependencies: ["HGNetTraining", "HGNetEngine", "HGNetModels", "HGNetCore"],
+      exclude: ["x86-64.txt"]),
     .target(name: "TemporaryFolders", path: "Tests/TemporaryFolders"),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
   ],
