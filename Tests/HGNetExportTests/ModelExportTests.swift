@@ -29,12 +29,14 @@ struct ModelExportTests {
   @Test("Every format is read back as the same network", arguments: [Model.b0, .b4, .tiny, .base])
   func formats(model: Model) throws {
     let weights = try weights(model)
-    let formats: [(ModelExport.Format, String)] = [
-      (.paddle(.description), "a.pdmodel"), (.paddle(.intermediate), "b.json"), (.paddle(.both), "h.json"),
+    var formats: [(ModelExport.Format, String)] = [
+      (.paddle(.description), "a.pdmodel"), (.paddle(.intermediate), "b.json"),
       (.onnx(OnnxExport.Options()), "c.onnx"), (.onnx(OnnxExport.Options(foldsNormalization: false)), "d.onnx"),
       (.safetensors(.paddle, metadata: ["model": "\(model)"]), "e.safetensors"),
       (.safetensors(.timm, metadata: [:]), "f.safetensors"), (.paddleParameters, "g.pdparams"),
     ]
+    // The largest network, whose files take most of the time, stands for its dropout.
+    if model == .base { formats.removeAll { ["b.json", "d.onnx", "f.safetensors"].contains($0.1) } }
     for (format, name) in formats {
       let stem = String(name.prefix(1))
       let result = try ModelExport(weights, as: network(weights), format: format).write(into: folder.path, stem: stem)
@@ -47,7 +49,7 @@ struct ModelExportTests {
     // Names that a program has lost are found again, and with them the same bytes.
     let original = FileManager.default.bytes(folder.file("\(model).pdparams"))
     #expect(FileManager.default.bytes(folder.file("g.pdparams")) == original)
-    for name in ["a.pdmodel", "b.json", "d.onnx", "f.safetensors"] {
+    for name in ["a.pdmodel", "b.json", "d.onnx", "f.safetensors"] where formats.contains(where: { $0.1 == name }) {
       let source = try WeightsFile(contentsOf: folder.file(name))
       _ = try ModelExport(source, as: try ExportedNetwork(source), format: .paddleParameters)
         .write(into: folder.path, stem: "back")
