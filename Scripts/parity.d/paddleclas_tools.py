@@ -4,7 +4,7 @@ The package of PyPI holds PaddleClas' networks and its deployment script `predic
 `infer.py` and `export_model.py` are only in the repository. `HGNET_PADDLECLAS` names a checkout of it; without one the
 steps that need those tools are counted as not run.
 
-usage: paddleclas_tools.py HGNET WORK_FOLDER
+usage: paddleclas_tools.py HGNET WORK_FOLDER [single | several | accumulated]...
 """
 
 import ast
@@ -272,7 +272,10 @@ def main():
     walk.start_weights()
     kinds = [("single", False, []), ("several", True, []),
              ("accumulated", False, [("Global.update_freq", 2), ("Global.epochs", 4)])]
+    wanted = [name for name in sys.argv[3:] if not name.startswith("-")]
     for kind, is_multilabel, changes in kinds:
+        if wanted and kind not in wanted:
+            continue
         print(f"{kind}:")
         checkpoint = "start"
         if walk.checkout:
