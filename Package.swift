@@ -23,7 +23,7 @@ let package = Package(
     .library(
       name: "HGNet",
       targets: [
-        "HGNet", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetConfiguration",
+        "HGNet", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNetConfiguration",
       ]),
     // Training and export from Swift; a program that only classifies does not need it.
     .library(name: "HGNetTraining", targets: ["HGNetTraining", "HGNetConfiguration", "HGNetExport"]),
@@ -63,7 +63,7 @@ let package = Package(
     .target(name: "HGNetCore", dependencies: ["CHGNetSystem"], exclude: ["README.md"]),
     // Floor 2.
     .target(name: "HGNetModels", dependencies: ["HGNetCore"], exclude: ["README.md"]),
-    .target(name: "HGNetEngine", dependencies: ["HGNetCore", "CHGNetKernels"], exclude: ["README.md"]),
+    .target(name: "HGNetProgram", dependencies: ["HGNetCore"], exclude: ["README.md"]),
     .target(
       name: "HGNetFormats",
       dependencies: ["HGNetCore", "CHGNetSystem"], exclude: ["README.md"]),
@@ -71,12 +71,14 @@ let package = Package(
       name: "HGNetVision", dependencies: ["HGNetCore", "CHGNetKernels", "CHGNetSystem"], exclude: ["README.md"]),
     // Floor 3.
     .target(
+      name: "HGNetCPU", dependencies: ["HGNetCore", "HGNetProgram", "CHGNetKernels"], exclude: ["README.md"]),
+    .target(
       name: "HGNetConfiguration", dependencies: ["HGNetCore", "HGNetModels", "HGNetVision"], exclude: ["README.md"]),
     // Floor 4.
     .target(
       name: "HGNet",
       dependencies: [
-        "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetConfiguration",
+        "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNetConfiguration",
       ],
       exclude: ["README.md"]),
     // Floor 5.
@@ -85,26 +87,26 @@ let package = Package(
       exclude: ["README.md"]),
     .target(
       name: "HGNetExport",
-      dependencies: ["HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet"],
+      dependencies: ["HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNet"],
       exclude: ["README.md"]),
     // Floor 6.
     .target(
       name: "HGNetTraining",
       dependencies: [
-        "CHGNetKernels", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet",
+        "CHGNetKernels", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNet",
         "HGNetConfiguration", .target(name: "CHGNetMPI", condition: .when(traits: ["MPI"])),
       ],
       exclude: ["README.md"]),
     .target(
       name: "HGNetC",
       dependencies: [
-        "CHGNet", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetVision", "HGNet", "HGNetConfiguration",
+        "CHGNet", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetVision", "HGNet", "HGNetConfiguration",
       ],
       exclude: ["README.md"]),
     .target(
       name: "HGNetServing",
       dependencies: [
-        "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration",
+        "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration",
       ] + servingProducts,
       exclude: ["README.md", "Protocols/open_inference.proto", "Protocols/paddle_serving.proto"],
       resources: [
@@ -114,7 +116,7 @@ let package = Package(
     .executableTarget(
       name: "hgnet",
       dependencies: [
-        "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration",
+        "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration",
         "HGNetDownload", "HGNetExport", "HGNetTraining",
         .target(name: "HGNetServing", condition: serving),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -129,8 +131,8 @@ let package = Package(
     .testTarget(name: "HGNetCoreTests", dependencies: ["HGNetCore"]),
     .testTarget(name: "HGNetModelsTests", dependencies: ["HGNetModels", "HGNetCore"]),
     .testTarget(
-      name: "HGNetEngineTests",
-      dependencies: ["HGNetEngine", "HGNetModels", "HGNetCore", "CHGNetKernels", "CAllocationCounter"]),
+      name: "HGNetCPUTests",
+      dependencies: ["HGNetCPU", "HGNetModels", "HGNetCore", "CHGNetKernels", "CAllocationCounter"]),
     .testTarget(name: "HGNetFormatsTests", dependencies: ["HGNetFormats", "HGNetCore"]),
     .testTarget(name: "HGNetVisionTests", dependencies: ["HGNetVision", "HGNetCore", "CHGNetKernels"]),
     .testTarget(
@@ -143,13 +145,13 @@ let package = Package(
     .testTarget(
       name: "HGNetExportTests",
       dependencies: [
-        "HGNetExport", "HGNet", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetCore",
+        "HGNetExport", "HGNet", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNetCore",
         "TemporaryFolders",
       ]),
     .testTarget(
       name: "HGNetTrainingTests",
       dependencies: [
-        "HGNetTraining", "HGNetConfiguration", "HGNet", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetModels",
+        "HGNetTraining", "HGNetConfiguration", "HGNet", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNetModels",
         "HGNetCore",
       ]),
     .testTarget(
@@ -170,7 +172,7 @@ let package = Package(
         "HGNetExport", "TemporaryFolders",
       ], exclude: ["README.md"]),
     .testTarget(
-      name: "BitTests", dependencies: ["HGNetTraining", "HGNetEngine", "HGNetModels", "HGNetCore"],
+      name: "BitTests", dependencies: ["HGNetTraining", "HGNetCPU", "HGNetModels", "HGNetCore"],
       exclude: ["x86-64.txt"]),
     .target(name: "TemporaryFolders", path: "Tests/TemporaryFolders"),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),

@@ -1,5 +1,5 @@
 import CHGNetKernels
-import HGNetEngine
+import HGNetCPU
 import Testing
 
 /// Every training kernel of every implementation against the scalar reference, over awkward shapes.

@@ -1,5 +1,5 @@
 import CHGNetKernels
-import HGNetEngine
+import HGNetCPU
 import Testing
 
 /// Every kernel of a decoder, of every implementation, against the scalar reference, over awkward shapes.

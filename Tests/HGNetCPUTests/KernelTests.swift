@@ -1,6 +1,6 @@
 import CHGNetKernels
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 import Testing
 
 /// Memory with an address that holds until `free`.

@@ -1,5 +1,5 @@
 import CHGNetKernels
-import HGNetEngine
+import HGNetCPU
 import Testing
 
 /// Memory before a kernel runs, and a descriptor on it: the same problem for the scalar reference and for every other

@@ -8,7 +8,7 @@ extension Graph {
   ///
   /// - Parameter batch: the number of pictures, 1 … 65536.
   /// - Throws: `HGNetError.Code.limitExceeded` naming the first layer that is too large.
-  func checkCounts(batch: Int) throws(HGNetError) {
+  package func checkCounts(batch: Int) throws(HGNetError) {
     var sum = 0
     for node in nodes {
       // Rows may be padded by 16 channels.

@@ -1,6 +1,6 @@
 import CAllocationCounter
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 import HGNetModels
 import Testing
 
