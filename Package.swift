@@ -72,6 +72,7 @@ let package = Package(
     // Floor 3.
     .target(
       name: "HGNetCPU", dependencies: ["HGNetCore", "HGNetProgram", "CHGNetKernels"], exclude: ["README.md"]),
+    .target(name: "HGNetReference", dependencies: ["HGNetCore", "HGNetProgram"], exclude: ["README.md"]),
     .target(
       name: "HGNetConfiguration", dependencies: ["HGNetCore", "HGNetModels", "HGNetVision"], exclude: ["README.md"]),
     // Floor 4.
