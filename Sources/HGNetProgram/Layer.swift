@@ -27,7 +27,7 @@ package struct Layer: Hashable, Sendable {
   package var kind: Kind
   /// The results that it reads, by their numbers.
   package var inputs: [Int]
-  /// The number of its result: that of the last graph node whose work it does.
+  /// The number of its result: that of the first graph node whose work it does.
   package var result: Int
   /// Whether negative values become zero.
   package var hasReLU = false

@@ -56,7 +56,7 @@ package struct Program: Sendable {
 
   /// The extents of each result for one picture, by number.
   ///
-  /// A layer's result has the extents of the last node that it took over; none of those changes extents.
+  /// None of the nodes that a layer takes over changes extents.
   package var shapes: [ActivationShape] { graph.nodes.map(\.shape) }
 
   /// The same layers for pictures of another size.

@@ -1,4 +1,5 @@
 import HGNetCore
+import HGNetProgram
 
 /// A network compiled for inference: passes run, weights folded and packed.
 ///
@@ -7,12 +8,11 @@ import HGNetCore
 /// convolutions among them (Winograd holds 36 values for 9).
 public final class InferenceModel: Sendable {
   /// What was compiled.
-  public let graph: Graph
+  public var graph: Graph { program.graph }
   /// The kernels in use.
   public let instructionSet: InstructionSet
-  private let arena: WeightArena
-  private let weights: [PackedWeights?]
-  private let epilogues: [EpilogueValues]
+  private let program: Program
+  private let weights: CompiledWeights
 
   /// Compiles a graph with its parameters.
   ///
@@ -28,49 +28,12 @@ public final class InferenceModel: Sendable {
   public init(
     graph: Graph, parameters: some ParameterSource, instructionSet: InstructionSet = .best, pool: ThreadPool? = nil
   ) throws(HGNetError) {
-    // What no output needs (the softmax of an exported program, say) is not run.
-    let graph = try graph.selecting(outputs: graph.outputs.map(\.name))
-    self.graph = graph
+    program = try Program(graph)
     self.instructionSet = instructionSet
-    let fused = try FusedGraph.compiled(graph)
-    let reader = ParameterReader(store: parameters)
-    var extents: [PackedExtent?] = []
-    for node in fused.nodes { extents.append(try node?.packedExtent()) }
-    arena = try WeightArena(count: PackedExtent.sum(extents))
-    var next = arena.base
-    weights = extents.map { extent in
-      guard let extent else { return nil }
-      defer { next += extent.count }
-      return PackedWeights(
-        algorithm: extent.algorithm, weightCount: extent.weightCount, paddedColumns: extent.paddedColumns,
-        weights: next, bias: next + (extent.count - extent.paddedColumns))
-    }
-    var epilogues: [EpilogueValues] = []
-    for node in fused.nodes {
-      epilogues.append(try node.map { (node) throws(HGNetError) in try reader.epilogue(of: node) } ?? .none)
-    }
-    self.epilogues = epilogues
-
-    let places = weights
-    let failure = Monitor<HGNetError?>(nil)
-    let packOne = { (index: Int) in
-      guard let node = fused.nodes[index], let place = places[index] else { return }
-      do throws(HGNetError) {
-        try reader.pack(node, into: place)
-      } catch {
-        failure.withLock { if $0 == nil { $0 = error } }
-      }
-    }
-    if let pool {
-      pool.forEach(fused.nodes.count, packOne)
-    } else {
-      fused.nodes.indices.forEach(packOne)
-    }
-    if let error = failure.withLock({ $0 }) { throw error }
+    weights = try CompiledWeights(
+      program, parameters: parameters, target: Target(instructionSet: instructionSet, purpose: .inference),
+      pool: pool)
   }
-
-  /// Bytes of packed weights.
-  public var weightByteCount: Int { arena.count * 4 }
 
   /// Plans the steps for a batch and picture size.
   ///
@@ -81,13 +44,9 @@ public final class InferenceModel: Sendable {
   /// - Throws: `HGNetError.Code.shapeMismatch` when the pictures are too small for the network, `limitExceeded` when
   ///   they are too large for any memory.
   public func plan(batch: Int, inputSize: Size? = nil, threads: Int) throws(HGNetError) -> Plan {
-    var graph = self.graph
-    if let inputSize, inputSize != graph.inputSize {
-      graph = try graph.resized(to: inputSize)
-    }
+    let program = try inputSize.map { (size) throws(HGNetError) in try self.program.resized(to: size) } ?? program
     return try Plan(
-      FusedGraph.compiled(graph), graph: graph, weights: weights, epilogues: epilogues, batch: batch, threads: threads,
-      instructionSet: instructionSet, arena: arena)
+      InferenceProgram(program, batch: batch), weights: weights, threads: threads, instructionSet: instructionSet)
   }
 
   /// Says whether the process may have the memory that a run on a batch of pictures takes, without taking it.
@@ -100,7 +59,8 @@ public final class InferenceModel: Sendable {
     let plan = try plan(batch: batch, inputSize: inputSize, threads: threads)
     var need = MemoryNeed("classifying \(batch) pictures of \(inputSize)")
     need.add("their numbers", bytes: 2 * 4 * 3, batch, inputSize.height, inputSize.width)
-    need.add("the activations", bytes: 4, plan.arenaCount + plan.scratchCount * threads + plan.zeroCount)
+    need.add("the activations", bytes: 1, plan.arenaByteCount)
+    need.add("scratch memory", bytes: 4, plan.scratchCount * threads + plan.zeroCount)
     try need.check(advice: MemoryNeed.fittingPictures(batch, of: inputSize))
   }
 
@@ -111,8 +71,8 @@ public final class InferenceModel: Sendable {
     batch: Int, inputSize: Size? = nil, pool: ThreadPool, isTimed: Bool = false
   ) throws(HGNetError) -> Session {
     let plan = try plan(batch: batch, inputSize: inputSize, threads: pool.count)
-    return Session(
-      plan: plan, pool: pool, memory: try SessionMemory(for: [plan], threads: pool.count), isTimed: isTimed)
+    return try Session(
+      plan: plan, pool: pool, memory: SessionMemory(for: [plan], threads: pool.count), isTimed: isTimed)
   }
 
   /// Makes a session of a plan of this model in memory that other sessions use, too, of which one at a time may run.
@@ -126,6 +86,6 @@ public final class InferenceModel: Sendable {
       throw HGNetError(
         .shapeMismatch, "expected memory for batch \(plan.batch) of \(plan.inputSize) and \(pool.count) threads")
     }
-    return Session(plan: plan, pool: pool, memory: memory)
+    return try Session(plan: plan, pool: pool, memory: memory)
   }
 }

@@ -1,13 +1,6 @@
 import CHGNetKernels
 import HGNetCore
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetProgram
 
 /// Runs training steps of a network: forward with batch statistics, backward to the gradients of all parameters.
 ///
@@ -29,21 +22,21 @@ package struct TrainingSession: ~Copyable {
   package let arenaByteCount: Int
 
   private let pool: ThreadPool
-  private let memory: UnsafeMutablePointer<Float>
-  private let descriptors: UnsafeMutableRawPointer
-  private let steps: UnsafeMutablePointer<ResolvedStep>
+  private let memory: UnsafeMutableRawPointer
+  private let offsets: [Int]
+  private let resolved: ResolvedSteps
   private let forwardRun: UnsafeMutablePointer<SessionRun>
   private let backwardRun: UnsafeMutablePointer<SessionRun>
   private let input: Location
   private let output: Location
   private let outputGradient: Location
   private let lines: [StepReport.Line]
-  private let masks: [(offset: Int, count: Int, probability: Float, kept: Float)]
+  private let masks: [DropoutMask]
   /// The parameters whose gradients are complete after each step of the backward way, and those that have none.
   private let gradientEnds: [[Int]]
   private let gradientsWithoutStep: [Int]
   /// Lives as long as the steps that point to it.
-  private let reducer: StatisticsStep.Reducer?
+  private let reducer: StatisticsWork.Reducer?
 
   /// Plans and allocates training steps.
   ///
@@ -64,39 +57,40 @@ package struct TrainingSession: ~Copyable {
     guard batch >= 1, batch <= 1 << 16 else {
       throw HGNetError(.invalidArgument, "expected a batch of 1 to 65536, found \(batch)")
     }
-    var graph = try graph.selecting(outputs: graph.outputs.prefix(1).map(\.name))
-    if let inputSize { graph = try graph.resized(to: inputSize) }
-    let reducer = reduction.map { StatisticsStep.Reducer($0) }
+    var program = try Program(graph.selecting(outputs: graph.outputs.prefix(1).map(\.name)), isTraining: true)
+    if let inputSize { program = try program.resized(to: inputSize) }
+    let reducer = reduction.map { StatisticsWork.Reducer($0) }
+    let training = try TrainingProgram(program, batch: batch, frozen: parameters.frozenNames)
     let plan = try TrainingPlan(
-      graph: graph, parameters: parameters, batch: batch, threads: pool.count, instructionSet: instructionSet,
-      reduction: reducer)
-    let (inputPlace, outputPlace) = (try plan.location(plan.inputNode), try plan.location(plan.outputNode))
-    let gradientPlace = try plan.gradient(plan.outputNode)
+      training, threads: pool.count, instructionSet: instructionSet, reduction: reducer)
+    let (inputPlace, outputPlace) = (try training.location(program.input), try training.location(training.output))
+    let gradientPlace = try training.gradient(training.output)
     let memoryPlan = MemoryPlan(plan.buffers)
-    let scratch = ((plan.steps.map(\.scratchCount).max() ?? 0) + 31) / 16 * 16
+    let scratch = (plan.steps.map(\.scratchCount).max() ?? 0).roundedUp(to: 16) + 16
     let zeroCount = (plan.zeroCount + 31) / 16 * 16
-    let memory = try UnsafeMutablePointer.pages(
-      count: memoryPlan.count + zeroCount + scratch * pool.count, isLarge: true,
-      for: "a training step on \(batch) pictures of \(graph.inputSize)",
-      advice: MemoryNeed.fittingPictures(batch, of: graph.inputSize))
-    let zeros = memory + memoryPlan.count
+    let floatCount = zeroCount + scratch * pool.count
+    let memory = try UnsafeMutableRawPointer.pages(
+      byteCount: memoryPlan.byteCount + 4 * floatCount, isLarge: true,
+      for: "a training step on \(batch) pictures of \(program.inputSize)",
+      advice: MemoryNeed.fittingPictures(batch, of: program.inputSize))
+    let zeros = (memory + memoryPlan.byteCount).bindMemory(to: Float.self, capacity: floatCount)
     zeros.update(repeating: 0, count: zeroCount)
-    let addresses = TrainingAddresses(memory: memory, zeros: zeros, offsets: memoryPlan.offsets)
-
-    let slot = 512
-    let descriptors = UnsafeMutableRawPointer.allocate(byteCount: max(plan.steps.count, 1) * slot, alignment: 64)
-    let steps = UnsafeMutablePointer<ResolvedStep>.allocate(capacity: max(plan.steps.count, 1))
-    for (index, step) in plan.steps.enumerated() {
-      let descriptor = descriptors + index * slot
-      let task = step.resolve(addresses, descriptor)
-      (steps + index).initialize(
-        to: ResolvedStep(task: task, descriptor: UnsafeRawPointer(descriptor), taskCount: step.taskCount))
+    let resolved: ResolvedSteps
+    do throws(HGNetError) {
+      resolved = try ResolvedSteps(
+        plan.steps,
+        at: Addresses(
+          memory: memory, offsets: memoryPlan.offsets, zeros: zeros, kernels: instructionSet.kernels.pointee,
+          training: instructionSet.trainingKernels.pointee, parameters: parameters))
+    } catch {
+      memory.deallocatePages()
+      throw error
     }
     func run(_ range: Range<Int>) -> UnsafeMutablePointer<SessionRun> {
       let run = UnsafeMutablePointer<SessionRun>.allocate(capacity: 1)
       run.initialize(
         to: SessionRun(
-          steps: steps + range.lowerBound, count: range.count, scratch: zeros + zeroCount, scratchDistance: scratch,
+          steps: resolved.steps + range.lowerBound, count: range.count, scratch: zeros + zeroCount, scratchDistance: scratch,
           threads: pool.count,
           times: StepReport.isWanted ? .allocate(capacity: range.count + 1) : nil))
       return run
@@ -104,24 +98,28 @@ package struct TrainingSession: ~Copyable {
     forwardRun = run(0..<plan.forwardCount)
     backwardRun = run(plan.forwardCount..<plan.steps.count)
     lines = plan.steps.map {
-      StepReport.Line(name: $0.name, algorithm: $0.algorithm, shapes: "", multiplyAdds: $0.multiplyAdds)
+      StepReport.Line(name: $0.name, algorithm: $0.work.algorithm, shapes: "", multiplyAdds: $0.multiplyAdds)
     }
     self.memory = memory
-    self.descriptors = descriptors
-    self.steps = steps
-    input = addresses.placed(inputPlace)
-    output = addresses.placed(outputPlace)
-    outputGradient = addresses.placed(gradientPlace)
-    masks = plan.masks.map { (memoryPlan.offsets[$0.buffer], $0.count, $0.probability, $0.kept) }
+    offsets = memoryPlan.offsets
+    self.resolved = resolved
+    input = inputPlace
+    output = outputPlace
+    outputGradient = gradientPlace
+    masks = training.masks
     self.reducer = reducer
-    gradientEnds = (plan.forwardCount..<plan.steps.count).map { plan.gradientEnds[$0] ?? [] }
+    gradientEnds = (plan.forwardCount..<plan.steps.count).map { (plan.gradientEnds[$0] ?? []).compactMap { parameters.index(of: $0) } }
     let ended = Set(gradientEnds.joined())
-    gradientsWithoutStep = graph.parameters.compactMap { parameters.index(of: $0.name) }.filter { !ended.contains($0) }
+    gradientsWithoutStep = program.graph.parameters.compactMap { parameters.index(of: $0.name) }.filter { !ended.contains($0) }
     self.parameters = parameters
     self.batch = batch
-    self.inputSize = graph.inputSize
+    self.inputSize = program.inputSize
     self.pool = pool
-    arenaByteCount = memoryPlan.count * 4
+    arenaByteCount = memoryPlan.byteCount
+  }
+
+  private func start(of location: Location) -> UnsafeMutablePointer<Float> {
+    (memory + offsets[location.buffer] + location.byteOffset).assumingMemoryBound(to: Float.self)
   }
 
   deinit {
@@ -131,9 +129,7 @@ package struct TrainingSession: ~Copyable {
     forwardRun.deallocate()
     backwardRun.deinitialize(count: 1)
     backwardRun.deallocate()
-    steps.deallocate()
-    descriptors.deallocate()
-    free(memory)
+    memory.deallocatePages()
   }
 
   /// Computes the result of a batch with batch statistics.
@@ -151,19 +147,20 @@ package struct TrainingSession: ~Copyable {
       throw HGNetError(.shapeMismatch, "expected pictures of shape \(expected), found \(pictures.shape)")
     }
     pictures.withUnsafeBufferPointer { source in
-      if let base = source.baseAddress { (memory + input.offset).update(from: base, count: source.count) }
+      if let base = source.baseAddress { start(of: input).update(from: base, count: source.count) }
     }
     for mask in masks {
-      let base = memory + mask.offset
+      let base = start(of: mask.values)
       for index in 0..<mask.count { base[index] = random.uniform() < mask.probability ? 0 : mask.kept }
     }
     execute(forwardRun, lines.prefix(forwardRun.pointee.count))
     let shape: Shape = [batch, output.shape.channels]
+    let source = start(of: output)
     return try Tensor(allocating: shape, for: "the logits of \(batch) pictures") { target in
       guard let base = target.baseAddress else { return }
       for row in 0..<batch {
         (base + row * output.shape.channels)
-          .update(from: memory + output.offset + row * output.stride, count: output.shape.channels)
+          .update(from: source + row * output.stride, count: output.shape.channels)
       }
     }
   }
@@ -187,7 +184,7 @@ package struct TrainingSession: ~Copyable {
     gradient.withUnsafeBufferPointer { source in
       guard let base = source.baseAddress else { return }
       for row in 0..<batch {
-        (memory + outputGradient.offset + row * outputGradient.stride).update(
+        (start(of: outputGradient) + row * outputGradient.stride).update(
           from: base + row * channels, count: channels)
       }
     }

@@ -1,13 +1,5 @@
 import HGNetCore
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
 /// The parameters of a network in training, with room for a gradient beside each.
 ///
 /// Values are float32 in PaddlePaddle's layout, in the order of the graph's declarations; running statistics are among
@@ -69,11 +61,14 @@ package final class TrainingParameters: Sendable {
     need.add("its parameters", bytes: bytes.overflow ? .max : bytes.partialValue)
     need.add("their gradients", bytes: bytes.overflow ? .max : bytes.partialValue)
     try need.check()
-    values = try UnsafeMutablePointer.pages(count: count, isLarge: true, for: "the parameters")
+    values = try UnsafeMutableRawPointer.pages(byteCount: bytes.partialValue, isLarge: true, for: "the parameters")
+      .bindMemory(to: Float.self, capacity: count)
     do throws(HGNetError) {
-      gradients = try UnsafeMutablePointer.pages(count: count, isLarge: true, for: "the gradients of the parameters")
+      gradients = try UnsafeMutableRawPointer.pages(
+        byteCount: bytes.partialValue, isLarge: true, for: "the gradients of the parameters"
+      ).bindMemory(to: Float.self, capacity: count)
     } catch {
-      free(values)
+      UnsafeMutableRawPointer(values).deallocatePages()
       throw error
     }
     values.update(repeating: 0, count: count)
@@ -88,12 +83,17 @@ package final class TrainingParameters: Sendable {
   }
 
   deinit {
-    free(values)
-    free(gradients)
+    UnsafeMutableRawPointer(values).deallocatePages()
+    UnsafeMutableRawPointer(gradients).deallocatePages()
   }
 
   /// The position of a parameter in `declarations`.
   package func index(of name: String) -> Int? { indices[name] }
+
+  /// The names of all that are kept as they are.
+  var frozenNames: Set<String> {
+    Set(zip(declarations, isFrozen).compactMap { $1 ? $0.name : nil })
+  }
 
   /// Whether a parameter is kept as it is.
   func isFrozen(named name: String) -> Bool { indices[name].map { isFrozen[$0] } ?? false }

@@ -33,7 +33,8 @@ enum StepReport {
     print(
       plan.layers.map { step in
         Line(
-          name: step.name, algorithm: step.algorithmName, shapes: "\(step.input.shape) -> \(step.output.shape)",
+          name: step.name, algorithm: step.work.algorithm,
+          shapes: [step.inputShape, step.outputShape].compactMap { $0?.description }.joined(separator: " -> "),
           multiplyAdds: step.multiplyAdds)
       }, nanoseconds: plan.layerNanoseconds(times))
   }
@@ -71,22 +72,5 @@ enum StepReport {
     let rest = abs(Int(scaled) % Int(factor))
     let padded = String(rest)
     return "\(whole)." + String(repeating: "0", count: max(0, digits - padded.count)) + padded
-  }
-}
-
-extension Plan.Step {
-  /// The algorithm in one word.
-  var algorithmName: String {
-    switch work {
-    case .product: "product"
-    case .strassen: "strassen"
-    case .convolution: "direct"
-    case .winograd(_, let tile, _, _): "winograd-f\(tile)"
-    case .depthwise: "depthwise"
-    case .maximumPool: "maximum-pool"
-    case .averagePool: "average-pool"
-    case .elementwise: "elementwise"
-    case .decoder(let work): work.name
-    }
   }
 }

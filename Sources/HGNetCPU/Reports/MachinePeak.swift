@@ -1,14 +1,6 @@
 import CHGNetKernels
 import HGNetCore
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
 /// What a pool of threads can do at most on this machine: the two ceilings of a roofline.
 package struct MachinePeak: Sendable {
   /// Operations a second, a multiply-add counted as two, in registers alone.
@@ -25,13 +17,15 @@ package struct MachinePeak: Sendable {
     let kernels = instructionSet.kernels.pointee
     // Larger than any third cache, so that each pass comes from memory.
     let memoryCount = (256 << 20) / 4
-    let memory = try UnsafeMutablePointer<Float>.pages(
-      count: memoryCount, isLarge: true, for: "a measurement of the machine")
-    defer { free(memory) }
+    let block = try UnsafeMutableRawPointer.pages(
+      byteCount: 4 * memoryCount, isLarge: true, for: "a measurement of the machine")
+    defer { block.deallocatePages() }
+    let memory = block.bindMemory(to: Float.self, capacity: memoryCount)
     memory.update(repeating: 0, count: memoryCount)
-    let sums = try UnsafeMutablePointer<Float>.pages(
-      count: 16 * pool.count, isLarge: false, for: "a measurement of the machine")
-    defer { free(sums) }
+    let few = try UnsafeMutableRawPointer.pages(
+      byteCount: 64 * pool.count, isLarge: false, for: "a measurement of the machine")
+    defer { few.deallocatePages() }
+    let sums = few.bindMemory(to: Float.self, capacity: 16 * pool.count)
 
     func seconds(_ task: hg_task, _ descriptor: hg_peak) -> Double {
       var best = Double.infinity

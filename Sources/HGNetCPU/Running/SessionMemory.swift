@@ -1,12 +1,5 @@
 import HGNetCore
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetProgram
 
 /// The memory of sessions that never run at the same time: activations, scratch of each thread, and zeros for borders.
 ///
@@ -19,8 +12,9 @@ package final class SessionMemory {
   let scratch: UnsafeMutablePointer<Float>
   let scratchDistance: Int
   /// The arenas of all plans, one upon the other; last, so that small plans touch little.
-  let activations: UnsafeMutablePointer<Float>
-  private let counts: (zeros: Int, threads: Int, arena: Int)
+  let activations: UnsafeMutableRawPointer
+  private let base: UnsafeMutableRawPointer
+  private let counts: (zeros: Int, threads: Int, arenaBytes: Int)
 
   /// Allocates what the hungriest of the plans wants.
   ///
@@ -29,25 +23,27 @@ package final class SessionMemory {
   ///   - threads: the number of threads that will run it.
   /// - Throws: `HGNetError.Code.limitExceeded` when there is not enough memory.
   package init(for plans: [Plan], threads: Int) throws(HGNetError) {
-    let largest = plans.max { $0.arenaCount < $1.arenaCount }
-    let zeroCount = ((plans.map(\.zeroCount).max() ?? 0) + 15) / 16 * 16
-    let arenaCount = plans.map(\.arenaCount).max() ?? 0
-    counts = (zeroCount, threads, arenaCount)
-    scratchDistance = ((plans.map(\.scratchCount).max() ?? 0) + 31) / 16 * 16
-    zeros = try UnsafeMutablePointer.pages(
-      count: zeroCount + scratchDistance * threads + arenaCount, isLarge: false,
+    let largest = plans.max { $0.arenaByteCount < $1.arenaByteCount }
+    let zeroCount = (plans.map(\.zeroCount).max() ?? 0).roundedUp(to: 16)
+    let arenaByteCount = plans.map(\.arenaByteCount).max() ?? 0
+    counts = (zeroCount, threads, arenaByteCount)
+    scratchDistance = (plans.map(\.scratchCount).max() ?? 0).roundedUp(to: 16) + 16
+    let floatCount = zeroCount + scratchDistance * threads
+    base = try UnsafeMutableRawPointer.pages(
+      byteCount: 4 * floatCount + arenaByteCount, isLarge: false,
       for: "a run of the network on \(largest?.batch ?? 0) pictures of \(largest?.inputSize ?? Size(0))",
       advice: MemoryNeed.fittingPictures(largest?.batch ?? 0, of: largest?.inputSize ?? Size(0)))
+    zeros = base.bindMemory(to: Float.self, capacity: floatCount)
     zeros.update(repeating: 0, count: zeroCount)
     scratch = zeros + zeroCount
-    activations = scratch + scratchDistance * threads
+    activations = base + 4 * floatCount
   }
 
-  deinit { free(zeros) }
+  deinit { base.deallocatePages() }
 
   /// Whether a plan has room here.
   func fits(_ plan: Plan, threads: Int) -> Bool {
-    plan.zeroCount <= counts.zeros && plan.scratchCount <= scratchDistance && plan.arenaCount <= counts.arena
+    plan.zeroCount <= counts.zeros && plan.scratchCount <= scratchDistance && plan.arenaByteCount <= counts.arenaBytes
       && threads <= counts.threads
   }
 }

@@ -1,5 +1,6 @@
 import CHGNetKernels
 import HGNetCore
+import HGNetProgram
 
 /// Runs a plan in an arena of activations, which is allocated once.
 ///
@@ -11,45 +12,43 @@ public struct Session: ~Copyable {
   /// Whether each run prints its steps; asked for once, since a run should not look into the environment.
   private let isReported: Bool
   private let owner: SessionMemory
-  private let descriptors: UnsafeMutableRawPointer
+  private let resolved: ResolvedSteps
   private let run: UnsafeMutablePointer<SessionRun>
 
-  private var memory: UnsafeMutablePointer<Float> { owner.activations }
+  /// The first value of a result for the whole batch.
+  private func start(of location: Location) -> UnsafeMutablePointer<Float> {
+    (owner.activations + plan.offsets[location.buffer] + location.byteOffset).assumingMemoryBound(to: Float.self)
+  }
 
   /// Writes the addresses of the memory into the steps.
   ///
   /// The memory must have been made for the plan and for as many threads as the pool has.
-  init(plan: Plan, pool: ThreadPool, memory owner: SessionMemory, isTimed: Bool = false) {
+  ///
+  /// - Throws: `HGNetError.Code.internalInconsistency` for a step that does not fit the plan.
+  init(plan: Plan, pool: ThreadPool, memory owner: SessionMemory, isTimed: Bool = false) throws(HGNetError) {
+    let resolved = try ResolvedSteps(
+      plan.steps,
+      at: Addresses(
+        memory: owner.activations, offsets: plan.offsets, zeros: owner.zeros,
+        kernels: plan.instructionSet.kernels.pointee, training: plan.instructionSet.trainingKernels.pointee,
+        parameters: nil))
     self.plan = plan
     self.pool = pool
     self.owner = owner
     isReported = StepReport.isWanted
-    let (memory, zeros) = (owner.activations, owner.zeros)
-
-    let slot = 256
-    descriptors = UnsafeMutableRawPointer.allocate(byteCount: max(plan.steps.count, 1) * slot, alignment: 64)
-    let steps = UnsafeMutablePointer<ResolvedStep>.allocate(capacity: max(plan.steps.count, 1))
-    for (index, step) in plan.steps.enumerated() {
-      let descriptor = descriptors + index * slot
-      let kernels = plan.instructionSet.kernels.pointee
-      let task = step.resolve(into: descriptor, memory: memory, zeros: zeros, kernels: kernels)
-      (steps + index).initialize(
-        to: ResolvedStep(task: task, descriptor: UnsafeRawPointer(descriptor), taskCount: step.taskCount))
-    }
+    self.resolved = resolved
     run = .allocate(capacity: 1)
     run.initialize(
       to: SessionRun(
-        steps: steps, count: plan.steps.count, scratch: owner.scratch, scratchDistance: owner.scratchDistance,
+        steps: resolved.steps, count: plan.steps.count, scratch: owner.scratch, scratchDistance: owner.scratchDistance,
         threads: pool.count,
         times: isReported || isTimed ? .allocate(capacity: plan.steps.count + 1) : nil))
   }
 
   deinit {
-    run.pointee.steps.deallocate()
     run.pointee.times?.deallocate()
     run.deinitialize(count: 1)
     run.deallocate()
-    descriptors.deallocate()
   }
 
   /// Calls `body` with the input, `[N, H, W, C]` in C order, to be filled before `execute`.
@@ -57,7 +56,7 @@ public struct Session: ~Copyable {
     _ body: (UnsafeMutableBufferPointer<Float>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     let count = plan.batch * plan.input.shape.count
-    return try body(UnsafeMutableBufferPointer(start: memory + plan.input.offset, count: count))
+    return try body(UnsafeMutableBufferPointer(start: start(of: plan.input), count: count))
   }
 
   /// Runs all steps on the input that is in place.
@@ -88,8 +87,9 @@ public struct Session: ~Copyable {
     let channels = location.shape.channels
     precondition(target.count >= pixels * channels, "the target is too small for the result")
     guard let base = target.baseAddress else { return }
+    let source = start(of: location)
     for pixel in 0..<pixels {
-      (base + pixel * channels).update(from: memory + location.offset + pixel * location.stride, count: channels)
+      (base + pixel * channels).update(from: source + pixel * location.stride, count: channels)
     }
   }
 
@@ -117,59 +117,5 @@ public struct Session: ~Copyable {
         try Tensor(allocating: extents, for: "a result of the network") { target in copyOutput(index, into: target) })
     }
     return results
-  }
-}
-
-/// A kernel call with its addresses.
-struct ResolvedStep {
-  let task: hg_task
-  let descriptor: UnsafeRawPointer
-  let taskCount: Int
-}
-
-/// What the threads of one run share.
-struct SessionRun: ~Copyable {
-  let steps: UnsafeMutablePointer<ResolvedStep>
-  let count: Int
-  let scratch: UnsafeMutablePointer<Float>
-  let scratchDistance: Int
-  let threads: Int
-  /// Nanoseconds at the start of the run and at the end of each step; nil unless wanted.
-  let times: UnsafeMutablePointer<UInt64>?
-  let queue = StepQueue()
-  /// Called after each step by the thread that ended it; set only while no thread is at work.
-  var stepEnded: (@Sendable (Int) -> Void)?
-
-  init(
-    steps: UnsafeMutablePointer<ResolvedStep>, count: Int, scratch: UnsafeMutablePointer<Float>, scratchDistance: Int,
-    threads: Int, times: UnsafeMutablePointer<UInt64>?
-  ) {
-    self.steps = steps
-    self.count = count
-    self.scratch = scratch
-    self.scratchDistance = scratchDistance
-    self.threads = threads
-    self.times = times
-  }
-
-  /// One thread's part of the run: all threads walk through the steps together and share the tasks of each.
-  borrowing func work(as worker: Int) {
-    let own = scratch + worker * scratchDistance
-    guard threads > 1 else {
-      for index in 0..<count {
-        let step = steps[index]
-        for task in 0..<step.taskCount { step.task(step.descriptor, Int32(truncatingIfNeeded: task), own) }
-        if let times { times[index + 1] = StepReport.nanoseconds() }
-        stepEnded?(index)
-      }
-      return
-    }
-    queue.work(
-      stepCount: count, taskCount: { steps[$0].taskCount },
-      perform: { steps[$0].task(steps[$0].descriptor, Int32(truncatingIfNeeded: $1), own) },
-      stepEnded: { index in
-        if let times { times[index + 1] = StepReport.nanoseconds() }
-        stepEnded?(index)
-      })
   }
 }

@@ -1,3 +1,5 @@
+import HGNetProgram
+
 /// What a layer reads and writes, in floats.
 struct LayerTraffic {
   /// Of one picture: before and after the layer.
@@ -8,16 +10,7 @@ struct LayerTraffic {
   var kept: Int
 }
 
-/// Layers that a few pictures of a batch pass through before the next ones do.
-///
-/// The first layers have wide pictures and few weights: picture by picture their activations stay in the caches, and only
-/// one picture needs room. The last ones have small pictures and many weights, which are better read once for all.
-struct BatchSegment: Equatable {
-  /// The layers, by their places in the order of the plan.
-  var layers: Range<Int>
-  /// Pictures that pass at a time.
-  var pictures: Int
-
+extension BatchSegment {
   /// What reading a weight again costs, where an activation that falls out of the caches costs 1: less, since kernels fetch
   /// weights under the arithmetic (Benchmarks/NOTES.md).
   private static let weightCost = 0.4
@@ -43,8 +36,8 @@ struct BatchSegment: Equatable {
       }
     }
     return [
-      BatchSegment(layers: 0..<end, pictures: min(pictures, batch)),
-      BatchSegment(layers: end..<traffic.count, pictures: batch),
-    ].filter { !$0.layers.isEmpty }
+      BatchSegment(steps: 0..<end, pictures: min(pictures, batch)),
+      BatchSegment(steps: end..<traffic.count, pictures: batch),
+    ].filter { !$0.steps.isEmpty }
   }
 }

@@ -47,25 +47,11 @@ extension Plan {
 
   /// What the layers do, in their order.
   package var stepDescriptions: [StepDescription] {
-    layers.map { step in
-      let activations = step.input.shape.count + step.output.shape.count
-      let weights = step.weights.map { $0.weightCount + $0.paddedColumns } ?? 0
+    layers.compactMap { step in
+      guard let input = step.inputShape, let output = step.outputShape else { return nil }
       return StepDescription(
-        name: step.name, algorithm: step.algorithmName, inputShape: step.input.shape, outputShape: step.output.shape,
-        operations: step.operations, bytes: 4 * (batch * activations + weights))
-    }
-  }
-}
-
-extension Plan.Step {
-  /// Operations of the algorithm without those that only rearrange or add up.
-  var operations: Int {
-    switch work {
-    case .strassen: return multiplyAdds * 2 * 7 / 8
-    case .winograd(_, let tile, let columns, _):
-      let tiles = pictures * ((output.shape.height + tile - 1) / tile) * ((output.shape.width + tile - 1) / tile)
-      return 2 * tiles * (tile + 2) * (tile + 2) * input.shape.channels * columns
-    default: return 2 * multiplyAdds
+        name: step.name, algorithm: step.work.algorithm, inputShape: input, outputShape: output,
+        operations: step.operations, bytes: 4 * batch * (input.count + output.count) + step.weightByteCount)
     }
   }
 }
