@@ -28,8 +28,6 @@ final class ReferenceProgram: CompiledProgram {
     self.parameters = NamedNumbers(arrays: arrays, indices: indices)
   }
 
-  var weightByteCount: Int { parameters.arrays.reduce(0) { $0 + 8 * $1.count } }
-
   private func plan(_ extent: RunExtent) throws(HGNetError) -> NumberPlan {
     try NumberPlan(program.resized(to: extent.inputSize), batch: extent.batch)
   }
@@ -109,6 +107,19 @@ final class ReferenceSession: EngineSession {
       let begin = nanoseconds()
       try walk.forward(index)
       if isTimed { layerSeconds.append(Double(nanoseconds() - begin) / 1e9) }
+    }
+  }
+
+  var layerDescriptions: [LayerDescription] {
+    let graph = program.graph
+    return program.layers.map { layer in
+      let shape = walk.shapes[layer.result]
+      let input = layer.inputs.first.map { walk.shapes[$0] } ?? shape
+      let weights = layer.parameterShapes.reduce(0) { $0 + $1.shape.count }
+      return LayerDescription(
+        name: layer.name, algorithm: "definition", inputShape: input, outputShape: shape,
+        operations: 2 * batch * graph.multiplyAdds(of: graph.nodes[layer.result]),
+        byteCount: 8 * (batch * (input.count + shape.count) + weights))
     }
   }
 

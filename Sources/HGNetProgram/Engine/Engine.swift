@@ -97,8 +97,6 @@ package protocol CompiledProgram: AnyObject, Sendable {
   var program: Program { get }
   /// What it computes with.
   var precision: Precision { get }
-  /// Bytes of weights on the device.
-  var weightByteCount: Int { get }
 
   /// The memory that a session takes, of which nothing is taken yet.
   ///
@@ -165,7 +163,10 @@ package protocol EngineSession: AnyObject {
   /// - Throws: `HGNetError.Code.shapeMismatch` for another length, `invalidArgument` for an output that there is not.
   func read(_ output: Int, into target: UnsafeMutableBufferPointer<Float>) throws(HGNetError)
 
-  /// Seconds that each layer of the last run took, in the order of `program.layers`; empty unless the session is timed.
+  /// What the session does for each layer, in their order; for a layer that needs nothing there is no entry.
+  var layerDescriptions: [LayerDescription] { get }
+
+  /// Seconds that each layer of the last run took, in the order of `layerDescriptions`; empty unless the session is timed.
   var layerSeconds: [Double] { get }
 }
 
