@@ -52,23 +52,26 @@ let package = Package(
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: [
-    // Floor 0: C.
+    // Floor 0: C, and the system's C library.
     .target(name: "CHGNetKernels", exclude: ["README.md"]),
     .target(
       name: "CHGNetSystem", exclude: ["README.md"],
       linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png"), .linkedLibrary("webp"), .linkedLibrary("z")]),
     .target(name: "CHGNet", exclude: ["README.md"]),
+    .target(name: "HGNetPlatform", exclude: ["README.md"]),
     .systemLibrary(name: "CHGNetMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
     // Floor 1.
-    .target(name: "HGNetCore", dependencies: ["CHGNetSystem"], exclude: ["README.md"]),
+    .target(name: "HGNetCore", dependencies: ["HGNetPlatform", "CHGNetSystem"], exclude: ["README.md"]),
     // Floor 2.
     .target(name: "HGNetModels", dependencies: ["HGNetCore"], exclude: ["README.md"]),
-    .target(name: "HGNetEngine", dependencies: ["HGNetCore", "CHGNetKernels"], exclude: ["README.md"]),
+    .target(
+      name: "HGNetEngine", dependencies: ["HGNetPlatform", "HGNetCore", "CHGNetKernels"], exclude: ["README.md"]),
     .target(
       name: "HGNetFormats",
-      dependencies: ["HGNetCore", "CHGNetSystem"], exclude: ["README.md"]),
+      dependencies: ["HGNetPlatform", "HGNetCore", "CHGNetSystem"], exclude: ["README.md"]),
     .target(
-      name: "HGNetVision", dependencies: ["HGNetCore", "CHGNetKernels", "CHGNetSystem"], exclude: ["README.md"]),
+      name: "HGNetVision", dependencies: ["HGNetPlatform", "HGNetCore", "CHGNetKernels", "CHGNetSystem"],
+      exclude: ["README.md"]),
     // Floor 3.
     .target(
       name: "HGNetConfiguration", dependencies: ["HGNetCore", "HGNetModels", "HGNetVision"], exclude: ["README.md"]),
@@ -76,7 +79,7 @@ let package = Package(
     .target(
       name: "HGNet",
       dependencies: [
-        "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetConfiguration",
+        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetConfiguration",
       ],
       exclude: ["README.md"]),
     // Floor 5.
@@ -85,14 +88,16 @@ let package = Package(
       exclude: ["README.md"]),
     .target(
       name: "HGNetExport",
-      dependencies: ["HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet"],
+      dependencies: [
+        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet",
+      ],
       exclude: ["README.md"]),
     // Floor 6.
     .target(
       name: "HGNetTraining",
       dependencies: [
-        "CHGNetKernels", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet",
-        "HGNetConfiguration", .target(name: "CHGNetMPI", condition: .when(traits: ["MPI"])),
+        "HGNetPlatform", "CHGNetKernels", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision",
+        "HGNet", "HGNetConfiguration", .target(name: "CHGNetMPI", condition: .when(traits: ["MPI"])),
       ],
       exclude: ["README.md"]),
     .target(
@@ -114,8 +119,8 @@ let package = Package(
     .executableTarget(
       name: "hgnet",
       dependencies: [
-        "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration",
-        "HGNetDownload", "HGNetExport", "HGNetTraining",
+        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet",
+        "HGNetConfiguration", "HGNetDownload", "HGNetExport", "HGNetTraining",
         .target(name: "HGNetServing", condition: serving),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
@@ -123,19 +128,23 @@ let package = Package(
     // Readers on damaged inputs: Scripts/fuzz.
     .executableTarget(
       name: "hgnet-fuzz",
-      dependencies: ["HGNetCore", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration", "HGNetServing"],
+      dependencies: [
+        "HGNetPlatform", "HGNetCore", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration", "HGNetServing",
+      ],
       path: "Fuzz", exclude: ["README.md", "Seeds"]),
     // Tests mirror Sources.
-    .testTarget(name: "HGNetCoreTests", dependencies: ["HGNetCore"]),
+    .testTarget(name: "HGNetCoreTests", dependencies: ["HGNetPlatform", "HGNetCore"]),
     .testTarget(name: "HGNetModelsTests", dependencies: ["HGNetModels", "HGNetCore"]),
     .testTarget(
       name: "HGNetEngineTests",
       dependencies: ["HGNetEngine", "HGNetModels", "HGNetCore", "CHGNetKernels", "CAllocationCounter"]),
-    .testTarget(name: "HGNetFormatsTests", dependencies: ["HGNetFormats", "HGNetCore"]),
+    .testTarget(name: "HGNetFormatsTests", dependencies: ["HGNetPlatform", "HGNetFormats", "HGNetCore"]),
     .testTarget(name: "HGNetVisionTests", dependencies: ["HGNetVision", "HGNetCore", "CHGNetKernels"]),
     .testTarget(
       name: "HGNetTests",
-      dependencies: ["HGNet", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNetCore", "TemporaryFolders"]),
+      dependencies: [
+        "HGNetPlatform", "HGNet", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNetCore", "TemporaryFolders",
+      ]),
     .testTarget(
       name: "HGNetConfigurationTests", dependencies: ["HGNetConfiguration", "HGNet", "HGNetVision", "HGNetCore"]),
     .testTarget(
@@ -170,7 +179,7 @@ let package = Package(
         "HGNetExport", "TemporaryFolders",
       ], exclude: ["README.md"]),
     .testTarget(
-      name: "BitTests", dependencies: ["HGNetTraining", "HGNetEngine", "HGNetModels", "HGNetCore"],
+      name: "BitTests", dependencies: ["HGNetPlatform", "HGNetTraining", "HGNetEngine", "HGNetModels", "HGNetCore"],
       exclude: ["x86-64.txt"]),
     .target(name: "TemporaryFolders", path: "Tests/TemporaryFolders"),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),

@@ -1,13 +1,6 @@
 import CHGNetKernels
 import HGNetCore
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// What a pool of threads can do at most on this machine: the two ceilings of a roofline.
 package struct MachinePeak: Sendable {

@@ -1,13 +1,6 @@
 import CHGNetKernels
 import HGNetCore
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// How a step computes its result, as shown by `HGNET_VERBOSE=1`.
 enum Algorithm: String, Sendable {

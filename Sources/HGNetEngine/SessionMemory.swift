@@ -1,12 +1,5 @@
 import HGNetCore
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// The memory of sessions that never run at the same time: activations, scratch of each thread, and zeros for borders.
 ///

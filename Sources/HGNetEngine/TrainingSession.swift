@@ -1,13 +1,6 @@
 import CHGNetKernels
 import HGNetCore
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// Runs training steps of a network: forward with batch statistics, backward to the gradients of all parameters.
 ///

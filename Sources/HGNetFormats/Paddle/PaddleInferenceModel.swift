@@ -1,12 +1,5 @@
 import HGNetCore
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// An inference model exported by PaddlePaddle: a program and its parameters.
 ///
