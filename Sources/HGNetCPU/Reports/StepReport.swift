@@ -1,12 +1,5 @@
 import HGNetCore
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// The lines that `HGNET_VERBOSE=1` asks for: one per step of each run, on standard error.
 enum StepReport {

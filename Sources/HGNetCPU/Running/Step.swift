@@ -142,7 +142,7 @@ struct Addresses {
 
   /// The gradient of a parameter, nil if it is kept as it is.
   func wantedGradient(_ name: String) throws(HGNetError) -> UnsafeMutablePointer<Float>? {
-    try trained.isFrozen( name) ? nil : gradient(name)
+    try trained.frozenNames.contains(name) ? nil : gradient(name)
   }
 
   private var trained: CPUTrainingState {

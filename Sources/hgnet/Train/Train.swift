@@ -1,0 +1,133 @@
+import ArgumentParser
+import HGNet
+import HGNetConfiguration
+import HGNetCore
+import HGNetModels
+import HGNetPlatform
+import HGNetTraining
+import HGNetVision
+
+/// Trains and fine-tunes: the work of `tools/train.py`, and the short form for a folder of pictures.
+struct Train: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Train or fine-tune a network.",
+    discussion: """
+      Short form, for a folder with one folder per class (or train and val with one folder per class each):
+        hgnet train --data photos --model PPHGNetV2_B0 --weights best_model.pdparams
+      With a training configuration, as tools/train.py:
+        hgnet train -c Configs/PPHGNetV2_B4.yaml -o DataLoader.Train.sampler.batch_size=16
+      Going on after a stop:
+        hgnet train -c output/config.yaml -o Global.checkpoints=output/latest
+
+      On several machines or processors (a build with MPI, Documentation/Clusters.md):
+        mpirun -n 4 hgnet train -c Configs/PPHGNetV2_B4.yaml
+
+      Writes best_model, latest and epoch_N (.pdparams, .pdopt, .pdstates, .yaml), train.log, config.yaml and report.html \
+      into the output folder; with --data also train_list.txt, val_list.txt (the pictures held out) and labels.txt. The \
+      files of an earlier run there are moved into earlier-1 inside; its best_model also stays until it is replaced.
+
+      SIGTERM, SIGINT (Ctrl-C), SIGHUP (a closed terminal; ignored under nohup) and SIGUSR1 save the run and end it (status \
+      143, 130, 129, 138); it goes on from there with the same bits as if it had not been stopped. A second signal ends it \
+      at once. Pictures or an output folder that vanish end it with an error; nothing is replaced.
+      """)
+
+  @OptionGroup var folder: FolderOptions
+
+  @Flag(name: .customLong("from-scratch"), help: "Begin with random weights instead of the published ones.")
+  var isFromScratch = false
+
+  @Option(name: .customLong("output"), help: ArgumentHelp("The folder for results.", valueName: "folder"))
+  var output: String?
+
+  @Option(help: ArgumentHelp("Epochs, with --data (default: 20, from scratch 60).", valueName: "n"))
+  var epochs: Int?
+
+  @Option(
+    name: .customLong("learning-rate"),
+    help: ArgumentHelp("The highest learning rate, with --data (default: by batch and start).", valueName: "rate"))
+  var learningRate: Double?
+
+  @Option(help: ArgumentHelp("Decides the order and all chance (default: 0).", valueName: "n"))
+  var seed: Int?
+
+  @Flag(help: "Never touch the network; published weights must have been fetched before.")
+  var offline = false
+
+  @OptionGroup var options: ConfigurationOptions
+  @OptionGroup var compute: ThreadOptions
+
+  func validate() throws {
+    try folder.check(
+      configuration: options.file,
+      others: [
+        ("--from-scratch", isFromScratch), ("--output", output != nil), ("--epochs", epochs != nil),
+        ("--learning-rate", learningRate != nil), ("--seed", seed != nil),
+      ])
+    if folder.weights != nil, isFromScratch {
+      throw ValidationError("expected --weights or --from-scratch, found both")
+    }
+    if let epochs, !(1...1_000_000).contains(epochs) {
+      throw ValidationError("expected --epochs of 1 to 1000000, found \(epochs)")
+    }
+    if let learningRate, !(learningRate > 0 && learningRate.isFinite) {
+      throw ValidationError("expected a --learning-rate above 0, found \(learningRate)")
+    }
+  }
+
+  func run() async throws { try await RankedCommand.run(run) }
+
+  private func run(_ communicator: any Communicator) async throws {
+    let prepared = try folder.data.map { data in try self.prepared(data, isFirst: communicator.isFirst) }
+    let configuration =
+      try prepared.map { prepared in
+        try Configuration(
+          prepared.value, path: "\(output ?? "output")/config.yaml", overrides: options.overrides)
+      } ?? options.require()
+    if let prepared, ["Train", "Eval"].contains(where: { prepared.dataset($0, of: configuration) == nil }) {
+      // Overrides may read the lists in another way; then they must be there.
+      if communicator.isFirst {
+        _ = try EarlierRun.setAside(in: output ?? "output")
+        try prepared.write()
+      }
+      try communicator.barrier()
+    }
+    let run = try TrainingRun(
+      configuration, prepared: prepared, pool: compute.pool(), isOffline: offline, communicator: communicator)
+    let outcome = try await run.run()
+    guard communicator.isFirst else { return try end(outcome) }
+    if let best = outcome.history.best {
+      let metrics = best.result.metrics.map { name, value in
+        "\(name) \(FixedPoint.text(value * 100, digits: 2)) %"
+      }
+      StandardError.write("hgnet: best epoch \(best.epoch): \(metrics.joined(separator: ", "))")
+    }
+    StandardError.write("hgnet: report: \(outcome.report)")
+    try end(outcome)
+  }
+
+  /// The status of a run that a signal has stopped.
+  private func end(_ outcome: TrainingRun.Outcome) throws {
+    guard let signal = outcome.signal, outcome.training.wasStopped else { return }
+    throw ExitCode(128 + signal)
+  }
+
+  /// The short form, after saying what was found.
+  private func prepared(_ data: String, isFirst: Bool) throws -> FolderConfiguration.Prepared {
+    let model = try Model.named(folder.model ?? "PPHGNetV2_B0")
+    var standard = FolderConfiguration(folder: data, output: output ?? "output", model: model, weights: folder.weights)
+    standard.isFromScratch = isFromScratch
+    standard.epochs = epochs
+    standard.learningRate = learningRate
+    if let inputSize = folder.inputSize { standard.size = inputSize.size }
+    if let batch = folder.batch { standard.batchSize = batch }
+    if let seed { standard.seed = seed }
+    let prepared = try standard.prepared()
+    guard isFirst else { return prepared }
+    for note in prepared.notes { StandardError.write("hgnet: note: \(note)") }
+    let (training, evaluation) = (prepared.training, prepared.evaluation)
+    StandardError.write(
+      "hgnet: \(data): \(training.classCount) classes, \(training.count) pictures to train on, \(evaluation.count) to "
+        + "evaluate on")
+    return prepared
+  }
+}
