@@ -23,7 +23,7 @@ let package = Package(
     .library(
       name: "HGNet",
       targets: [
-        "HGNet", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision",
+        "HGNet", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetReference", "HGNetFormats", "HGNetVision",
         "HGNetConfiguration",
       ]),
     // Training and export from Swift; a program that only classifies does not need it.
@@ -84,7 +84,8 @@ let package = Package(
     .target(
       name: "HGNet",
       dependencies: [
-        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision",
+        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetReference", "HGNetFormats",
+        "HGNetVision",
         "HGNetConfiguration",
       ],
       exclude: ["README.md"]),
@@ -95,14 +96,14 @@ let package = Package(
     .target(
       name: "HGNetExport",
       dependencies: [
-        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNet",
+        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetFormats", "HGNetVision", "HGNet",
       ],
       exclude: ["README.md"]),
     // Floor 6.
     .target(
       name: "HGNetTraining",
       dependencies: [
-        "HGNetPlatform", "CHGNetKernels", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats",
+        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetFormats",
         "HGNetVision",
         "HGNet", "HGNetConfiguration", .target(name: "CHGNetMPI", condition: .when(traits: ["MPI"])),
       ],
@@ -110,13 +111,13 @@ let package = Package(
     .target(
       name: "HGNetC",
       dependencies: [
-        "CHGNet", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetVision", "HGNet", "HGNetConfiguration",
+        "CHGNet", "HGNetCore", "HGNetModels", "HGNetVision", "HGNet", "HGNetConfiguration",
       ],
       exclude: ["README.md"]),
     .target(
       name: "HGNetServing",
       dependencies: [
-        "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNet",
+        "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetFormats", "HGNetVision", "HGNet",
         "HGNetConfiguration",
       ] + servingProducts,
       exclude: ["README.md", "Protocols/open_inference.proto", "Protocols/paddle_serving.proto"],

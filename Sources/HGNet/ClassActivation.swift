@@ -1,5 +1,4 @@
 import HGNetCore
-import HGNetCPU
 import HGNetVision
 
 /// Where in a picture the evidence for a class is: the class activation map of the last stage.
@@ -27,19 +26,17 @@ public final class ClassActivation: Sendable {
 
   private let model: InferenceModel
   private let head: ClassifierHead
-  private let pool: ThreadPool
   private let sessions = ForkSafeLock(KeptSession())
 
   /// Compiles a network, and takes a copy of its head's weights.
   ///
   /// - Throws: `HGNetError.Code.unsupported` for a network whose classes are not read from the mean of its last map, as
   ///   one with an ML-Decoder; `parameterMismatch` naming a layer.
-  public init(_ weights: WeightsFile, pool: ThreadPool = ThreadPool()) throws(HGNetError) {
+  public init(_ weights: WeightsFile, device: Device = .cpu()) throws(HGNetError) {
     try weights.requireClassifier()
-    self.pool = pool
     head = try ClassifierHead(weights.graph, parameters: weights.parameters)
     model = try InferenceModel(
-      graph: weights.graph.selecting(outputs: ["logits", "stages.3"]), parameters: weights.parameters, pool: pool)
+      graph: weights.graph.selecting(outputs: ["logits", "stages.3"]), parameters: weights.parameters, device: device)
   }
 
   /// The map of a class.
@@ -51,7 +48,7 @@ public final class ClassActivation: Sendable {
   ///   `limitExceeded`.
   public func map(of picture: Tensor, classIndex: Int? = nil) throws(HGNetError) -> Map {
     let outputs = try sessions.withLock { (kept) throws(HGNetError) in
-      try kept.run([picture], model: model, pool: pool)
+      try kept.run([picture], model: model)
     }
     guard outputs.count == 2 else { throw HGNetError(.internalInconsistency, "expected the logits and the last map") }
     let logits = outputs[0].withUnsafeBufferPointer { Array($0) }

@@ -1,5 +1,4 @@
 import HGNetCore
-import HGNetCPU
 import HGNetVision
 
 /// What a network sees in a picture before it names a class: for search by similarity, clustering, or a detector.
@@ -39,7 +38,6 @@ public final class FeatureExtractor: Sendable {
   /// Where the recipe comes from; `assumed` where nothing lies beside the weights.
   public let recipeOrigin: WeightsRecipe.Origin
   private let model: InferenceModel
-  private let pool: ThreadPool
   private let sessions = ForkSafeLock(KeptSession())
 
   /// Opens weights of any format with the recipe that belongs to them.
@@ -55,7 +53,7 @@ public final class FeatureExtractor: Sendable {
   ) throws(HGNetError) {
     try self.init(
       try WeightsFile(contentsOf: path), keepsStages: keepsStages, recipe: recipe,
-      pool: try threads.map { (count) throws(HGNetError) in try ThreadPool(threads: count) } ?? ThreadPool())
+      device: .cpu(threads: threads))
   }
 
   /// Compiles the part of a network that the features need.
@@ -63,7 +61,7 @@ public final class FeatureExtractor: Sendable {
   /// - Throws: `HGNetError.Code.invalidArgument` for a network that does not end in a linear layer, as one with an
   ///   ML-Decoder; `parameterMismatch` or `unsupported` naming a layer; as `WeightsFile.findRecipe()`.
   public init(
-    _ weights: WeightsFile, keepsStages: Bool = false, recipe: Recipe? = nil, pool: ThreadPool = ThreadPool()
+    _ weights: WeightsFile, keepsStages: Bool = false, recipe: Recipe? = nil, device: Device = .cpu()
   ) throws(HGNetError) {
     if let recipe {
       (self.recipe, recipeOrigin) = (recipe, .given)
@@ -71,10 +69,9 @@ public final class FeatureExtractor: Sendable {
       let found = try weights.findRecipe()
       (self.recipe, recipeOrigin) = (found.recipe, found.origin)
     }
-    self.pool = pool
     let stages = keepsStages ? weights.stageNames : []
     model = try InferenceModel(
-      graph: weights.graph.selecting(outputs: ["embedding"] + stages), parameters: weights.parameters, pool: pool)
+      graph: weights.graph.selecting(outputs: ["embedding"] + stages), parameters: weights.parameters, device: device)
   }
 
   /// The features of a picture file.
@@ -96,7 +93,7 @@ public final class FeatureExtractor: Sendable {
   /// - Throws: `HGNetError.Code.shapeMismatch` for an unfit size, `limitExceeded`.
   public func features(of picture: Tensor) throws(HGNetError) -> Features {
     let outputs = try sessions.withLock { (kept) throws(HGNetError) in
-      try kept.run([picture], model: model, pool: pool)
+      try kept.run([picture], model: model)
     }
     let stages = outputs.dropFirst().map { map in
       Tensor(shape: [map.shape[1], map.shape[2], map.shape[3]]) { target in

@@ -1,31 +1,27 @@
+import HGNet
 import HGNetCore
-import HGNetCPU
 
 /// Takes tensors `[N, 3, H, W]` of a caller through a network.
 ///
 /// Threads: safe to share; calls take turns.
 final class TensorRun: Sendable {
   private let model: InferenceModel
-  private let pool: ThreadPool
   private let kept = ForkSafeLock(KeptTensorSession())
 
   /// Pictures per run of the network: bounds the memory, and the results do not depend on it.
   private static let batchLimit = 16
 
-  init(model: InferenceModel, pool: ThreadPool) {
-    self.model = model
-    self.pool = pool
-  }
+  init(model: InferenceModel) { self.model = model }
 
   /// The shape of an output for one picture of a size.
   ///
   /// - Throws: `HGNetError.Code.shapeMismatch`, `limitExceeded`.
   func shape(of output: Int, inputSize: Size) throws -> ActivationShape {
-    let plan = try model.plan(batch: 1, inputSize: inputSize, threads: pool.count)
-    guard plan.outputShapes.indices.contains(output) else {
+    let shapes = try model.outputShapes(inputSize: inputSize)
+    guard shapes.indices.contains(output) else {
       throw HGNetError(.internalInconsistency, "the network has no output \(output)")
     }
-    return plan.outputShapes[output]
+    return shapes[output]
   }
 
   /// Runs the network.
@@ -45,7 +41,7 @@ final class TensorRun: Sendable {
       while start < batch {
         let count = min(TensorRun.batchLimit, batch - start)
         let part = memory.pictures(start..<start + count, of: batch, size: size)
-        try kept.run(part, batch: count, size: size, output: output, model: model, pool: pool)
+        try kept.run(part, batch: count, size: size, output: output, model: model)
         start += count
       }
     }
@@ -73,13 +69,13 @@ private struct KeptTensorSession: ~Copyable {
   init() { session = nil }
 
   mutating func run(
-    _ memory: CallerMemory, batch: Int, size: Size, output: Int, model: InferenceModel, pool: ThreadPool
+    _ memory: CallerMemory, batch: Int, size: Size, output: Int, model: InferenceModel
   ) throws(HGNetError) {
     let (input, target) = (memory.input, memory.target)
-    if session?.plan.batch != batch || session?.plan.inputSize != size {
+    if session?.batch != batch || session?.inputSize != size {
       // The old activations go before the new ones come.
       session = nil
-      session = try model.session(batch: batch, inputSize: size, pool: pool)
+      session = try model.session(batch: batch, inputSize: size)
     }
     let pixels = size.height * size.width
     session?.withInput { buffer in
@@ -90,17 +86,17 @@ private struct KeptTensorSession: ~Copyable {
         }
       }
     }
-    session?.execute()
-    guard let shape = session?.plan.outputShapes[output] else { return }
+    try session?.execute()
+    guard let shape = session?.outputShapes[output] else { return }
     let outputPixels = shape.height * shape.width
     guard outputPixels > 1 else {
-      session?.copyOutput(output, into: target)
+      try session?.copyOutput(output, into: target)
       return
     }
     // The engine's own order is [N, H, W, C].
     let ordered = UnsafeMutableBufferPointer<Float>.allocate(capacity: target.count)
     defer { ordered.deallocate() }
-    session?.copyOutput(output, into: ordered)
+    try session?.copyOutput(output, into: ordered)
     for picture in 0..<batch {
       for channel in 0..<shape.channels {
         let place = (picture * shape.channels + channel) * outputPixels

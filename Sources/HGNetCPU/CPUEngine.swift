@@ -19,8 +19,11 @@ package struct CPUEngine: Engine {
 
   /// `cpu, avx512, 2 threads`.
   package var deviceDescription: String {
-    "cpu, \(instructionSet), \(pool.count) thread\(pool.count == 1 ? "" : "s")"
+    "cpu, \(arithmetic), \(pool.count) thread\(pool.count == 1 ? "" : "s")"
   }
+
+  /// The name of the instruction set.
+  package var arithmetic: String { instructionSet.description }
 
   /// Why no implementation takes a layer, nil if one does.
   package func refusal(of layer: Layer, in program: Program, at precision: Precision) -> String? {
@@ -49,6 +52,16 @@ package struct CPUEngine: Engine {
   ) throws(HGNetError) -> any CompiledProgram {
     try CPUProgram(
       program, parameters: parameters, instructionSet: instructionSet, precision: precision, pool: pool)
+  }
+
+  /// The same packed weights for the threads of this engine.
+  ///
+  /// - Throws: as the protocol says.
+  package func sharing(_ compiled: any CompiledProgram) throws(HGNetError) -> any CompiledProgram {
+    guard let compiled = compiled as? CPUProgram else {
+      throw HGNetError(.invalidArgument, "expected a program of the CPU engine, found one of another engine")
+    }
+    return CPUProgram(sharing: compiled, pool: pool)
   }
 
   /// Takes over parameters that are trained.

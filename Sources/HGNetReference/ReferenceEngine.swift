@@ -14,6 +14,9 @@ package struct ReferenceEngine: Engine {
   /// `reference, float64, 1 thread`.
   package var deviceDescription: String { "reference, float64, 1 thread" }
 
+  /// `float64`.
+  package var arithmetic: String { "float64" }
+
   /// Refuses nothing.
   package func refusal(of layer: Layer, in program: Program, at precision: Precision) -> String? { nil }
 
@@ -25,6 +28,16 @@ package struct ReferenceEngine: Engine {
   ) throws(HGNetError) -> any CompiledProgram {
     try checkLayers(of: program, at: precision)
     return try ReferenceProgram(program, parameters: parameters, precision: precision)
+  }
+
+  /// The program as it is.
+  ///
+  /// - Throws: as the protocol says.
+  package func sharing(_ compiled: any CompiledProgram) throws(HGNetError) -> any CompiledProgram {
+    guard compiled is ReferenceProgram else {
+      throw HGNetError(.invalidArgument, "expected a program of the reference engine, found one of another engine")
+    }
+    return compiled
   }
 
   /// Takes over parameters that are trained.

@@ -143,7 +143,7 @@ package final class ReferenceState: TrainingState {
   ///
   /// - Throws: what the reduction throws.
   package func sumGradients(
-    of bucket: ClosedRange<Int>, over reduction: any GradientReduction
+    of bucket: ClosedRange<Int>, over reduction: any ProcessSum
   ) throws(HGNetError) {
     try reduce(bucket.filter(trainedIndices.contains).map { gradients[$0] }, over: reduction, divisor: 1)
   }
@@ -152,13 +152,13 @@ package final class ReferenceState: TrainingState {
   ///
   /// - Throws: what the reduction throws.
   package func averageValues(
-    of parameters: [Int], over reduction: any GradientReduction, processes: Int
+    of parameters: [Int], over reduction: any ProcessSum, processes: Int
   ) throws(HGNetError) {
     try reduce(parameters.map { values.arrays[$0] }, over: reduction, divisor: Double(processes))
   }
 
   private func reduce(
-    _ arrays: [Numbers], over reduction: any GradientReduction, divisor: Double
+    _ arrays: [Numbers], over reduction: any ProcessSum, divisor: Double
   ) throws(HGNetError) {
     let count = arrays.reduce(0) { $0 + $1.count }
     let place = UnsafeMutableBufferPointer<Float>.allocate(capacity: count)

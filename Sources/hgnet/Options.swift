@@ -58,6 +58,24 @@ extension WeightsRecipe {
   }
 }
 
+/// `--device NAME` and `--threads N`.
+struct DeviceOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "What runs the network: cpu, or reference (float64 by the definition of each layer, to check with; very slow).",
+      valueName: "name"))
+  var device: Device.Kind = .cpu
+
+  @OptionGroup var compute: ThreadOptions
+
+  /// What networks run on, with as many threads as wanted and allowed.
+  ///
+  /// - Parameter standard: how many are wanted where the command line says nothing.
+  func device(standard: Int? = nil) -> Device { Device(device, pool: compute.pool(standard: standard)) }
+}
+
+extension Device.Kind: ExpressibleByArgument {}
+
 /// `--threads N`.
 struct ThreadOptions: ParsableArguments {
   @Option(

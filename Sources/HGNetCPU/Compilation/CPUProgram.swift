@@ -26,6 +26,12 @@ final class CPUProgram: CompiledProgram {
       pool: pool)
   }
 
+  /// Shares the weights of another program.
+  init(sharing other: CPUProgram, pool: ThreadPool) {
+    (program, precision, instructionSet, weights) = (other.program, other.precision, other.instructionSet, other.weights)
+    self.pool = pool
+  }
+
   private func plan(_ extent: RunExtent) throws(HGNetError) -> Plan {
     try Plan(
       InferenceProgram(program.resized(to: extent.inputSize), batch: extent.batch), weights: weights,

@@ -166,7 +166,7 @@ package final class CPUTrainingState: TrainingState {
   ///
   /// - Throws: what the reduction throws.
   package func sumGradients(
-    of bucket: ClosedRange<Int>, over reduction: any GradientReduction
+    of bucket: ClosedRange<Int>, over reduction: any ProcessSum
   ) throws(HGNetError) {
     let first = try place(.gradient, of: bucket.lowerBound).base
     let last = try place(.gradient, of: bucket.upperBound)
@@ -177,7 +177,7 @@ package final class CPUTrainingState: TrainingState {
   ///
   /// - Throws: what the reduction throws.
   package func averageValues(
-    of parameters: [Int], over reduction: any GradientReduction, processes: Int
+    of parameters: [Int], over reduction: any ProcessSum, processes: Int
   ) throws(HGNetError) {
     var places: [(base: UnsafeMutablePointer<Float>, count: Int)] = []
     for parameter in parameters { places.append(try place(.value, of: parameter)) }

@@ -12,6 +12,9 @@ package protocol Engine: Sendable {
   /// The device in words, such as `cpu, AVX-512, 2 threads`.
   var deviceDescription: String { get }
 
+  /// The arithmetic in one word, such as `avx512`.
+  var arithmetic: String { get }
+
   /// Why the engine cannot compute a layer, nil if it can.
   ///
   /// - Parameters:
@@ -31,6 +34,11 @@ package protocol Engine: Sendable {
   func compile(
     _ program: Program, parameters: some ParameterSource, precision: Precision
   ) throws(HGNetError) -> any CompiledProgram
+
+  /// A program of another engine of this kind with its weights, for sessions of this one.
+  ///
+  /// - Throws: `HGNetError.Code.invalidArgument` for a program of another kind of engine.
+  func sharing(_ compiled: any CompiledProgram) throws(HGNetError) -> any CompiledProgram
 
   /// Takes over parameters that are trained, with a gradient beside each.
   ///

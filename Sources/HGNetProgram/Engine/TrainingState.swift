@@ -63,7 +63,7 @@ package protocol TrainingState: AnyObject, Sendable {
   ///   - bucket: the run; frozen parameters inside it may be summed, too.
   ///   - reduction: carries the numbers; the same in all processes, which call it in the same order.
   /// - Throws: what the reduction throws.
-  func sumGradients(of bucket: ClosedRange<Int>, over reduction: any GradientReduction) throws(HGNetError)
+  func sumGradients(of bucket: ClosedRange<Int>, over reduction: any ProcessSum) throws(HGNetError)
 
   /// Replaces the values of some parameters by their means over the processes that train together.
   ///
@@ -73,7 +73,7 @@ package protocol TrainingState: AnyObject, Sendable {
   ///   - reduction: as for gradients.
   /// - Throws: what the reduction throws.
   func averageValues(
-    of parameters: [Int], over reduction: any GradientReduction, processes: Int
+    of parameters: [Int], over reduction: any ProcessSum, processes: Int
   ) throws(HGNetError)
 }
 
@@ -113,7 +113,7 @@ extension TrainingState {
 ///
 /// It takes host memory because that is what a transport between processes carries; an engine whose arrays lie elsewhere
 /// copies them there for the call, or adds them on its own.
-package protocol GradientReduction: Sendable {
+package protocol ProcessSum: Sendable {
   /// Replaces each value by its sum over all processes; the pointer must not escape.
   ///
   /// - Throws: `HGNetError.Code.networkFailure` when another process has given up.

@@ -29,17 +29,16 @@ package final class Batcher: Sendable {
   /// - Parameters:
   ///   - network: what is run.
   ///   - usualSize: the picture size for which sessions are kept.
-  ///   - pool: the threads that share the work.
   ///   - limits: the bounds.
   ///   - observe: told of each batch, on the batcher's thread.
   package init(
-    network: ServedNetwork, usualSize: Size, pool: ThreadPool, limits: Limits,
+    network: ServedNetwork, usualSize: Size, limits: Limits,
     observe: @escaping @Sendable (BatchResult) -> Void = { _ in }
   ) {
     let queue = BatchQueue(capacity: limits.queueCapacity)
     self.queue = queue
     let thread = Thread {
-      var runner = BatchRunner(network: network, usualSize: usualSize, pool: pool, limits: limits)
+      var runner = BatchRunner(network: network, usualSize: usualSize, limits: limits)
       while let jobs = queue.take(atMost: limits.batchSize) {
         let started = ContinuousClock.now
         runner.run(jobs, observe: observe)
@@ -91,16 +90,14 @@ extension Duration {
 /// The work of a batcher's thread.
 private struct BatchRunner {
   let network: ServedNetwork
-  let pool: ThreadPool
   let limits: Batcher.Limits
   var sessions: SessionCache
 
-  init(network: ServedNetwork, usualSize: Size, pool: ThreadPool, limits: Batcher.Limits) {
+  init(network: ServedNetwork, usualSize: Size, limits: Batcher.Limits) {
     self.network = network
-    self.pool = pool
     self.limits = limits
     sessions = SessionCache(
-      model: network.model, pool: pool, usualSize: usualSize, largestBatch: limits.batchSize)
+      model: network.model, usualSize: usualSize, largestBatch: limits.batchSize)
   }
 
   /// Runs the requests of a batch and answers them.
@@ -115,7 +112,7 @@ private struct BatchRunner {
       }
       return
     }
-    let tensors = PreparedPictures(pictures.count, pool: pool) { [network, limits] (index) throws(HGNetError) in
+    let tensors = PreparedPictures(pictures.count, pool: network.model.device.pool) { [network, limits] (index) throws(HGNetError) in
       try pictures[index].tensor(recipe: network.recipe, pixelLimit: limits.pixelLimit)
     }
     let preparedAt = ContinuousClock.now

@@ -1,5 +1,5 @@
+import HGNet
 import HGNetCore
-import HGNetCPU
 
 /// Sessions for the batches of a server: a few sizes kept, so that a change of load plans nothing and allocates nothing.
 ///
@@ -7,7 +7,6 @@ import HGNetCPU
 /// stay, in one memory for all of them; of other sizes only the last one does. Threads: one at a time.
 struct SessionCache {
   private let model: InferenceModel
-  private let pool: ThreadPool
   private let usualSize: Size
   private let largestBatch: Int
   private var kept: [Int: KeptSession] = [:]
@@ -19,9 +18,8 @@ struct SessionCache {
     init(_ session: consuming Session) { self.session = session }
   }
 
-  init(model: InferenceModel, pool: ThreadPool, usualSize: Size, largestBatch: Int) {
+  init(model: InferenceModel, usualSize: Size, largestBatch: Int) {
     self.model = model
-    self.pool = pool
     self.usualSize = usualSize
     self.largestBatch = largestBatch
   }
@@ -38,10 +36,10 @@ struct SessionCache {
       if kept.isEmpty { try planUsualSize() }
       if let found = kept[batch] { return found }
     }
-    if let unusual, unusual.session.plan.batch == batch, unusual.session.plan.inputSize == size { return unusual }
+    if let unusual, unusual.session.batch == batch, unusual.session.inputSize == size { return unusual }
     // The old activations go before the new ones come.
     unusual = nil
-    let made = KeptSession(try model.session(batch: batch, inputSize: size, pool: pool))
+    let made = KeptSession(try model.session(batch: batch, inputSize: size))
     unusual = made
     return made
   }
@@ -50,15 +48,10 @@ struct SessionCache {
   ///
   /// What the larger ones need costs nothing until they run.
   private mutating func planUsualSize() throws(HGNetError) {
-    var plans: [Plan] = []
-    var batch = 1
-    while batch <= largestBatch {
-      plans.append(try model.plan(batch: batch, inputSize: usualSize, threads: pool.count))
-      batch *= 2
-    }
-    let memory = try SessionMemory(for: plans, threads: pool.count)
-    for plan in plans {
-      kept[plan.batch] = KeptSession(try model.session(plan: plan, memory: memory, pool: pool))
+    let batches = Array(sequence(first: 1) { $0 * 2 }.prefix { $0 <= largestBatch })
+    let memory = try model.memory(batches: batches, inputSize: usualSize)
+    for batch in batches {
+      kept[batch] = KeptSession(try model.session(batch: batch, inputSize: usualSize, memory: memory))
     }
   }
 
@@ -80,15 +73,14 @@ struct SessionCache {
         }
       }
     }
-    kept.session.execute()
-    guard let shape = kept.session.plan.outputShapes.first else {
+    try kept.session.execute()
+    guard let shape = kept.session.outputShapes.first else {
       throw HGNetError(.internalInconsistency, "the network has no output")
     }
     let count = shape.channels * shape.height * shape.width
-    let all = [Float](unsafeUninitializedCapacity: count * pictures.count) { buffer, filled in
-      kept.session.copyOutput(0, into: buffer)
-      filled = count * pictures.count
-    }
+    let all = try Tensor(allocating: [pictures.count, count], for: "the logits") { (target) throws(HGNetError) in
+      try kept.session.copyOutput(0, into: target)
+    }.values
     return pictures.indices.map { index in
       let place = index - pictures.startIndex
       return Array(all[(place * count)..<((place + 1) * count)])

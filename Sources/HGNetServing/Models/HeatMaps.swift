@@ -67,7 +67,7 @@ package final class HeatMaps: Sendable {
     let tensor = try Transform.tensor(from: image, applying: recipe.transforms)
     let activation = try opened.withLock { (opened) throws(HGNetError) in
       if let opened { return opened }
-      let made = try ClassActivation(WeightsFile(contentsOf: path, model: model), pool: ThreadPool(count: 1))
+      let made = try ClassActivation(WeightsFile(contentsOf: path, model: model), device: .cpu(ThreadPool(count: 1)))
       opened = made
       return made
     }

@@ -24,7 +24,7 @@ package final class ServedModel: Sendable {
   ///
   /// - Throws: as the recipe, for one that cannot make an input.
   package init(
-    name: String, version: String, network: ServedNetwork, pool: ThreadPool, limits: Batcher.Limits,
+    name: String, version: String, network: ServedNetwork, limits: Batcher.Limits,
     statistics: ModelStatistics
   ) throws(HGNetError) {
     self.name = name
@@ -36,7 +36,7 @@ package final class ServedModel: Sendable {
     let tensor = try Transform.tensor(from: blank, applying: network.recipe.transforms)
     let size = Size(height: tensor.shape[0], width: tensor.shape[1])
     inputSize = size
-    batcher = Batcher(network: network, usualSize: size, pool: pool, limits: limits) { statistics.note($0) }
+    batcher = Batcher(network: network, usualSize: size, limits: limits) { statistics.note($0) }
   }
 
   /// Runs one picture, so that memory and caches are in place.

@@ -1,6 +1,5 @@
 import HGNet
 import HGNetCore
-import HGNetCPU
 import HGNetModels
 
 /// A compiled network with what turns pictures into its input and its results into scores.
@@ -22,9 +21,16 @@ package struct ServedNetwork: Sendable {
 
   /// Compiles the network of a weights file.
   ///
-  /// - Parameter model: what the file was said to be of; nil where it was recognised.
+  /// - Parameters:
+  ///   - weights: the file.
+  ///   - model: what it was said to be of; nil where it was recognised.
+  ///   - recipe: how pictures become input.
+  ///   - device: where the network will run.
+  ///   - isAlone: whether all threads may pack the weights; else the caller's does.
   /// - Throws: `HGNetError.Code.unsupported` for a network that does not classify, and as `InferenceModel`.
-  package init(_ weights: WeightsFile, model: Model?, recipe: Recipe, pool: ThreadPool?) throws(HGNetError) {
+  package init(
+    _ weights: WeightsFile, model: Model?, recipe: Recipe, device: Device, isAlone: Bool = true
+  ) throws(HGNetError) {
     try weights.requireClassifier()
     guard let classCount = weights.graph.classCount else {
       throw HGNetError(.unsupported, "expected a network that classifies, found one without logits", path: weights.path)
@@ -35,7 +41,9 @@ package struct ServedNetwork: Sendable {
     activation = recipe.activation ?? recipe.postProcessing.activation
     heatMaps = HeatMaps(path: weights.path, model: model, recipe: recipe)
     modelName = weights.model?.name ?? ""
-    self.model = try InferenceModel(
-      graph: weights.graph.selecting(outputs: ["logits"]), parameters: weights.parameters, pool: pool)
+    let made = try InferenceModel(
+      graph: weights.graph.selecting(outputs: ["logits"]), parameters: weights.parameters,
+      device: isAlone ? device : Device(device.kind, pool: ThreadPool(count: 1)))
+    self.model = isAlone ? made : try InferenceModel(sharing: made, on: device)
   }
 }

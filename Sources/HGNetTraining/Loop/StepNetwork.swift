@@ -1,5 +1,6 @@
+import HGNet
 import HGNetCore
-import HGNetCPU
+import HGNetProgram
 import HGNetVision
 
 /// One network inside a training step: how its logits come about, and where their gradient goes.
@@ -10,9 +11,9 @@ final class StepNetwork {
   /// What happens to a network in a step.
   enum Role {
     /// It is trained.
-    case trained(TrainingParameters)
+    case trained(any TrainingState)
     /// It keeps its weights, but runs as if it were trained: batch statistics are used and tracked.
-    case observed(TrainingParameters)
+    case observed(any TrainingState)
     /// It keeps everything, and the inference engine runs it.
     case inferred(InferenceModel, LogitsCache?)
   }
@@ -21,19 +22,20 @@ final class StepNetwork {
   let name: String
   private let graph: Graph
   private let role: Role
-  private let pool: ThreadPool
+  private let device: Device
   /// What adds batch statistics over ranks; nil where each rank normalises with its own.
   ///
   /// It is set before the first step.
   var reduction: (any StatisticsReduction)?
-  private var training: TrainingSession?
+  private var program: Program?
+  private var training: (any TrainingRun)?
   private var inference: Session?
 
-  init(name: String, graph: Graph, role: Role, pool: ThreadPool) {
+  init(name: String, graph: Graph, role: Role, device: Device) {
     self.name = name
     self.graph = graph
     self.role = role
-    self.pool = pool
+    self.device = device
     training = nil
     inference = nil
   }
@@ -48,10 +50,7 @@ final class StepNetwork {
   ) throws(HGNetError) -> Tensor {
     switch role {
     case .trained(let parameters), .observed(let parameters):
-      var session = try takeTraining(pictures.shape, parameters)
-      let logits = try session.forward(pictures, random: &random)
-      training = consume session
-      return logits
+      return try trainingRun(pictures.shape, parameters).forward(pictures, random: &random)
     case .inferred(let model, let cache):
       if let known = cache?.logits(of: samples) { return known }
       var session = try takeInference(pictures.shape, model)
@@ -66,25 +65,31 @@ final class StepNetwork {
   ///
   /// - Parameter ended: called with each parameter whose gradient is complete, on any thread of the pool.
   func backward(_ gradient: Tensor, ended: (@Sendable (Int) -> Void)? = nil) throws(HGNetError) {
-    guard case .trained = role, var session = training.take() else { return }
-    try session.backward(gradient, ended: ended)
-    training = consume session
+    guard case .trained = role, let training else { return }
+    try training.backward(gradient, ended: ended)
   }
 
-  private func takeTraining(_ shape: Shape, _ parameters: TrainingParameters) throws(HGNetError) -> TrainingSession {
+  private func trainingRun(_ shape: Shape, _ parameters: any TrainingState) throws(HGNetError) -> any TrainingRun {
     let size = Size(height: shape[1], width: shape[2])
-    if let kept = training.take() {
-      if kept.batch == shape[0], kept.inputSize == size { return kept }
+    if let training, training.batch == shape[0], training.program.inputSize == size { return training }
+    // The old activations go before the new ones come.
+    training = nil
+    let whole: Program
+    if let program { whole = program } else {
+      whole = try Program(graph.selecting(outputs: graph.outputs.prefix(1).map(\.name)), isTraining: true)
+      program = whole
     }
-    return try TrainingSession(
-      graph: graph, parameters: parameters, batch: shape[0], inputSize: size, pool: pool, reduction: reduction)
+    let made = try device.engine.trainingRun(
+      whole.resized(to: size), state: parameters, batch: shape[0], statistics: reduction)
+    training = made
+    return made
   }
 
   private func takeInference(_ shape: Shape, _ model: InferenceModel) throws(HGNetError) -> Session {
     let size = Size(height: shape[1], width: shape[2])
     if let kept = inference.take() {
-      if kept.plan.batch == shape[0], kept.plan.inputSize == size { return kept }
+      if kept.batch == shape[0], kept.inputSize == size { return kept }
     }
-    return try model.session(batch: shape[0], inputSize: size, pool: pool)
+    return try model.session(batch: shape[0], inputSize: size)
   }
 }

@@ -1,5 +1,5 @@
+import HGNet
 import HGNetCore
-import HGNetCPU
 import HGNetVision
 
 /// Measures a network on the pictures of a part of the data, with the inference engine.
@@ -74,7 +74,7 @@ public struct Evaluator: Sendable {
   public let metrics: [TrainingConfiguration.Metric]
   /// The number of batches between two log lines.
   public let printInterval: Int
-  private let pool: ThreadPool
+  private let device: Device
   private let communicator: any Communicator
 
   /// Puts the parts together.
@@ -82,9 +82,9 @@ public struct Evaluator: Sendable {
   /// - Parameters:
   ///   - data: the pictures.
   ///   - metrics: what is measured, such as `TrainingConfiguration.evaluationMetrics`.
-  ///   - pool: the threads.
-  public init(data: TrainingData, metrics: [TrainingConfiguration.Metric], pool: ThreadPool) {
-    self.init(data: data, loss: nil, metrics: metrics, pool: pool)
+  ///   - device: what the network runs on.
+  public init(data: TrainingData, metrics: [TrainingConfiguration.Metric], device: Device) {
+    self.init(data: data, loss: nil, metrics: metrics, device: device)
   }
 
   /// Puts the parts together, for several ranks.
@@ -93,13 +93,13 @@ public struct Evaluator: Sendable {
   /// `evaluate` together with the same parameters.
   package init(
     data: TrainingData, loss: CombinedLoss?, metrics: [TrainingConfiguration.Metric], printInterval: Int = 10,
-    pool: ThreadPool, communicator: any Communicator = SingleProcess()
+    device: Device, communicator: any Communicator = SingleProcess()
   ) {
     self.data = data
     self.loss = loss?.weighted(by: data.labelRatios)
     self.metrics = metrics
     self.printInterval = max(printInterval, 1)
-    self.pool = pool
+    self.device = device
     self.communicator = communicator
   }
 
@@ -125,7 +125,7 @@ public struct Evaluator: Sendable {
     graph: Graph, parameters: ParameterStore, epoch: Int, log: (String) -> Void,
     shouldContinue: (_ done: Int, _ count: Int) -> Bool = { _, _ in true }
   ) throws(HGNetError) -> Result? {
-    let model = try InferenceModel(graph: graph, parameters: parameters, pool: pool)
+    let model = try InferenceModel(graph: graph, parameters: parameters, device: device)
     let ranks = communicator.rankCount
     let loader = try data.loader(epoch: 0, part: (communicator.rank, of: ranks))
     let batchCount = try data.sampler().batchCount
@@ -150,7 +150,7 @@ public struct Evaluator: Sendable {
           if session == nil || batchSize != batch.count || size != Size(height: inputs.shape[1], width: inputs.shape[2])
           {
             (batchSize, size) = (batch.count, Size(height: inputs.shape[1], width: inputs.shape[2]))
-            session = try model.session(batch: batchSize, inputSize: size, pool: pool)
+            session = try model.session(batch: batchSize, inputSize: size)
           }
           guard var active = session.take() else {
             throw HGNetError(.internalInconsistency, "there is no session to evaluate with")

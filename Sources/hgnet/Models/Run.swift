@@ -1,7 +1,6 @@
 import ArgumentParser
 import HGNet
 import HGNetCore
-import HGNetCPU
 import HGNetFormats
 import HGNetModels
 
@@ -32,7 +31,7 @@ struct Run: ParsableCommand {
   @Flag(help: "Write the results of the four stages, too.")
   var features = false
 
-  @OptionGroup var compute: ThreadOptions
+  @OptionGroup var compute: DeviceOptions
 
   /// Pictures per run of the network: bounds the memory, and the results do not depend on it.
   private static let batchLimit = 16
@@ -48,8 +47,7 @@ struct Run: ParsableCommand {
     if !features { try file.requireClassifier() }
     let names = [file.hasClassifier ? "logits" : "embedding"] + (features ? file.stageNames : [])
     let graph = try file.graph.selecting(outputs: names)
-    let pool = compute.pool()
-    let engine = try InferenceModel(graph: graph, parameters: file.parameters, pool: pool)
+    let engine = try InferenceModel(graph: graph, parameters: file.parameters, device: compute.device())
     let count = tensor.shape[0]
     let size = Size(height: tensor.shape[2], width: tensor.shape[3])
 
@@ -58,7 +56,7 @@ struct Run: ParsableCommand {
     while start < count {
       let batch = min(Run.batchLimit, count - start)
       let part = Layout.channelsLast(tensor, from: start, count: batch)
-      var session = try engine.session(batch: batch, inputSize: size, pool: pool)
+      var session = try engine.session(batch: batch, inputSize: size)
       collected.append(try session.run(part))
       start += batch
     }
