@@ -61,7 +61,9 @@ extension Location {
 
   /// The buffer and, of a slice, the first and last channel.
   var title: String {
-    guard stride > shape.channels + 16 || byteOffset > 0 else { return "b\(buffer)" }
+    // Rows of 4 KiB are padded by 16 values.
+    let isWhole = stride == shape.channels || (shape.channels % 1024 == 0 && stride == shape.channels + 16)
+    guard !isWhole || byteOffset > 0 else { return "b\(buffer)" }
     let first = byteOffset / element.byteCount
     return "b\(buffer)[\(first)–\(first + shape.channels - 1)]"
   }

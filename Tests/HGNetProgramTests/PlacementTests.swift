@@ -137,7 +137,9 @@ import Testing
   @Test func aSegmentHasRoomForItsPicturesOnly() throws {
     let inference = try InferenceProgram(PlacementTests.program("PPHGNetV2_B0", Size(64)), batch: 8)
     var placement = inference.placement
-    let segments = [BatchSegment(steps: 0..<4, pictures: 2), BatchSegment(steps: 4..<inference.steps.count, pictures: 8)]
+    let segments = [
+      BatchSegment(steps: 0..<4, pictures: 2), BatchSegment(steps: 4..<inference.steps.count, pictures: 8),
+    ]
     placement.divide(into: segments)
     for (before, after) in zip(inference.placement.buffers, placement.buffers) where after.firstStep <= after.lastStep {
       let isInside = before.firstStep >= 0 && before.lastStep < 4

@@ -36,6 +36,7 @@ public struct Session: ~Copyable {
     self.pool = pool
     self.owner = owner
     isReported = StepReport.isWanted
+    StepReport.printChoices(plan.steps)
     self.resolved = resolved
     run = .allocate(capacity: 1)
     run.initialize(

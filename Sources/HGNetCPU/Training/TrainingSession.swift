@@ -65,6 +65,7 @@ package struct TrainingSession: ~Copyable {
       training, threads: pool.count, instructionSet: instructionSet, reduction: reducer)
     let (inputPlace, outputPlace) = (try training.location(program.input), try training.location(training.output))
     let gradientPlace = try training.gradient(training.output)
+    StepReport.printChoices(plan.steps)
     let memoryPlan = MemoryPlan(plan.buffers)
     let scratch = (plan.steps.map(\.scratchCount).max() ?? 0).roundedUp(to: 16) + 16
     let zeroCount = (plan.zeroCount + 31) / 16 * 16
@@ -90,7 +91,8 @@ package struct TrainingSession: ~Copyable {
       let run = UnsafeMutablePointer<SessionRun>.allocate(capacity: 1)
       run.initialize(
         to: SessionRun(
-          steps: resolved.steps + range.lowerBound, count: range.count, scratch: zeros + zeroCount, scratchDistance: scratch,
+          steps: resolved.steps + range.lowerBound, count: range.count, scratch: zeros + zeroCount,
+          scratchDistance: scratch,
           threads: pool.count,
           times: StepReport.isWanted ? .allocate(capacity: range.count + 1) : nil))
       return run
@@ -108,9 +110,13 @@ package struct TrainingSession: ~Copyable {
     outputGradient = gradientPlace
     masks = training.masks
     self.reducer = reducer
-    gradientEnds = (plan.forwardCount..<plan.steps.count).map { (plan.gradientEnds[$0] ?? []).compactMap { parameters.index(of: $0) } }
+    gradientEnds = (plan.forwardCount..<plan.steps.count).map {
+      (plan.gradientEnds[$0] ?? []).compactMap { parameters.index(of: $0) }
+    }
     let ended = Set(gradientEnds.joined())
-    gradientsWithoutStep = program.graph.parameters.compactMap { parameters.index(of: $0.name) }.filter { !ended.contains($0) }
+    gradientsWithoutStep = program.graph.parameters.compactMap { parameters.index(of: $0.name) }.filter {
+      !ended.contains($0)
+    }
     self.parameters = parameters
     self.batch = batch
     self.inputSize = program.inputSize

@@ -5,7 +5,8 @@ extension Fusion {
   mutating func foldBatchNormalization() {
     let readers = readerCounts()
     for index in layers.indices {
-      guard let layer = layers[index], case .convolution(let own, let normalization?) = layer.kind, own.isIdentity else {
+      guard let layer = layers[index], case .convolution(let own, let normalization?) = layer.kind, own.isIdentity
+      else {
         continue
       }
       let source = producer(of: layer.inputs[0])

@@ -28,7 +28,8 @@ package struct TrainingOperation: Hashable, Sendable {
     /// The gradient of a unit's input, added to `target` where something is there.
     case dataGradient(unit: Int, target: Location, isAdded: Bool)
     /// Adds to `target` at the first largest pixel of each window.
-    case maxPoolGradient(kernel: Size, stride: Size, padding: Padding, input: Location, gradient: Location, target: Location)
+    case maxPoolGradient(
+      kernel: Size, stride: Size, padding: Padding, input: Location, gradient: Location, target: Location)
     /// Adds to `target`, the gradient of a gate, the sum over pixels of gradient × input.
     case gateGradient(input: Location, gradient: Location, target: Location)
     /// Adds to the gradients of a decoder's operator: of its parameters and, where wanted, of its inputs.
