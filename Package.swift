@@ -144,6 +144,7 @@ let package = Package(
     // Tests mirror Sources.
     .testTarget(name: "HGNetCoreTests", dependencies: ["HGNetPlatform", "HGNetCore"]),
     .testTarget(name: "HGNetModelsTests", dependencies: ["HGNetModels", "HGNetCore"]),
+    .testTarget(name: "HGNetProgramTests", dependencies: ["HGNetProgram", "HGNetModels", "HGNetCore"]),
     .testTarget(
       name: "HGNetCPUTests",
       dependencies: ["HGNetProgram", "HGNetCPU", "HGNetModels", "HGNetCore", "CHGNetKernels", "CAllocationCounter"]),

@@ -1,10 +1,31 @@
 import HGNetCore
 import HGNetPlatform
 
-/// The lines that `HGNET_VERBOSE=1` asks for: one per step of each run, on standard error.
+/// The lines that `HGNET_VERBOSE` asks for, on standard error: with 1 or 2 one per step of each run, with 2 also one per
+/// layer when a session is made, with the chosen implementation and why better ones refused.
 enum StepReport {
-  /// Whether the environment asks for the lines.
-  static var isWanted: Bool { getenv("HGNET_VERBOSE").map { String(cString: $0) } == "1" }
+  private static var level: String? { getenv("HGNET_VERBOSE").map { String(cString: $0) } }
+
+  /// Whether the environment asks for the time of each step.
+  static var isWanted: Bool { level == "1" || level == "2" }
+
+  /// Prints which implementation each layer has, if the environment asks for it.
+  static func printChoices(_ steps: [Step]) {
+    guard level == "2" else { return }
+    var told: Set<Int> = []
+    var text = ""
+    for step in steps where !step.work.algorithm.isEmpty && (step.pictures == 0 || told.insert(step.layer).inserted) {
+      text += "\(step.name): \(step.work.algorithm)"
+      for (name, reason) in step.refusals { text += "; \(name): \(reason)" }
+      text += "\n"
+    }
+    write(text)
+  }
+
+  private static func write(_ text: String) {
+    let bytes = Array(text.utf8)
+    _ = bytes.withUnsafeBytes { HGNetPlatform.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+  }
 
   static func nanoseconds() -> UInt64 {
     var time = timespec()
@@ -52,8 +73,7 @@ enum StepReport {
       while line.last == " " { line.removeLast() }
       text += line + "\n"
     }
-    let bytes = Array(text.utf8)
-    _ = bytes.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    write(text)
   }
 
   private static func rounded(_ value: Double, _ digits: Int) -> String {

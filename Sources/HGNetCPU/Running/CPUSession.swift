@@ -35,6 +35,7 @@ final class CPUSession: EngineSession {
     self.pool = pool
     self.owner = owner
     isReported = StepReport.isWanted
+    StepReport.printChoices(plan.steps)
     self.resolved = resolved
     run = .allocate(capacity: 1)
     run.initialize(

@@ -52,6 +52,7 @@ package final class CPUTrainingRun: TrainingRun {
       training, threads: pool.count, instructionSet: instructionSet, reduction: reducer)
     let (inputPlace, outputPlace) = (try training.location(program.input), try training.location(training.output))
     let gradientPlace = try training.gradient(training.output)
+    StepReport.printChoices(plan.steps)
     let memoryPlan = MemoryPlan(plan.buffers)
     let scratch = (plan.steps.map(\.scratchCount).max() ?? 0).roundedUp(to: 16) + 16
     let zeroCount = (plan.zeroCount + 31) / 16 * 16

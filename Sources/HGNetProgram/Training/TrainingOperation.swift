@@ -38,7 +38,7 @@ package struct TrainingOperation: Hashable, Sendable {
   }
 
   /// What happens to each value of a target.
-  package enum Elementwise: Hashable, Sendable {
+  package enum Elementwise: String, Hashable, Sendable {
     /// It becomes 0.
     case zero
     /// It gains the gradient.
