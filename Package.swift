@@ -23,7 +23,8 @@ let package = Package(
     .library(
       name: "HGNet",
       targets: [
-        "HGNet", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetReference", "HGNetFormats", "HGNetVision",
+        "HGNet", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetReference", "HGNetFormats",
+        "HGNetVision",
         "HGNetConfiguration",
       ]),
     // Training and export from Swift; a program that only classifies does not need it.
@@ -148,6 +149,9 @@ let package = Package(
     .testTarget(
       name: "HGNetCPUTests",
       dependencies: ["HGNetProgram", "HGNetCPU", "HGNetModels", "HGNetCore", "CHGNetKernels", "CAllocationCounter"]),
+    // Every engine behind the contract, judged by the reference.
+    .testTarget(
+      name: "EngineTests", dependencies: ["HGNetProgram", "HGNetCPU", "HGNetReference", "HGNetModels", "HGNetCore"]),
     .testTarget(name: "HGNetFormatsTests", dependencies: ["HGNetPlatform", "HGNetFormats", "HGNetCore"]),
     .testTarget(name: "HGNetVisionTests", dependencies: ["HGNetVision", "HGNetCore", "CHGNetKernels"]),
     .testTarget(
@@ -162,8 +166,7 @@ let package = Package(
     .testTarget(
       name: "HGNetExportTests",
       dependencies: [
-        "HGNetExport", "HGNet", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNetCore",
-        "TemporaryFolders",
+        "HGNetExport", "HGNet", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNetCore", "TemporaryFolders",
       ]),
     .testTarget(
       name: "HGNetTrainingTests",
@@ -191,7 +194,9 @@ let package = Package(
       ], exclude: ["README.md"]),
     .testTarget(
       name: "BitTests",
-      dependencies: ["HGNetPlatform", "HGNetTraining", "HGNetProgram", "HGNetCPU", "HGNetModels", "HGNetCore"],
+      dependencies: [
+        "HGNetPlatform", "HGNetTraining", "HGNet", "HGNetProgram", "HGNetCPU", "HGNetModels", "HGNetCore",
+      ],
       exclude: ["x86-64.txt"]),
     .target(name: "TemporaryFolders", path: "Tests/TemporaryFolders"),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),

@@ -35,7 +35,8 @@ struct InferenceComparison {
       let distance = one.distance(to: other) / scale
       guard !(distance <= subject.tolerance) else { continue }
       let layer = try firstLayer(subject) ?? "no layer by itself; do two results overlap?"
-      return "\(subject.testDescription): \(output.name) is off by \(distance) of the largest value; the first layer: \(layer)"
+      return
+        "\(subject.testDescription): \(output.name) is off by \(distance) of the largest value; the first layer: \(layer)"
     }
     return nil
   }

@@ -119,7 +119,8 @@ import Testing
     #expect(code { _ = try compiled.session(extent(1 << 16, 2048)) } == .limitExceeded)
     #expect(code { _ = try compiled.session(extent(1, 1 << 17)) } == .limitExceeded)
     let plain = try subject.engine.compile(
-      Program(EngineNetwork.all[0].graph(Size(32))), parameters: seededParameters(EngineNetwork.all[0].graph(Size(32)), seed: 1),
+      Program(EngineNetwork.all[0].graph(Size(32))),
+      parameters: seededParameters(EngineNetwork.all[0].graph(Size(32)), seed: 1),
       precision: .float32)
     #expect(code { _ = try plain.session(extent(1, 0)) } == .shapeMismatch)
     // A parameter that is missing, one of another shape; both are named.

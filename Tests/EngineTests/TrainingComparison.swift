@@ -70,7 +70,8 @@ struct TrainingSetting {
       let distance = one.distance(to: other) / max(one.largest, 1)
       if !(distance <= subject.tolerance) { return "\(title): \(declaration.name) has moved by another \(distance)" }
     }
-    for (index, declaration) in graph.parameters.enumerated().reversed() where reference.state.trainedIndices.contains(index) {
+    for (index, declaration) in graph.parameters.enumerated().reversed()
+    where reference.state.trainedIndices.contains(index) {
       let (one, other) = (
         try reference.state.read(.gradient, of: index), try own.state.read(.gradient, of: index)
       )

@@ -12,14 +12,17 @@ import Testing
     let adamW = UpdateRule.AdamW(
       beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, power1: 0.9, power2: 0.999)
     return [
-      UpdateRule(.sgd, rate: 0.1), clipped, momentum, UpdateRule(.momentum(0.9, nesterov: true), rate: 0.1), UpdateRule(.adamW(adamW), rate: 0.1),
+      UpdateRule(.sgd, rate: 0.1), clipped, momentum, UpdateRule(.momentum(0.9, nesterov: true), rate: 0.1),
+      UpdateRule(.adamW(adamW), rate: 0.1),
     ]
   }()
 
   /// The rule of a step, whose powers of AdamW's betas have grown.
   static func rule(_ rule: UpdateRule, step: Int) -> UpdateRule {
     guard case .adamW(var numbers) = rule.formula else { return rule }
-    for _ in 0..<step { (numbers.power1, numbers.power2) = (numbers.power1 * numbers.beta1, numbers.power2 * numbers.beta2) }
+    for _ in 0..<step {
+      (numbers.power1, numbers.power2) = (numbers.power1 * numbers.beta1, numbers.power2 * numbers.beta2)
+    }
     var result = rule
     result.formula = .adamW(numbers)
     return result
@@ -137,7 +140,9 @@ import Testing
     for array in [ParameterArray.moment(0), .average] {
       #expect(code { _ = try state.read(array, of: 0) } == .invalidArgument)
       try state.keep(array)
-      #expect(try state.read(array, of: 0).values == (array == .average ? Self.store()["short"]?.tensor().values ?? [] : [0, 0, 0, 0, 0]))
+      #expect(
+        try state.read(array, of: 0).values
+          == (array == .average ? Self.store()["short"]?.tensor().values ?? [] : [0, 0, 0, 0, 0]))
     }
     #expect(code { _ = try state.read(.moment(0), of: 1) } == .invalidArgument, "no optimiser changes it")
     #expect(code { _ = try state.read(.moment(1), of: 0) } == .invalidArgument)

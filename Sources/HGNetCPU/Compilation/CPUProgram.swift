@@ -28,7 +28,9 @@ final class CPUProgram: CompiledProgram {
 
   /// Shares the weights of another program.
   init(sharing other: CPUProgram, pool: ThreadPool) {
-    (program, precision, instructionSet, weights) = (other.program, other.precision, other.instructionSet, other.weights)
+    (program, precision, instructionSet, weights) = (
+      other.program, other.precision, other.instructionSet, other.weights
+    )
     self.pool = pool
   }
 

@@ -112,7 +112,8 @@ private struct BatchRunner {
       }
       return
     }
-    let tensors = PreparedPictures(pictures.count, pool: network.model.device.pool) { [network, limits] (index) throws(HGNetError) in
+    let tensors = PreparedPictures(pictures.count, pool: network.model.device.pool) {
+      [network, limits] (index) throws(HGNetError) in
       try pictures[index].tensor(recipe: network.recipe, pixelLimit: limits.pixelLimit)
     }
     let preparedAt = ContinuousClock.now

@@ -13,7 +13,8 @@ extension TrainingStep {
     progress.values["batches"] = Double(batchCount)
     return CheckpointContents(
       parameters: try store(), internalNames: names,
-      optimizer: OptimizerState(try optimizer.state(internalNames: names), schedule: schedule.state), progress: progress,
+      optimizer: OptimizerState(try optimizer.state(internalNames: names), schedule: schedule.state),
+      progress: progress,
       averaged: try averagedStore())
   }
 

@@ -75,7 +75,9 @@ final class StepNetwork {
     // The old activations go before the new ones come.
     training = nil
     let whole: Program
-    if let program { whole = program } else {
+    if let program {
+      whole = program
+    } else {
       whole = try Program(graph.selecting(outputs: graph.outputs.prefix(1).map(\.name)), isTraining: true)
       program = whole
     }

@@ -83,10 +83,13 @@ struct Bench: ParsableCommand {
       let start = clock.now
       try session.execute()
       times.append((clock.now - start).milliseconds)
-      if roofline { for (index, time) in session.layerSeconds().enumerated() { steps[index] = min(steps[index], time) } }
+      if roofline {
+        for (index, time) in session.layerSeconds().enumerated() { steps[index] = min(steps[index], time) }
+      }
     }
     let report = BenchReport(
-      title: opened.model?.name ?? subject, isRandom: opened.file == nil, batch: batch, size: size, threads: device.pool.count,
+      title: opened.model?.name ?? subject, isRandom: opened.file == nil, batch: batch, size: size,
+      threads: device.pool.count,
       instructionSet: device.engine.arithmetic, load: load.milliseconds, times: RunTimes(times),
       parameterCount: graph.parameters.reduce(0) { $0 + $1.shape.count },
       multiplyAdds: try graph.resized(to: size).multiplyAdds,

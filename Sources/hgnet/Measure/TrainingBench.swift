@@ -79,7 +79,8 @@ struct TrainingBench {
     isRandom = opened.file == nil
     let parameters = try device.engine.trainingState(
       of: opened.graph.parameters,
-      parameters: opened.file?.parameters ?? Model.initialParameters(for: opened.graph, seed: 1), isFrozen: { _ in false })
+      parameters: opened.file?.parameters ?? Model.initialParameters(for: opened.graph, seed: 1),
+      isFrozen: { _ in false })
     return try TrainingStep(
       graph: opened.graph, parameters: parameters, loss: CombinedLoss(CrossEntropyLoss(epsilon: 0.1)),
       optimizer: Optimizer.Settings(.momentum(0.9), regularizer: .l2(TrainingBench.decay)),

@@ -95,7 +95,9 @@ struct TrainingRun {
       isFirst ? TrainingLogFile(hidesIterations: isTerminal, isEchoed: echoesLog) : TrainingLogFile()
     for line in configuration.root.lines() { log.record(line, level: .info) }
     let ranks = communicator.rankCount > 1 ? ", ranks: \(communicator.rankCount)" : ""
-    log.write("train with hgnet \(Tool.configuration.version) and device \(device.kind.rawValue), threads: \(device.pool.count)\(ranks)")
+    log.write(
+      "train with hgnet \(Tool.configuration.version) and device \(device.kind.rawValue), threads: \(device.pool.count)\(ranks)"
+    )
     let pace = settings.warning(configuration, rankCount: communicator.rankCount)
     for warning in settings.warnings + [pace].compactMap({ $0 }) { warn(warning, log: log) }
 
