@@ -29,7 +29,7 @@ func relativeDifference(_ found: [Float], _ expected: [Float]) -> Float {
 /// Parameters with given values on the processor.
 func plainState(
   _ declarations: [ParameterDeclaration], values: [[Float]], frozen: Set<String> = [], threads: Int = 2
-) throws -> any TrainingState {
+) throws(HGNetError) -> any TrainingState {
   var store = ParameterStore()
   for (declaration, values) in zip(declarations, values) {
     store[declaration.name] = Parameter(Tensor(shape: declaration.shape, values: values))
@@ -40,10 +40,10 @@ func plainState(
 
 extension TrainingState {
   /// The values of a parameter.
-  func values(_ index: Int) throws -> [Float] { try read(.value, of: index).values }
+  func values(_ index: Int) throws(HGNetError) -> [Float] { try read(.value, of: index).values }
 
   /// Replaces the gradient of a parameter.
-  func setGradient(_ index: Int, _ values: [Float]) throws {
+  func setGradient(_ index: Int, _ values: [Float]) throws(HGNetError) {
     try write(Tensor(shape: declarations[index].shape, values: values), to: .gradient, of: index)
   }
 }
