@@ -14,8 +14,9 @@ struct NumberPlan: Sendable {
 
   /// The numbers of one layer.
   struct Place: Sendable {
-    /// What the operator gives, then what each step of the epilogue makes of it; the last is the result. In inference all
-    /// are the same place.
+    /// What the operator gives, then what each step of the epilogue makes of it; the last is the result.
+    ///
+    /// In inference all are the same place.
     var stages: [Int]
     /// Means and inverse deviations of a normalisation, then how it was done; see `Normalization`.
     var statistics: Int?

@@ -9,7 +9,8 @@ package final class ReferenceState: TrainingState {
   package let isFrozen: [Bool]
   let values: NamedNumbers
   let gradients: [Numbers]
-  /// Moments by their number, then by parameter; nil for what no optimiser changes. Changed between steps only.
+  /// Moments by their number, then by parameter; nil for what no optimiser changes.
+  // Changed between steps only.
   private nonisolated(unsafe) var moments: [Int: [Numbers?]] = [:]
   private nonisolated(unsafe) var averages: [Numbers] = []
 

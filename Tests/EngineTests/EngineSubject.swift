@@ -4,7 +4,9 @@ import HGNetProgram
 import HGNetReference
 import Testing
 
-/// An engine under test with what is expected of it. A new engine is one more entry of `all`.
+/// An engine under test with what is expected of it.
+///
+/// A new engine is one more entry of `all`.
 struct EngineSubject: Sendable, CustomTestStringConvertible {
   let engine: any Engine
   /// Engines that promise the same bits, such as those with other numbers of threads.
@@ -32,7 +34,7 @@ struct EngineSubject: Sendable, CustomTestStringConvertible {
   static var main: [EngineSubject] { Array(all.prefix(2)) }
 }
 
-/// What a property found; nil where it holds. The text names engine, property and layer.
+/// What a property found: a text that names engine, property and layer.
 typealias Finding = String
 
 extension Tensor {
