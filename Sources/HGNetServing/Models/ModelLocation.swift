@@ -47,7 +47,7 @@ package struct ModelLocation: Sendable {
         : weights.fittingLabels(try Labels(contentsOf: labelsPath), warn: { warn("\(labelsPath): \($0)") })
     }
     if let topK, case .topK = recipe.postProcessing { recipe.postProcessing = .topK(topK) }
-    return try ServedNetwork(weights, model: model, recipe: recipe, pool: pool)
+    return try ServedNetwork(weights, recipe: recipe, pool: pool)
   }
 
   /// What changes when somebody replaces the files.

@@ -1,13 +1,12 @@
 import HGNet
 import HGNetCore
 import HGNetCPU
-import HGNetModels
 
 /// A compiled network with what turns pictures into its input and its results into scores.
 ///
 /// Threads: safe to share.
 package struct ServedNetwork: Sendable {
-  /// The compiled network; its first output is the logits.
+  /// The compiled network; its first output is the logits, and a second one the map that heat maps are made of.
   package let model: InferenceModel
   /// How pictures become input, and which classes are told.
   package let recipe: Recipe
@@ -22,9 +21,11 @@ package struct ServedNetwork: Sendable {
 
   /// Compiles the network of a weights file.
   ///
-  /// - Parameter model: what the file was said to be of; nil where it was recognised.
+  /// Heat maps come from the same network, so that nothing is read later: the file may be another one by then. They take
+  /// a copy of the classifier's last layers, 10 MB for 1000 classes.
+  ///
   /// - Throws: `HGNetError.Code.unsupported` for a network that does not classify, and as `InferenceModel`.
-  package init(_ weights: WeightsFile, model: Model?, recipe: Recipe, pool: ThreadPool?) throws(HGNetError) {
+  package init(_ weights: WeightsFile, recipe: Recipe, pool: ThreadPool?) throws(HGNetError) {
     try weights.requireClassifier()
     guard let classCount = weights.graph.classCount else {
       throw HGNetError(.unsupported, "expected a network that classifies, found one without logits", path: weights.path)
@@ -33,9 +34,16 @@ package struct ServedNetwork: Sendable {
     self.recipe = recipe
     self.classCount = classCount
     activation = recipe.activation ?? recipe.postProcessing.activation
-    heatMaps = HeatMaps(path: weights.path, model: model, recipe: recipe)
     modelName = weights.model?.name ?? ""
-    self.model = try InferenceModel(
-      graph: weights.graph.selecting(outputs: ["logits"]), parameters: weights.parameters, pool: pool)
+    let head = Result { () throws(HGNetError) in
+      try ClassifierHead(weights.graph, parameters: weights.parameters)
+    }
+    var outputs = ["logits"]
+    if case .success = head { outputs = ClassActivation.outputs }
+    let model = try InferenceModel(
+      graph: weights.graph.selecting(outputs: outputs), parameters: weights.parameters, pool: pool)
+    self.model = model
+    heatMaps = HeatMaps(
+      head.map { ClassActivation(model, head: $0, pool: ThreadPool(count: 1)) }, recipe: recipe)
   }
 }
