@@ -120,21 +120,13 @@ struct OnnxTranslation {
     _ convolution: Convolution, _ normalization: BatchNormalization, name: String, input: String
   ) throws(HGNetError) -> String {
     let weight = try parameter(convolution.weight)
-    let gamma = try parameter(normalization.weight).tensor().values
-    let beta = try parameter(normalization.bias).tensor().values
-    let mean = try parameter(normalization.mean).tensor().values
-    let variance = try parameter(normalization.variance).tensor().values
-    let own = try convolution.bias.map { name throws(HGNetError) in try parameter(name).tensor().values }
-    let factors = gamma.indices.map {
-      Double(gamma[$0]) / (Double(variance[$0]) + Double(normalization.epsilon)).squareRoot()
-    }
-    let biases = factors.indices.map {
-      Float(Double(beta[$0]) + (Double(own?[$0] ?? 0) - Double(mean[$0])) * factors[$0])
+    let folding = try normalization.folding(into: convolution.bias) { (name) throws(HGNetError) in
+      try parameter(name).tensor().values
     }
     let operands = [
       input,
-      graph.constant(convolution.weight, extents: weight.shape.dimensions, .scaled(weight, by: factors)),
-      graph.constant("\(name).bias", extents: [biases.count], .floats(biases)),
+      graph.constant(convolution.weight, extents: weight.shape.dimensions, .scaled(weight, by: folding.factors)),
+      graph.constant("\(name).bias", extents: [folding.biases.count], .floats(folding.biases)),
     ]
     return graph.node("Conv", operands, name: name, OnnxTranslation.attributes(of: convolution))
   }
