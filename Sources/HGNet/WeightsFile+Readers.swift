@@ -80,16 +80,3 @@ extension WeightsFile {
         + (foreign ?? "something else") + "; check the path or fetch the file again", path: blob.path)
   }
 }
-
-extension WeightsFormat {
-  /// A pickled state dictionary of PaddlePaddle, `.pdparams`.
-  public static var paddleParameters: WeightsFormat { PaddleParameters.format }
-  /// Named arrays after a JSON header, `.safetensors`.
-  public static var safetensors: WeightsFormat { Safetensors.format }
-  /// A checkpoint of PyTorch, `.pth`, `.pt` or `.bin`.
-  public static var torchCheckpoint: WeightsFormat { TorchCheckpoint.format }
-  /// A program with its parameters: `inference.json` or `inference.pdmodel` with `inference.pdiparams`.
-  public static var paddleInferenceModel: WeightsFormat { PaddleInferenceModel.format }
-  /// A network of ONNX operators, `.onnx`.
-  public static var onnxModel: WeightsFormat { OnnxModel.format }
-}

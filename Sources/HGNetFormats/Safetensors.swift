@@ -1,11 +1,16 @@
 import HGNetCore
 
+extension WeightsFormat {
+  /// Named arrays after a JSON header, `.safetensors`.
+  public static let safetensors = WeightsFormat(
+    title: "safetensors", endings: [".safetensors"], namesInFolder: ["model.safetensors"])
+}
+
 /// Weights in the safetensors format of Hugging Face: a JSON header, then the arrays without gaps.
 ///
 /// Threads: safe.
 package enum Safetensors: WeightsReader {
-  package static let format = WeightsFormat(
-    title: "safetensors", endings: [".safetensors"], namesInFolder: ["model.safetensors"])
+  package static let format = WeightsFormat.safetensors
 
   /// The largest header that is read, in bytes; the format's own limit.
   private static let maximumHeaderSize = 100_000_000

@@ -1,13 +1,18 @@
 import HGNetCore
 
+extension WeightsFormat {
+  /// A network of ONNX operators, `.onnx`.
+  public static let onnxModel = WeightsFormat(
+    title: "ONNX model", endings: [".onnx"], isInferenceModel: true, namesInFolder: ["inference.onnx"])
+}
+
 /// A classifier of these families as an ONNX model.
 ///
 /// Read is what this package writes, with batch normalisations folded or kept and with or without preprocessing, and what
 /// Paddle2ONNX and both exporters of PyTorch make of these networks; this is not a general importer. Threads: a value, safe
 /// to share.
 package struct OnnxModel: WeightsReader {
-  package static let format = WeightsFormat(
-    title: "ONNX model", endings: [".onnx"], isInferenceModel: true, namesInFolder: ["inference.onnx"])
+  package static let format = WeightsFormat.onnxModel
 
   /// The network behind any preprocessing; its output is `logits`, or `embedding` for one that ends in features.
   ///

@@ -8,6 +8,13 @@ import HGNetCore
   import Darwin
 #endif
 
+extension WeightsFormat {
+  /// A program with its parameters: `inference.json` or `inference.pdmodel` with `inference.pdiparams`.
+  public static let paddleInferenceModel = WeightsFormat(
+    title: "Paddle inference model", endings: [".tar"], isInferenceModel: true,
+    namesInFolder: ["inference.json", "inference.pdmodel"])
+}
+
 /// An inference model exported by PaddlePaddle: a program and its parameters.
 ///
 /// Both encodings of the program are read, `inference.json` of PaddlePaddle 3 and the older `inference.pdmodel`, and
@@ -15,9 +22,7 @@ import HGNetCore
 ///
 /// Threads: a value, safe to share.
 package struct PaddleInferenceModel: WeightsReader {
-  package static let format = WeightsFormat(
-    title: "Paddle inference model", endings: [".tar"], isInferenceModel: true,
-    namesInFolder: ["inference.json", "inference.pdmodel"])
+  package static let format = WeightsFormat.paddleInferenceModel
 
   /// The network; its output is `logits`, or `embedding` for one that ends in features.
   ///

@@ -1,11 +1,16 @@
 import HGNetCore
 
+extension WeightsFormat {
+  /// A pickled state dictionary of PaddlePaddle, `.pdparams`.
+  public static let paddleParameters = WeightsFormat(title: "PaddlePaddle state dictionary", endings: [".pdparams"])
+}
+
 /// Reads and writes PaddlePaddle's `.pdparams` files.
 ///
 /// Such a file is a pickle of one dictionary: names and NumPy arrays in the order of the model, and a table of the
 /// names that PaddlePaddle uses inside. Files of PaddlePaddle 2 and 3, with NumPy 1 and 2, of pickle protocols 2 to 4.
 package enum PaddleParameters: WeightsReader {
-  package static let format = WeightsFormat(title: "PaddlePaddle state dictionary", endings: [".pdparams"])
+  package static let format = WeightsFormat.paddleParameters
 
   /// What a parameters file holds.
   package struct Contents: Sendable {

@@ -1,12 +1,17 @@
 import HGNetCore
 
+extension WeightsFormat {
+  /// A checkpoint of PyTorch, `.pth`, `.pt` or `.bin`.
+  public static let torchCheckpoint = WeightsFormat(title: "PyTorch checkpoint", endings: [".pth", ".pt", ".bin"])
+}
+
 /// Reads PyTorch checkpoints: `.pth`, `.pt`, `.bin`.
 ///
 /// Both forms that `torch.save` has written: the zip archive of PyTorch 1.6 and later, and the sequence of pickles
 /// before it. The parameters may be the whole file or stand under `state_dict` or a similar key, as training scripts
 /// leave them.
 package enum TorchCheckpoint: WeightsReader {
-  package static let format = WeightsFormat(title: "PyTorch checkpoint", endings: [".pth", ".pt", ".bin"])
+  package static let format = WeightsFormat.torchCheckpoint
 
   /// The keys under which training scripts keep the parameters, the best ones for inference first.
   static let nestedKeys = [
