@@ -107,7 +107,8 @@ package struct ModelFolder: Sendable {
     let models = files.filter { file in WeightsFile.endings.contains(where: file.hasSuffix) }
     guard let model = models.first else {
       throw HGNetError(
-        .noInput, "expected a model: \(WeightsFile.endings.joined(separator: ", ")), or the files of an inference model",
+        .noInput,
+        "expected a model: \(WeightsFile.endings.joined(separator: ", ")), or the files of an inference model",
         path: folder)
     }
     guard models.count == 1 else {

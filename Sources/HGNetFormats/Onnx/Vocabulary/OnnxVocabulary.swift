@@ -3,7 +3,7 @@ import HGNetCore
 /// Some operators of networks in the words of ONNX: what they are called, how they are read, how they are written.
 ///
 /// An operator stands in one vocabulary, whatever it is used for; `OnnxReader.vocabularies` lists them.
-protocol OnnxVocabulary {
+protocol OnnxVocabulary: Sendable {
   /// The names of the operators that are read.
   static var types: [String] { get }
 

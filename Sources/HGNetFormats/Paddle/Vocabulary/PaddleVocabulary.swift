@@ -4,7 +4,7 @@ import HGNetCore
 /// written.
 ///
 /// An operator stands in one vocabulary, whatever it is used for; `PaddleProgram.vocabularies` lists them.
-protocol PaddleVocabulary {
+protocol PaddleVocabulary: Sendable {
   /// What the operators are called.
   static var names: [PaddleName] { get }
 
