@@ -23,7 +23,8 @@ let package = Package(
     .library(
       name: "HGNet",
       targets: [
-        "HGNet", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetConfiguration",
+        "HGNet", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision",
+        "HGNetConfiguration",
       ]),
     // Training and export from Swift; a program that only classifies does not need it.
     .library(name: "HGNetTraining", targets: ["HGNetTraining", "HGNetConfiguration", "HGNetExport"]),
@@ -52,31 +53,37 @@ let package = Package(
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: [
-    // Floor 0: C.
+    // Floor 0: C, and the system's C library.
     .target(name: "CHGNetKernels", exclude: ["README.md"]),
     .target(
       name: "CHGNetSystem", exclude: ["README.md"],
       linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png"), .linkedLibrary("webp"), .linkedLibrary("z")]),
     .target(name: "CHGNet", exclude: ["README.md"]),
+    .target(name: "HGNetPlatform", exclude: ["README.md"]),
     .systemLibrary(name: "CHGNetMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
     // Floor 1.
-    .target(name: "HGNetCore", dependencies: ["CHGNetSystem"], exclude: ["README.md"]),
+    .target(name: "HGNetCore", dependencies: ["HGNetPlatform", "CHGNetSystem"], exclude: ["README.md"]),
     // Floor 2.
     .target(name: "HGNetModels", dependencies: ["HGNetCore"], exclude: ["README.md"]),
-    .target(name: "HGNetEngine", dependencies: ["HGNetCore", "CHGNetKernels"], exclude: ["README.md"]),
+    .target(name: "HGNetProgram", dependencies: ["HGNetCore"], exclude: ["README.md"]),
     .target(
       name: "HGNetFormats",
-      dependencies: ["HGNetCore", "CHGNetSystem"], exclude: ["README.md"]),
+      dependencies: ["HGNetPlatform", "HGNetCore", "CHGNetSystem"], exclude: ["README.md"]),
     .target(
-      name: "HGNetVision", dependencies: ["HGNetCore", "CHGNetKernels", "CHGNetSystem"], exclude: ["README.md"]),
+      name: "HGNetVision", dependencies: ["HGNetPlatform", "HGNetCore", "CHGNetKernels", "CHGNetSystem"],
+      exclude: ["README.md"]),
     // Floor 3.
+    .target(
+      name: "HGNetCPU", dependencies: ["HGNetPlatform", "HGNetCore", "HGNetProgram", "CHGNetKernels"],
+      exclude: ["README.md"]),
     .target(
       name: "HGNetConfiguration", dependencies: ["HGNetCore", "HGNetModels", "HGNetVision"], exclude: ["README.md"]),
     // Floor 4.
     .target(
       name: "HGNet",
       dependencies: [
-        "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetConfiguration",
+        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision",
+        "HGNetConfiguration",
       ],
       exclude: ["README.md"]),
     // Floor 5.
@@ -85,26 +92,30 @@ let package = Package(
       exclude: ["README.md"]),
     .target(
       name: "HGNetExport",
-      dependencies: ["HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet"],
+      dependencies: [
+        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNet",
+      ],
       exclude: ["README.md"]),
     // Floor 6.
     .target(
       name: "HGNetTraining",
       dependencies: [
-        "CHGNetKernels", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet",
-        "HGNetConfiguration", .target(name: "CHGNetMPI", condition: .when(traits: ["MPI"])),
+        "HGNetPlatform", "CHGNetKernels", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats",
+        "HGNetVision",
+        "HGNet", "HGNetConfiguration", .target(name: "CHGNetMPI", condition: .when(traits: ["MPI"])),
       ],
       exclude: ["README.md"]),
     .target(
       name: "HGNetC",
       dependencies: [
-        "CHGNet", "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetVision", "HGNet", "HGNetConfiguration",
+        "CHGNet", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetVision", "HGNet", "HGNetConfiguration",
       ],
       exclude: ["README.md"]),
     .target(
       name: "HGNetServing",
       dependencies: [
-        "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration",
+        "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNet",
+        "HGNetConfiguration",
       ] + servingProducts,
       exclude: ["README.md", "Protocols/open_inference.proto", "Protocols/paddle_serving.proto"],
       resources: [
@@ -114,8 +125,8 @@ let package = Package(
     .executableTarget(
       name: "hgnet",
       dependencies: [
-        "HGNetCore", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration",
-        "HGNetDownload", "HGNetExport", "HGNetTraining",
+        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNet",
+        "HGNetConfiguration", "HGNetDownload", "HGNetExport", "HGNetTraining",
         .target(name: "HGNetServing", condition: serving),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
@@ -123,19 +134,24 @@ let package = Package(
     // Readers on damaged inputs: Scripts/fuzz.
     .executableTarget(
       name: "hgnet-fuzz",
-      dependencies: ["HGNetCore", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration", "HGNetServing"],
+      dependencies: [
+        "HGNetPlatform", "HGNetCore", "HGNetFormats", "HGNetVision", "HGNet", "HGNetConfiguration", "HGNetServing",
+      ],
       path: "Fuzz", exclude: ["README.md", "Seeds"]),
     // Tests mirror Sources.
-    .testTarget(name: "HGNetCoreTests", dependencies: ["HGNetCore"]),
+    .testTarget(name: "HGNetCoreTests", dependencies: ["HGNetPlatform", "HGNetCore"]),
     .testTarget(name: "HGNetModelsTests", dependencies: ["HGNetModels", "HGNetCore"]),
+    .testTarget(name: "HGNetProgramTests", dependencies: ["HGNetProgram", "HGNetModels", "HGNetCore"]),
     .testTarget(
-      name: "HGNetEngineTests",
-      dependencies: ["HGNetEngine", "HGNetModels", "HGNetCore", "CHGNetKernels", "CAllocationCounter"]),
-    .testTarget(name: "HGNetFormatsTests", dependencies: ["HGNetFormats", "HGNetCore"]),
+      name: "HGNetCPUTests",
+      dependencies: ["HGNetProgram", "HGNetCPU", "HGNetModels", "HGNetCore", "CHGNetKernels", "CAllocationCounter"]),
+    .testTarget(name: "HGNetFormatsTests", dependencies: ["HGNetPlatform", "HGNetFormats", "HGNetCore"]),
     .testTarget(name: "HGNetVisionTests", dependencies: ["HGNetVision", "HGNetCore", "CHGNetKernels"]),
     .testTarget(
       name: "HGNetTests",
-      dependencies: ["HGNet", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNetCore", "TemporaryFolders"]),
+      dependencies: [
+        "HGNetPlatform", "HGNet", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNetCore", "TemporaryFolders",
+      ]),
     .testTarget(
       name: "HGNetConfigurationTests", dependencies: ["HGNetConfiguration", "HGNet", "HGNetVision", "HGNetCore"]),
     .testTarget(
@@ -143,13 +159,14 @@ let package = Package(
     .testTarget(
       name: "HGNetExportTests",
       dependencies: [
-        "HGNetExport", "HGNet", "HGNetModels", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetCore",
+        "HGNetExport", "HGNet", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNetCore",
         "TemporaryFolders",
       ]),
     .testTarget(
       name: "HGNetTrainingTests",
       dependencies: [
-        "HGNetTraining", "HGNetConfiguration", "HGNet", "HGNetEngine", "HGNetFormats", "HGNetVision", "HGNetModels",
+        "HGNetTraining", "HGNetConfiguration", "HGNet", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision",
+        "HGNetModels",
         "HGNetCore",
       ]),
     .testTarget(
@@ -170,7 +187,8 @@ let package = Package(
         "HGNetExport", "TemporaryFolders",
       ], exclude: ["README.md"]),
     .testTarget(
-      name: "BitTests", dependencies: ["HGNetTraining", "HGNetEngine", "HGNetModels", "HGNetCore"],
+      name: "BitTests",
+      dependencies: ["HGNetPlatform", "HGNetTraining", "HGNetProgram", "HGNetCPU", "HGNetModels", "HGNetCore"],
       exclude: ["x86-64.txt"]),
     .target(name: "TemporaryFolders", path: "Tests/TemporaryFolders"),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),

@@ -1,13 +1,6 @@
 import HGNetCore
+import HGNetPlatform
 import HGNetServing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// One target on many inputs. The input of the moment lies in a file, so that it is there after a crash.
 struct FuzzRun {
@@ -53,7 +46,9 @@ struct FuzzRun {
       if let folder = opendir(place) {
         paths = []
         while let entry = readdir(folder) {
-          let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+          let name = withUnsafeBytes(of: entry.pointee.d_name) {
+            String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+          }
           if !name.hasPrefix(".") { paths.append(place + "/" + name) }
         }
         closedir(folder)

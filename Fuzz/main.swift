@@ -1,14 +1,7 @@
 // hgnet-fuzz: runs the readers of the package on damaged inputs for a while; see Fuzz/README.md.
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
-
 import HGNetCore
+import HGNetPlatform
 import HGNetServing
 
 var seconds = 10.0

@@ -1,5 +1,5 @@
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 import HGNetVision
 
 /// Where in a picture the evidence for a class is: the class activation map of the last stage.

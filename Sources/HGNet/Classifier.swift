@@ -1,5 +1,5 @@
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 import HGNetVision
 
 /// Classifies pictures: the front door of the package.

@@ -1,5 +1,5 @@
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 import HGNetVision
 
 /// What a network sees in a picture before it names a class: for search by similarity, clustering, or a detector.

@@ -1,5 +1,5 @@
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 
 /// The session of the last call, kept for the next one with the same batch and size.
 struct KeptSession: ~Copyable {

@@ -1,12 +1,5 @@
 import HGNetConfiguration
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// The lines that PaddleClas' tools print for predictions, letter by letter.
 ///

@@ -1,13 +1,6 @@
 import HGNetConfiguration
 import HGNetCore
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// The configuration that `hgnet train` leaves beside each of its weights, and which is replaced together with them.
 ///

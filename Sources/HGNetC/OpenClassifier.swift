@@ -1,6 +1,6 @@
 import HGNet
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 import HGNetVision
 
 /// What a handle stands for.

@@ -1,5 +1,5 @@
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 
 /// Takes tensors `[N, 3, H, W]` of a caller through a network.
 ///

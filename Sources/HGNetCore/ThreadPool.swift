@@ -1,13 +1,6 @@
 import CHGNetSystem
+import HGNetPlatform
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// A fixed group of threads that run one function together: the caller and `count - 1` workers.
 ///

@@ -1,6 +1,6 @@
 import HGNet
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 import HGNetFormats
 
 /// Runs a network on a picture before and after an export.

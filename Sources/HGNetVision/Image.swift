@@ -1,12 +1,5 @@
 import HGNetCore
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// The memory of a picture: one allocation with spare bytes behind the last row, so that vector loads may run over.
 final class PixelStorage: Sendable {

@@ -1,13 +1,6 @@
 import HGNetConfiguration
 import HGNetCore
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// What somebody meant who has typed a command of PaddleClas, or misspelt one of ours.
 enum CommandHint {

@@ -3,14 +3,7 @@ import HGNet
 import HGNetConfiguration
 import HGNetCore
 import HGNetModels
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// `-c FILE -o KEY=VALUE …`, as in PaddleClas.
 struct ConfigurationOptions: ParsableArguments {

@@ -1,14 +1,7 @@
 import ArgumentParser
 import HGNet
 import HGNetCore
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// The command-line tool.
 ///

@@ -1,12 +1,9 @@
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 import HGNetModels
+import HGNetPlatform
 import HGNetTraining
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 /// Every bit that the engine computes, as digests beside a committed table; `Scripts/check-bits` runs them.
 ///

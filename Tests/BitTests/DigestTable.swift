@@ -1,9 +1,6 @@
 import HGNetCore
+import HGNetPlatform
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#endif
 
 /// The committed digests; made anew where `HGNET_BITS_RECORD` is set.
 ///

@@ -1,13 +1,6 @@
 import HGNetCore
+import HGNetPlatform
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 @Suite struct FileTests {
   /// A path that no other test uses.

@@ -1,10 +1,9 @@
 import HGNetCore
+import HGNetPlatform
 import Synchronization
 import Testing
 
-#if canImport(Glibc)
-  import Glibc
-
+#if os(Linux)
   /// What goes on in a child of `fork`, where only the thread that called it is left.
   @Suite(.serialized) struct ForkTests {
     /// Runs `body` in a child; gives its exit status, or nil when it has not ended after ten seconds.

@@ -1,7 +1,7 @@
 import Foundation
 import HGNet
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 import HGNetExport
 import HGNetFormats
 import HGNetModels

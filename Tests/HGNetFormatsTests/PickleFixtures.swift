@@ -1,6 +1,6 @@
-import Glibc
 import HGNetCore
 import HGNetFormats
+import HGNetPlatform
 import Testing
 
 /// The files of `Fixtures/pickles` and what is in them.

@@ -1,14 +1,7 @@
 import HGNet
 import HGNetCore
+import HGNetPlatform
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 @Suite("From logits to classes")
 struct PostProcessingTests {

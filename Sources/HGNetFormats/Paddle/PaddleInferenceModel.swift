@@ -1,12 +1,5 @@
 import HGNetCore
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 extension WeightsFormat {
   /// A program with its parameters: `inference.json` or `inference.pdmodel` with `inference.pdiparams`.

@@ -1,5 +1,5 @@
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 
 /// Sessions for the batches of a server: a few sizes kept, so that a change of load plans nothing and allocates nothing.
 ///

@@ -1,6 +1,6 @@
 import HGNet
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 import HGNetModels
 
 /// A compiled network with what turns pictures into its input and its results into scores.

@@ -1,13 +1,6 @@
 import HGNetCore
 import HGNetFormats
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// A checkpoint of a training run: files that begin alike and are replaced together.
 ///

@@ -2,14 +2,7 @@ import HGNet
 import HGNetConfiguration
 import HGNetCore
 import HGNetFormats
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// The checkpoints of one run in its output folder, named as PaddleClas names them.
 ///

@@ -1,14 +1,7 @@
 import HGNet
 import HGNetConfiguration
 import HGNetCore
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// What an earlier run has left in an output folder, and where it goes before another one begins.
 ///

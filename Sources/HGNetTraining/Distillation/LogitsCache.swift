@@ -1,13 +1,6 @@
 import HGNetCore
+import HGNetPlatform
 import HGNetVision
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// The logits of a teacher for the pictures of a data set, kept in a file for later epochs and runs.
 ///

@@ -1,13 +1,6 @@
 import HGNetCore
+import HGNetPlatform
 import HGNetVision
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// Tells single pictures that cannot be read, which are left out, from a disk that is gone, which ends a run.
 ///

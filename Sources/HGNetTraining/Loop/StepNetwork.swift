@@ -1,5 +1,5 @@
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 import HGNetVision
 
 /// One network inside a training step: how its logits come about, and where their gradient goes.

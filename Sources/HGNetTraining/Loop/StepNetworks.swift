@@ -1,5 +1,5 @@
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 import HGNetModels
 
 /// The networks of a training step, what they minimise, and where their parameters are: one that is trained alone, or

@@ -1,14 +1,7 @@
 import HGNetConfiguration
 import HGNetCore
+import HGNetPlatform
 import HGNetVision
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// The pictures that a training run learned from, and those that it held out, as its configuration names them.
 ///

@@ -1,5 +1,5 @@
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 import HGNetModels
 import HGNetVision
 import Synchronization

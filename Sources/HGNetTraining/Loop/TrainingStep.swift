@@ -1,5 +1,5 @@
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 
 /// Forward, loss, backward and update of one batch after another: the inner loop of training.
 ///

@@ -1,14 +1,7 @@
 import HGNetCore
 import HGNetFormats
+import HGNetPlatform
 import HGNetVision
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// What an evaluation has counted so far, of some batches or of all.
 ///

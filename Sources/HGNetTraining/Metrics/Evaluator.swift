@@ -1,5 +1,5 @@
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 import HGNetVision
 
 /// Measures a network on the pictures of a part of the data, with the inference engine.

@@ -1,4 +1,4 @@
-import HGNetEngine
+import HGNetCPU
 
 /// What a training session computes gradients for is what an optimiser changes.
 extension TrainingParameters: TrainableParameters {}

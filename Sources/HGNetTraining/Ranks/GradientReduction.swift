@@ -1,5 +1,5 @@
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 
 /// Adds the gradients of all ranks on a thread of its own, while the backward pass computes the others.
 ///

@@ -1,5 +1,5 @@
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 
 /// What the ranks of a training step share: batch statistics, gradients, losses.
 struct StepRanks: Sendable {

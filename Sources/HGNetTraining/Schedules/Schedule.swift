@@ -1,12 +1,5 @@
 import HGNetCore
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// How the learning rate changes during training: a rule with an optional linear warm-up.
 ///

@@ -1,13 +1,6 @@
 import CHGNetSystem
 import HGNetCore
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// Whose pixels a decoded picture must have, byte for byte.
 ///

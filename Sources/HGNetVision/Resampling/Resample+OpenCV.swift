@@ -1,13 +1,6 @@
 import CHGNetKernels
 import HGNetCore
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// For each output position of one axis: the first input position and the weights, with 11 fractional bits.
 ///

@@ -2,7 +2,7 @@ import ArgumentParser
 import HGNet
 import HGNetCore
 import HGNetFormats
-import HGNetEngine
+import HGNetCPU
 import HGNetModels
 
 /// Measures the time per run and the memory of a network.

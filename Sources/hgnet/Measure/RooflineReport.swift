@@ -1,6 +1,6 @@
 import HGNetFormats
 import HGNet
-import HGNetEngine
+import HGNetCPU
 
 /// The steps of a network beside what the machine's arithmetic and memory allow at most.
 struct RooflineReport {

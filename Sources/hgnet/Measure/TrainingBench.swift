@@ -1,6 +1,6 @@
 import HGNet
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 import HGNetFormats
 import HGNetModels
 import HGNetTraining

@@ -1,13 +1,6 @@
 import HGNetDownload
+import HGNetPlatform
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// Shows a download on standard error: a bar on a terminal, plain lines elsewhere.
 final class DownloadProgress: Sendable {

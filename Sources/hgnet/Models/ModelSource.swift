@@ -3,14 +3,7 @@ import HGNetConfiguration
 import HGNetCore
 import HGNetDownload
 import HGNetModels
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import HGNetPlatform
 
 /// Where weights come from: a file of the user's, or the published ones.
 enum ModelSource {

@@ -1,7 +1,7 @@
 import ArgumentParser
 import HGNet
 import HGNetCore
-import HGNetEngine
+import HGNetCPU
 import HGNetFormats
 import HGNetModels
 

@@ -3,6 +3,7 @@ import HGNet
 import HGNetCore
 import HGNetFormats
 import HGNetModels
+import HGNetProgram
 
 /// Prints the layers of a network with their sizes.
 struct Summary: ParsableCommand {
@@ -21,8 +22,24 @@ struct Summary: ParsableCommand {
     name: .customLong("class-num"), help: ArgumentHelp("The number of classes of a model by name.", valueName: "n"))
   var classCount: Int?
 
+  @Flag(help: "Print what an engine runs instead: fused layers in their order, and where each result lives.")
+  var program = false
+
+  @Flag(help: "With --program: a training step, forward and backward.")
+  var training = false
+
+  @Option(help: "With --program: the number of pictures.")
+  var batch = 1
+
   @Flag(help: "Print JSON.")
   var json = false
+
+  func validate() throws {
+    guard program || (!training && batch == 1) else {
+      throw ValidationError("--training and --batch belong to --program.")
+    }
+    guard !program || !json else { throw ValidationError("--program prints a table; leave --json out.") }
+  }
 
   func run() throws {
     let opened = try ModelOrFile(subject, classCount: classCount)
@@ -33,6 +50,7 @@ struct Summary: ParsableCommand {
     }
     let graph = try inputSize.map { size throws(HGNetError) in try opened.graph.resized(to: size.size) } ?? opened.graph
     let name = opened.file == nil ? opened.model?.name ?? subject : subject
+    if program { return try StandardOutput.write(programText(of: graph, name: name)) }
     let rows = SummaryRow.rows(of: graph)
     let elements = graph.parameters.reduce(0) { $0 + $1.shape.count }
     if json {
@@ -73,6 +91,35 @@ struct Summary: ParsableCommand {
     text += "multiply-adds   \(Grouped.text(graph.multiplyAdds)) per picture\n"
     text += "weights         \(FixedPoint.text(Double(elements) * 4 / 1e6, digits: 1)) MB as float32"
     try StandardOutput.write(text)
+  }
+}
+
+extension Summary {
+  /// The program of a graph as a table.
+  private func programText(of graph: Graph, name: String) throws -> String {
+    let rows: [ProgramRow]
+    let buffers: [Buffer]
+    if training {
+      let step = try TrainingProgram(Program(graph, isTraining: true), batch: batch)
+      (rows, buffers) = (step.rows, step.buffers)
+    } else {
+      let inference = try InferenceProgram(Program(graph), batch: batch)
+      (rows, buffers) = (inference.rows, inference.placement.buffers)
+    }
+    var table = TextTable(titles: ["step", "layer", "work", "reads", "writes", "C×H×W", "kB", "until step"])
+    table.rightAligned = [0, 6, 7]
+    for row in rows {
+      table.append([
+        "\(row.number)", row.name, row.work, row.reads.joined(separator: " "), row.writes, row.shape.description,
+        Grouped.text(row.byteCount / 1000), "\(row.lastStep)",
+      ])
+    }
+    let size = graph.inputSize
+    let all = buffers.reduce(0) { $0 + $1.byteCount }
+    return "\(name), \(batch == 1 ? "1 picture" : "\(batch) pictures") of 3×\(size.height)×\(size.width)"
+      + (training ? ", a training step" : "") + "\n\n\(table.text)\n\n"
+      + "memory  \(FixedPoint.text(Double(MemoryPlan(buffers).byteCount) / 1e6, digits: 1)) MB for \(buffers.count) "
+      + "buffers of \(FixedPoint.text(Double(all) / 1e6, digits: 1)) MB, which share it by their lifetimes"
   }
 }
 

@@ -4,16 +4,9 @@ import HGNetConfiguration
 import HGNetCore
 import HGNetFormats
 import HGNetModels
+import HGNetPlatform
 import HGNetTraining
 import HGNetVision
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// Classifies pictures: the short form for people, and the work of `deploy/python/predict_cls.py` with `-c`.
 struct Predict: AsyncParsableCommand {

@@ -3,16 +3,9 @@ import HGNet
 import HGNetConfiguration
 import HGNetCore
 import HGNetModels
+import HGNetPlatform
 import HGNetTraining
 import HGNetVision
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// Trains and fine-tunes: the work of `tools/train.py`, and the short form for a folder of pictures.
 struct Train: AsyncParsableCommand {

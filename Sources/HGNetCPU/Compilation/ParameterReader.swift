@@ -1,0 +1,126 @@
+import CHGNetKernels
+import HGNetCore
+import HGNetProgram
+
+/// The numbers of an epilogue; the residual's place is the plan's business.
+struct EpilogueValues: Hashable, Sendable {
+  var lower: Float
+  var scale: Float
+  var shift: Float
+
+  /// Leaves a result as it is.
+  static let none = EpilogueValues(lower: -.infinity, scale: 1, shift: 0)
+}
+
+/// Reads parameters by name with their shapes checked.
+struct ParameterReader {
+  let store: any ParameterSource
+
+  private func parameter(_ name: String, shape: Shape, layer: String) throws(HGNetError) -> Parameter {
+    guard let parameter = store[name] else {
+      throw HGNetError(.parameterMismatch, "the parameter is missing from the weights", key: name, layer: layer)
+    }
+    guard parameter.shape == shape else {
+      throw HGNetError(
+        .parameterMismatch, "expected shape \(shape), found \(parameter.shape)", key: name, layer: layer)
+    }
+    return parameter
+  }
+
+  func tensor(_ name: String, shape: Shape, layer: String) throws(HGNetError) -> Tensor {
+    let parameter = try parameter(name, shape: shape, layer: layer)
+    let tensor = try parameter.allocatedTensor()
+    parameter.discardPages()
+    return tensor
+  }
+
+  /// Calls `body` with the values of a large parameter, without a copy where there need be none.
+  func withValues(
+    _ name: String, shape: Shape, layer: String, _ body: (UnsafePointer<Float>) -> Void
+  ) throws(HGNetError) {
+    let parameter = try parameter(name, shape: shape, layer: layer)
+    parameter.withFloats { values in
+      if let base = values.baseAddress { body(base) }
+    }
+    parameter.discardPages()
+  }
+
+  func scalar(_ name: String, layer: String) throws(HGNetError) -> Float {
+    guard let parameter = store[name], parameter.shape.count == 1 else {
+      throw HGNetError(.parameterMismatch, "expected one value in the weights", key: name, layer: layer)
+    }
+    return parameter.tensor()[0]
+  }
+
+  /// The whole affine part of a layer's epilogue as one factor and one addend.
+  func epilogue(of layer: Layer) throws(HGNetError) -> EpilogueValues {
+    var scale: Float = 1
+    var shift: Float = 0
+    for step in layer.affine {
+      switch step {
+      case .affine(let scaleName, let biasName):
+        let factor = try scalar(scaleName, layer: layer.name)
+        scale *= factor
+        shift = shift * factor + (try scalar(biasName, layer: layer.name))
+      case .dropout(let probability):
+        scale *= 1 - probability
+        shift *= 1 - probability
+      }
+    }
+    return EpilogueValues(lower: layer.hasReLU ? 0 : -.infinity, scale: scale, shift: shift)
+  }
+
+  /// Folds a convolution's normalisation and writes its bias; `body` packs the weights, each column times its factor.
+  func packConvolution(
+    _ layer: Layer, into packed: PackedWeights,
+    _ body: (Convolution, _ weight: UnsafePointer<Float>, _ factors: [Float]) -> Void
+  ) throws(HGNetError) {
+    guard case .convolution(let convolution, let normalization) = layer.kind else {
+      throw HGNetError(.internalInconsistency, "expected a convolution", layer: layer.name)
+    }
+    let columns = convolution.outputChannels
+    // Folded in double: y = (conv(x) + b - mean) * f + beta with f = gamma / sqrt(variance + epsilon).
+    var factors = [Float](repeating: 1, count: columns)
+    var biases = [Float](repeating: 0, count: columns)
+    if let name = convolution.bias {
+      biases = try tensor(name, shape: [columns], layer: layer.name).values
+    }
+    if let normalization {
+      let gamma = try tensor(normalization.weight, shape: [columns], layer: layer.name)
+      let beta = try tensor(normalization.bias, shape: [columns], layer: layer.name)
+      let mean = try tensor(normalization.mean, shape: [columns], layer: layer.name)
+      let variance = try tensor(normalization.variance, shape: [columns], layer: layer.name)
+      for column in 0..<columns {
+        let factor = Double(gamma[column]) / (Double(variance[column]) + Double(normalization.epsilon)).squareRoot()
+        factors[column] = Float(factor)
+        biases[column] = Float((Double(biases[column]) - Double(mean[column])) * factor + Double(beta[column]))
+      }
+    }
+    packed.bias.update(from: biases, count: columns)
+    if convolution.isIdentity { return body(convolution, [Float](repeating: 1, count: columns), factors) }
+    try withValues(
+      convolution.weight,
+      shape: [
+        columns, convolution.inputChannels / convolution.groups, convolution.kernel.height, convolution.kernel.width,
+      ], layer: layer.name
+    ) { body(convolution, $0, factors) }
+  }
+
+  /// Packs a dense convolution into panels of 16 output channels.
+  func packPanels(_ layer: Layer, into packed: PackedWeights) throws(HGNetError) {
+    try packConvolution(layer, into: packed) { convolution, weight, factors in
+      hg_pack_dense(
+        weight, factors, Int32(convolution.outputChannels), Int32(convolution.inputChannels / convolution.groups),
+        Int32(convolution.kernel.height * convolution.kernel.width), packed.floats)
+    }
+  }
+
+  /// Copies a parameter as it is, or its first values.
+  func copy(
+    _ name: String, _ shape: Shape, layer: String, to target: UnsafeMutablePointer<Float>, count: Int? = nil
+  ) throws(HGNetError) {
+    try tensor(name, shape: shape, layer: layer).withUnsafeBufferPointer { source in
+      if let base = source.baseAddress { target.update(from: base, count: min(count ?? source.count, source.count)) }
+    }
+  }
+}

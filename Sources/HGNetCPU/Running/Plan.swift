@@ -1,0 +1,141 @@
+import CHGNetKernels
+import HGNetCore
+import HGNetProgram
+
+/// The steps of a network on this processor for one batch and picture size, over a planned arena.
+///
+/// Immutable and shareable; a `Session` runs it. Threads: safe to share.
+public final class Plan: Sendable {
+  /// The number of pictures of a run.
+  public let batch: Int
+  /// Height and width of the pictures.
+  public let inputSize: Size
+  /// The results, in the order of the graph's outputs, with their names.
+  public let outputNames: [String]
+  /// The extents of each result for one picture.
+  public let outputShapes: [ActivationShape]
+  /// Bytes of activations that a session holds.
+  public let arenaByteCount: Int
+
+  let steps: [Step]
+  let input: Location
+  let outputs: [Location]
+  /// Bytes from the arena's start, one per buffer.
+  let offsets: [Int]
+  let scratchCount: Int
+  let zeroCount: Int
+  let threads: Int
+  let instructionSet: InstructionSet
+  /// Keeps the packed weights alive that the steps read.
+  private let weights: CompiledWeights
+
+  init(
+    _ program: InferenceProgram, weights: CompiledWeights, threads: Int, instructionSet: InstructionSet
+  ) throws(HGNetError) {
+    batch = program.batch
+    self.threads = threads
+    self.weights = weights
+    self.instructionSet = instructionSet
+    inputSize = program.program.inputSize
+    let segments = BatchSegment.segments(
+      program.traffic(weights), batch: program.batch, threads: threads)
+    var placement = program.placement
+    placement.divide(into: segments)
+    let memory = MemoryPlan(placement.buffers)
+    guard memory.byteCount <= 1 << 40 else {
+      throw HGNetError(
+        .limitExceeded,
+        "a batch of \(batch) pictures of \(inputSize) needs \(memory.byteCount / 1_000_000_000) GB of activations")
+    }
+    offsets = memory.offsets
+    arenaByteCount = memory.byteCount
+    guard let input = placement.locations[program.program.input] else {
+      throw HGNetError(.internalInconsistency, "a network without input")
+    }
+    self.input = input
+    outputs = program.program.outputs.compactMap { placement.locations[$0.result] }
+    outputNames = program.program.outputs.map(\.name)
+    outputShapes = outputs.map(\.shape)
+
+    let writer = StepWriter(
+      program: program, placement: placement, weights: weights, threads: threads,
+      target: Target(instructionSet: instructionSet, purpose: .inference))
+    var steps: [Step] = []
+    for segment in segments {
+      for first in stride(from: 0, to: batch, by: segment.pictures) {
+        for number in segment.steps {
+          var step = try writer.step(number, from: first, pictures: min(segment.pictures, batch - first))
+          step.layer = number
+          steps.append(step)
+        }
+      }
+    }
+    self.steps = steps
+    scratchCount = steps.map(\.scratchCount).max() ?? 0
+    zeroCount = steps.map(\.work.zeroCount).max() ?? 0
+  }
+}
+
+/// Makes the steps of a plan.
+private struct StepWriter {
+  let program: InferenceProgram
+  let placement: Placement
+  let weights: CompiledWeights
+  let threads: Int
+  let target: Target
+
+  /// The step at a place of the program's order, for the pictures from `first` on.
+  func step(_ number: Int, from first: Int, pictures: Int) throws(HGNetError) -> Step {
+    switch program.steps[number] {
+    case .copy(let copy):
+      guard let source = placement.location(of: copy.source, from: first),
+        var slice = placement.location(of: copy.target, from: first),
+        let concatenation = program.program.layer(computing: copy.target)
+      else { throw HGNetError(.internalInconsistency, "a copy without a source") }
+      slice.byteOffset += copy.channel * slice.element.byteCount
+      slice.shape = source.shape
+      let layer = Layer(name: concatenation.name, kind: .copy, inputs: [copy.source], result: copy.target)
+      return try step(
+        Problem(
+          layer: layer, inputs: [source], residual: nil, output: slice, weights: .none, epilogue: .none,
+          pictures: pictures, threads: threads, target: target, multiplyAdds: 0))
+    case .layer(let index):
+      let layer = program.program.layers[index]
+      guard let output = placement.location(of: layer.result, from: first) else {
+        throw HGNetError(.internalInconsistency, "a layer without a place", layer: layer.name)
+      }
+      let graph = program.program.graph
+      return try step(
+        Problem(
+          layer: layer, inputs: layer.inputs.compactMap { placement.location(of: $0, from: first) },
+          residual: layer.residual.flatMap { placement.location(of: $0, from: first) }, output: output,
+          weights: weights.packed[index].map { .packed($0) } ?? .none, epilogue: weights.epilogues[index],
+          pictures: pictures, threads: threads, target: target,
+          multiplyAdds: graph.multiplyAdds(of: graph.nodes[layer.result]) * pictures))
+    }
+  }
+
+  private func step(_ problem: Problem) throws(HGNetError) -> Step {
+    let choice = try ImplementationList.choice(for: problem, layout: problem.weights.layout)
+    var step = try choice.implementation.step(problem)
+    step.refusals = choice.refusals
+    return step
+  }
+}
+
+extension InferenceProgram {
+  /// What each step reads and writes, for the division into segments.
+  func traffic(_ weights: CompiledWeights) -> [LayerTraffic] {
+    let shapes = program.shapes
+    return steps.enumerated().map { number, step in
+      var (inputs, weightCount) = (reads(of: step), 0)
+      if case .layer(let layer) = step {
+        inputs = program.layers[layer].inputs
+        weightCount = (weights.packed[layer]?.weightByteCount ?? 0) / 4
+      }
+      return LayerTraffic(
+        activations: shapes[result(of: step)].count + inputs.reduce(0) { $0 + shapes[$1].count },
+        weights: weightCount, kept: placement.bytesKept(behind: number) / 4)
+    }
+  }
+}

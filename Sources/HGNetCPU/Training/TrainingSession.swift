@@ -1,0 +1,216 @@
+import CHGNetKernels
+import HGNetCore
+import HGNetProgram
+
+/// Runs training steps of a network: forward with batch statistics, backward to the gradients of all parameters.
+///
+/// `forward` normalises with the statistics of the batch and moves the running statistics; where these are frozen it
+/// normalises with them, and they stay. `backward` adds to the gradients in `parameters`, which an optimiser then
+/// applies. The same bits come out for any number of threads. After it has been made a session allocates nothing but the
+/// tensors that it returns.
+///
+/// Threads: one task. Source: batch normalisation and its gradient as in Ioffe and Szegedy, 2015; running variance of
+/// the biased batch variance as PaddlePaddle has it.
+package struct TrainingSession: ~Copyable {
+  /// The parameters that are trained, with their gradients.
+  package let parameters: TrainingParameters
+  /// The number of pictures of a step.
+  package let batch: Int
+  /// Height and width of the pictures.
+  package let inputSize: Size
+  /// Bytes of activations and gradients that the session holds.
+  package let arenaByteCount: Int
+
+  private let pool: ThreadPool
+  private let memory: UnsafeMutableRawPointer
+  private let offsets: [Int]
+  private let resolved: ResolvedSteps
+  private let forwardRun: UnsafeMutablePointer<SessionRun>
+  private let backwardRun: UnsafeMutablePointer<SessionRun>
+  private let input: Location
+  private let output: Location
+  private let outputGradient: Location
+  private let lines: [StepReport.Line]
+  private let masks: [DropoutMask]
+  /// The parameters whose gradients are complete after each step of the backward way, and those that have none.
+  private let gradientEnds: [[Int]]
+  private let gradientsWithoutStep: [Int]
+  /// Lives as long as the steps that point to it.
+  private let reducer: StatisticsWork.Reducer?
+
+  /// Plans and allocates training steps.
+  ///
+  /// - Parameters:
+  ///   - graph: the network; its first output is what `forward` returns.
+  ///   - parameters: made from the same graph.
+  ///   - batch: the number of pictures of a step.
+  ///   - inputSize: nil for that of the graph.
+  ///   - pool: the threads.
+  ///   - reduction: adds the sums of batch normalisation over the processes that train together, so that they normalise
+  ///     as one process with all their pictures would; nil where each normalises with its own.
+  ///   - instructionSet: the kernels.
+  /// - Throws: `HGNetError.Code.unsupported` naming a layer that cannot be trained, `shapeMismatch`, `limitExceeded`.
+  package init(
+    graph: Graph, parameters: TrainingParameters, batch: Int, inputSize: Size? = nil, pool: ThreadPool,
+    reduction: (any StatisticsReduction)? = nil, instructionSet: InstructionSet = .best
+  ) throws(HGNetError) {
+    guard batch >= 1, batch <= 1 << 16 else {
+      throw HGNetError(.invalidArgument, "expected a batch of 1 to 65536, found \(batch)")
+    }
+    var program = try Program(graph.selecting(outputs: graph.outputs.prefix(1).map(\.name)), isTraining: true)
+    if let inputSize { program = try program.resized(to: inputSize) }
+    let reducer = reduction.map { StatisticsWork.Reducer($0) }
+    let training = try TrainingProgram(program, batch: batch, frozen: parameters.frozenNames)
+    let plan = try TrainingPlan(
+      training, threads: pool.count, instructionSet: instructionSet, reduction: reducer)
+    let (inputPlace, outputPlace) = (try training.location(program.input), try training.location(training.output))
+    let gradientPlace = try training.gradient(training.output)
+    StepReport.printChoices(plan.steps)
+    let memoryPlan = MemoryPlan(plan.buffers)
+    let scratch = (plan.steps.map(\.scratchCount).max() ?? 0).roundedUp(to: 16) + 16
+    let zeroCount = (plan.zeroCount + 31) / 16 * 16
+    let floatCount = zeroCount + scratch * pool.count
+    let memory = try UnsafeMutableRawPointer.pages(
+      byteCount: memoryPlan.byteCount + 4 * floatCount, isLarge: true,
+      for: "a training step on \(batch) pictures of \(program.inputSize)",
+      advice: MemoryNeed.fittingPictures(batch, of: program.inputSize))
+    let zeros = (memory + memoryPlan.byteCount).bindMemory(to: Float.self, capacity: floatCount)
+    zeros.update(repeating: 0, count: zeroCount)
+    let resolved: ResolvedSteps
+    do throws(HGNetError) {
+      resolved = try ResolvedSteps(
+        plan.steps,
+        at: Addresses(
+          memory: memory, offsets: memoryPlan.offsets, zeros: zeros, kernels: instructionSet.kernels.pointee,
+          training: instructionSet.trainingKernels.pointee, parameters: parameters))
+    } catch {
+      memory.deallocatePages()
+      throw error
+    }
+    func run(_ range: Range<Int>) -> UnsafeMutablePointer<SessionRun> {
+      let run = UnsafeMutablePointer<SessionRun>.allocate(capacity: 1)
+      run.initialize(
+        to: SessionRun(
+          steps: resolved.steps + range.lowerBound, count: range.count, scratch: zeros + zeroCount,
+          scratchDistance: scratch,
+          threads: pool.count,
+          times: StepReport.isWanted ? .allocate(capacity: range.count + 1) : nil))
+      return run
+    }
+    forwardRun = run(0..<plan.forwardCount)
+    backwardRun = run(plan.forwardCount..<plan.steps.count)
+    lines = plan.steps.map {
+      StepReport.Line(name: $0.name, algorithm: $0.work.algorithm, shapes: "", multiplyAdds: $0.multiplyAdds)
+    }
+    self.memory = memory
+    offsets = memoryPlan.offsets
+    self.resolved = resolved
+    input = inputPlace
+    output = outputPlace
+    outputGradient = gradientPlace
+    masks = training.masks
+    self.reducer = reducer
+    gradientEnds = (plan.forwardCount..<plan.steps.count).map {
+      (plan.gradientEnds[$0] ?? []).compactMap { parameters.index(of: $0) }
+    }
+    let ended = Set(gradientEnds.joined())
+    gradientsWithoutStep = program.graph.parameters.compactMap { parameters.index(of: $0.name) }.filter {
+      !ended.contains($0)
+    }
+    self.parameters = parameters
+    self.batch = batch
+    self.inputSize = program.inputSize
+    self.pool = pool
+    arenaByteCount = memoryPlan.byteCount
+  }
+
+  private func start(of location: Location) -> UnsafeMutablePointer<Float> {
+    (memory + offsets[location.buffer] + location.byteOffset).assumingMemoryBound(to: Float.self)
+  }
+
+  deinit {
+    forwardRun.pointee.times?.deallocate()
+    backwardRun.pointee.times?.deallocate()
+    forwardRun.deinitialize(count: 1)
+    forwardRun.deallocate()
+    backwardRun.deinitialize(count: 1)
+    backwardRun.deallocate()
+    memory.deallocatePages()
+  }
+
+  /// Computes the result of a batch with batch statistics.
+  ///
+  /// - Parameters:
+  ///   - pictures: `[N, H, W, C]`.
+  ///   - random: draws the dropout masks; not used by a network without dropout.
+  /// - Returns: the logits `[N, K]`.
+  /// - Throws: `HGNetError.Code.shapeMismatch` for another shape.
+  package mutating func forward(
+    _ pictures: Tensor, random: inout RandomGenerator
+  ) throws(HGNetError) -> Tensor {
+    let expected: Shape = [batch, inputSize.height, inputSize.width, input.shape.channels]
+    guard pictures.shape == expected else {
+      throw HGNetError(.shapeMismatch, "expected pictures of shape \(expected), found \(pictures.shape)")
+    }
+    pictures.withUnsafeBufferPointer { source in
+      if let base = source.baseAddress { start(of: input).update(from: base, count: source.count) }
+    }
+    for mask in masks {
+      let base = start(of: mask.values)
+      for index in 0..<mask.count { base[index] = random.uniform() < mask.probability ? 0 : mask.kept }
+    }
+    execute(forwardRun, lines.prefix(forwardRun.pointee.count))
+    let shape: Shape = [batch, output.shape.channels]
+    let source = start(of: output)
+    return try Tensor(allocating: shape, for: "the logits of \(batch) pictures") { target in
+      guard let base = target.baseAddress else { return }
+      for row in 0..<batch {
+        (base + row * output.shape.channels)
+          .update(from: source + row * output.stride, count: output.shape.channels)
+      }
+    }
+  }
+
+  /// Adds the gradients of the last `forward` to those in `parameters`.
+  ///
+  /// Call it once after each `forward`.
+  ///
+  /// - Parameters:
+  ///   - gradient: of the loss with respect to the logits, `[N, K]`.
+  ///   - ended: called with the index of each parameter of the network as soon as its gradient is complete, while the
+  ///     others are still computed, on one of the threads of the pool.
+  /// - Throws: `HGNetError.Code.shapeMismatch` for another shape.
+  package mutating func backward(
+    _ gradient: Tensor, ended: (@Sendable (_ parameter: Int) -> Void)? = nil
+  ) throws(HGNetError) {
+    let channels = output.shape.channels
+    guard gradient.shape == [batch, channels] else {
+      throw HGNetError(.shapeMismatch, "expected a gradient of shape [\(batch), \(channels)], found \(gradient.shape)")
+    }
+    gradient.withUnsafeBufferPointer { source in
+      guard let base = source.baseAddress else { return }
+      for row in 0..<batch {
+        (start(of: outputGradient) + row * outputGradient.stride).update(
+          from: base + row * channels, count: channels)
+      }
+    }
+    if let ended {
+      for parameter in gradientsWithoutStep { ended(parameter) }
+      let ends = gradientEnds
+      backwardRun.pointee.stepEnded = { step in for parameter in ends[step] { ended(parameter) } }
+    }
+    execute(backwardRun, lines.suffix(backwardRun.pointee.count))
+    backwardRun.pointee.stepEnded = nil
+  }
+
+  private func execute(_ run: UnsafeMutablePointer<SessionRun>, _ lines: ArraySlice<StepReport.Line>) {
+    run.pointee.times?[0] = StepReport.nanoseconds()
+    run.pointee.queue.restart()
+    pool.run(context: UnsafeMutableRawPointer(run)) { context, worker in
+      context.assumingMemoryBound(to: SessionRun.self).pointee.work(as: worker)
+    }
+    if let times = run.pointee.times {
+      StepReport.print(Array(lines), nanoseconds: lines.indices.map { times[$0 + 1] - times[$0] })
+    }
+  }
+}

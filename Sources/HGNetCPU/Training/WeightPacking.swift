@@ -1,0 +1,76 @@
+import CHGNetKernels
+import HGNetCore
+import HGNetProgram
+
+/// The weights of a convolution in training, for the forward pass or for the data gradient.
+struct TrainedWeights: Hashable, Sendable {
+  /// The layer as the graph has it.
+  var convolution: Convolution
+  var isLinear: Bool
+  var isGradient: Bool
+
+  /// The convolution that is computed: for a data gradient that of the result's gradient, spread to stride 1, with the
+  /// window turned round and the channels exchanged.
+  var used: Convolution {
+    var used = convolution
+    used.bias = nil
+    guard isGradient else { return used }
+    let (kernel, padding) = (convolution.kernel, convolution.padding)
+    swap(&used.inputChannels, &used.outputChannels)
+    used.stride = Size(1)
+    used.padding = Padding(
+      top: kernel.height - 1 - padding.top, left: kernel.width - 1 - padding.left,
+      bottom: kernel.height - 1 - padding.bottom, right: kernel.width - 1 - padding.right)
+    return used
+  }
+
+  var taps: Int { convolution.kernel.height * convolution.kernel.width }
+}
+
+/// Packs the weights of a layer as they are now.
+enum PackingWork: Sendable {
+  case panels(PanelPacking)
+  case channels(ChannelPacking)
+
+  var work: any Work {
+    switch self {
+    case .panels(let packing): packing
+    case .channels(let packing): packing
+    }
+  }
+
+  var taskCount: Int {
+    switch self {
+    case .panels(let packing): packing.weights.used.outputChannels.divided(by: 16)
+    case .channels: 1
+    }
+  }
+}
+
+/// Packs dense weights into panels of 16 output channels, or into Winograd's points of these.
+struct PanelPacking: Work {
+  var weights: TrainedWeights
+  /// The side of Winograd's tiles; 0 for plain panels.
+  var winogradTile: Int
+  var packed: Int
+
+  init(_ weights: TrainedWeights, winogradTile: Int, packed: Int) {
+    self.weights = weights
+    self.winogradTile = winogradTile
+    self.packed = packed
+  }
+
+  func write(_ addresses: Addresses, into descriptor: Descriptor) throws(HGNetError) -> hg_task {
+    let (convolution, used) = (weights.convolution, weights.used)
+    // Dense weights are [out][in][taps], linear ones [in][out]; the gradient exchanges the two.
+    let (outer, inner) =
+      weights.isLinear ? (1, convolution.outputChannels) : (convolution.inputChannels * weights.taps, weights.taps)
+    try descriptor.set(
+      hg_pack(
+        weight: addresses.read(convolution.weight), column_stride: Int64(weights.isGradient ? inner : outer),
+        channel_stride: Int64(weights.isGradient ? outer : inner), columns: Int32(used.outputChannels),
+        channels: Int32(used.inputChannels), taps: Int32(weights.taps), is_flipped: weights.isGradient ? 1 : 0,
+        winograd_tile: Int32(winogradTile), packed: addresses.floats(packed)))
+    return addresses.training.pack
+  }
+}

@@ -1,0 +1,72 @@
+import HGNetCore
+
+/// How a graph is computed on any device: fused layers in their order, each with the results that it reads and writes.
+///
+/// A value without addresses, threads or instruction sets, made once per network and shared by all its sessions. Results
+/// are numbered as the nodes of the graph, so that `shapes` holds for every picture size. Threads: safe to share.
+package struct Program: Sendable {
+  /// The network, with no more than its outputs need.
+  package let graph: Graph
+  /// Whether it is to be trained: dropout and batch statistics stay.
+  package let isTraining: Bool
+  /// The layers, each after those that it reads.
+  package let layers: [Layer]
+  /// The number of the input.
+  package let input: Int
+  /// The outputs with the numbers of their results.
+  package let outputs: [Output]
+
+  /// A named result of the network.
+  package struct Output: Hashable, Sendable {
+    /// The name of the graph's output.
+    package var name: String
+    /// The number of the result.
+    package var result: Int
+  }
+
+  /// Runs all passes over a graph.
+  ///
+  /// - Parameters:
+  ///   - graph: the network with the outputs that are wanted; what none of them needs is left out.
+  ///   - isTraining: whether dropout has work to do.
+  /// - Throws: `HGNetError.Code.unsupported` for a second input.
+  package init(_ graph: Graph, isTraining: Bool = false) throws(HGNetError) {
+    let graph = try graph.selecting(outputs: graph.outputs.map(\.name))
+    var fusion = try Fusion(graph, isTraining: isTraining)
+    fusion.foldBatchNormalization()
+    fusion.fuseReLU()
+    fusion.foldAffine()
+    fusion.fuseResidual()
+    fusion.resolveAliases()
+    self.init(
+      graph: graph, isTraining: isTraining, layers: fusion.layers.compactMap { $0 },
+      outputs: fusion.outputs.map { Output(name: $0.name, result: $0.node.index) })
+  }
+
+  private init(graph: Graph, isTraining: Bool, layers: [Layer], outputs: [Output]) {
+    self.graph = graph
+    self.isTraining = isTraining
+    self.layers = layers
+    self.outputs = outputs
+    input = graph.nodes.firstIndex { if case .input = $0.operation { true } else { false } } ?? 0
+  }
+
+  /// Height and width of the pictures.
+  package var inputSize: Size { graph.inputSize }
+
+  /// The extents of each result for one picture, by number.
+  ///
+  /// None of the nodes that a layer takes over changes extents.
+  package var shapes: [ActivationShape] { graph.nodes.map(\.shape) }
+
+  /// The same layers for pictures of another size.
+  ///
+  /// - Throws: `HGNetError.Code.shapeMismatch` when they are too small for the network, `limitExceeded` when too large.
+  package func resized(to size: Size) throws(HGNetError) -> Program {
+    guard size != inputSize else { return self }
+    return Program(graph: try graph.resized(to: size), isTraining: isTraining, layers: layers, outputs: outputs)
+  }
+
+  /// The layer that computes a result; nil for the input.
+  package func layer(computing result: Int) -> Layer? { layers.first { $0.result == result } }
+}

@@ -1,0 +1,100 @@
+import HGNetCore
+
+extension TrainingProgram {
+  /// Appends the operations that compute the network with batch statistics.
+  mutating func addForward() throws(HGNetError) {
+    for layer in program.layers {
+      switch layer.kind {
+      case .concatenate: continue
+      case .convolution(let convolution, let normalization):
+        guard !convolution.isIdentity else {
+          throw HGNetError(.unsupported, "training a batch normalisation without a convolution", layer: layer.name)
+        }
+        try addUnit(layer, convolution, isLinear: false, normalization)
+      case .linear(let weight, let bias, let inputFeatures, let outputFeatures):
+        let convolution = Convolution(
+          weight: weight, bias: bias, inputChannels: inputFeatures, outputChannels: outputFeatures, kernel: Size(1),
+          stride: Size(1), padding: Padding(0), groups: 1)
+        try addUnit(layer, convolution, isLinear: true, nil)
+      case .maxPool, .globalAveragePool, .gate, .sigmoid, .add:
+        guard !layer.hasReLU, layer.affine.isEmpty else {
+          throw HGNetError(.unsupported, "training an activation after this operator", layer: layer.name)
+        }
+        add(
+          layer.name,
+          .layer(
+            layer, inputs: try layer.inputs.map { (input) throws(HGNetError) in try location(input) },
+            residual: try layer.residual.map { (residual) throws(HGNetError) in try location(residual) },
+            output: try location(layer.result)))
+      case .decoder(let operation): try addDecoder(layer, operation)
+      case .copy, .softmax:
+        throw HGNetError(.unsupported, "training a network with this operator here", layer: layer.name)
+      }
+    }
+  }
+
+  private mutating func addUnit(
+    _ layer: Layer, _ convolution: Convolution, isLinear: Bool, _ normalization: BatchNormalization?
+  ) throws(HGNetError) {
+    guard normalization == nil || convolution.bias == nil else {
+      throw HGNetError(
+        .unsupported, "training a convolution with a bias and a batch normalisation", layer: layer.name)
+    }
+    let output = try location(layer.result)
+    let input = try location(layer.inputs[0])
+    let residual = try layer.residual.map { (residual) throws(HGNetError) in try location(residual) }
+    var unit = TrainingUnit(
+      layer: layer, convolution: convolution, isLinear: isLinear, normalization: normalization,
+      usesRunningStatistics: normalization.map { frozen.contains($0.mean) && frozen.contains($0.variance) } ?? false,
+      convolved: newArray(output.shape, batch: batch), rows: batch * output.pixels)
+    for step in layer.affine {
+      switch step {
+      case .affine(let scale, let bias):
+        guard unit.affine == nil, unit.mask == nil else {
+          throw HGNetError(.unsupported, "training two affine blocks in a row", layer: layer.name)
+        }
+        unit.affine = TrainingUnit.Affine(scale: scale, bias: bias)
+      case .dropout(let probability):
+        guard probability > 0 else { continue }
+        unit.mask = newMask(output.shape, probability: probability, kept: 1)
+      }
+    }
+    units.append(unit)
+    let number = units.count - 1
+    add(layer.name, .convolution(unit: number, input: input))
+    add(layer.name + " statistics", .statistics(unit: number))
+    add(layer.name + " apply", .normalization(unit: number, residual: residual, output: output))
+    if let mask = unit.mask {
+      add(layer.name + " dropout", .elementwise(.mask, target: output, gradient: nil, factor: mask))
+    }
+  }
+
+  private mutating func addDecoder(_ layer: Layer, _ operation: DecoderOperator) throws(HGNetError) {
+    guard !layer.hasReLU, layer.affine.isEmpty, layer.residual == nil else {
+      throw HGNetError(.unsupported, "training an activation after this operator", layer: layer.name)
+    }
+    let output = try location(layer.result)
+    let inputs = try layer.inputs.map { (input) throws(HGNetError) in try location(input) }
+    var mask: Location?
+    switch operation {
+    case .dropout(let probability) where probability > 0:
+      mask = newMask(output.shape, probability: probability, kept: 1 / (1 - probability))
+    case .attention(let heads, let probability) where probability > 0:
+      // A weight for each head, query and token.
+      let shape = ActivationShape(channels: inputs[1].pixels, height: heads, width: output.pixels)
+      mask = newMask(shape, probability: probability, kept: 1 / (1 - probability))
+    default: break
+    }
+    decoderMasks[layer.result] = mask
+    if case .dropout = operation {
+      var copy = layer
+      copy.kind = .copy
+      add(layer.name, .layer(copy, inputs: inputs, residual: nil, output: output))
+      if let mask {
+        add(layer.name + " mask", .elementwise(.mask, target: output, gradient: nil, factor: mask))
+      }
+    } else {
+      add(layer.name, .decoder(layer, operation, inputs: inputs, mask: mask, output: output))
+    }
+  }
+}
