@@ -152,19 +152,3 @@ void hg_pack_depthwise(const float *weight, const float *factors, int32_t channe
       packed[(int64_t)tap * padded + c] =
           c < channels ? weight[(int64_t)c * taps + tap] * (factors ? factors[c] : 1) : 0;
 }
-
-void hg_planes_to_pixels(const float *planes, int32_t channels, int64_t pixels, float *output, ptrdiff_t stride) {
-  for (int64_t first = 0; first < pixels; first += 64) {
-    const int64_t end = first + 64 < pixels ? first + 64 : pixels;
-    for (int32_t c = 0; c < channels; c++)
-      for (int64_t pixel = first; pixel < end; pixel++) output[pixel * stride + c] = planes[c * pixels + pixel];
-  }
-}
-
-void hg_pixels_to_planes(const float *input, ptrdiff_t stride, int32_t channels, int64_t pixels, float *planes) {
-  for (int64_t first = 0; first < pixels; first += 64) {
-    const int64_t end = first + 64 < pixels ? first + 64 : pixels;
-    for (int32_t c = 0; c < channels; c++)
-      for (int64_t pixel = first; pixel < end; pixel++) planes[c * pixels + pixel] = input[pixel * stride + c];
-  }
-}

@@ -24,19 +24,32 @@ public final class ClassActivation: Sendable {
     public let values: [Float]
   }
 
-  private let model: InferenceModel
+  /// What the network must give: the logits, and the map that they are read from.
+  package static let outputs = ["logits", "stages.3"]
+
   private let head: ClassifierHead
-  private let sessions = ForkSafeLock(KeptSession())
+  private let sessions: ForkSafeLock<SessionKeeper<Session>>
 
   /// Compiles a network, and takes a copy of its head's weights.
   ///
   /// - Throws: `HGNetError.Code.unsupported` for a network whose classes are not read from the mean of its last map, as
   ///   one with an ML-Decoder; `parameterMismatch` naming a layer.
-  public init(_ weights: WeightsFile, device: Device = .cpu()) throws(HGNetError) {
+  public convenience init(_ weights: WeightsFile, device: Device = .cpu()) throws(HGNetError) {
     try weights.requireClassifier()
-    head = try ClassifierHead(weights.graph, parameters: weights.parameters)
-    model = try InferenceModel(
-      graph: weights.graph.selecting(outputs: ["logits", "stages.3"]), parameters: weights.parameters, device: device)
+    let head = try ClassifierHead(weights.graph, parameters: weights.parameters)
+    let model = try InferenceModel(
+      graph: weights.graph.selecting(outputs: ClassActivation.outputs), parameters: weights.parameters, device: device)
+    self.init(model, head: head)
+  }
+
+  /// Shares a compiled network.
+  ///
+  /// - Parameters:
+  ///   - model: a network with the outputs `ClassActivation.outputs`.
+  ///   - head: of the same weights.
+  package init(_ model: InferenceModel, head: ClassifierHead) {
+    self.head = head
+    sessions = ForkSafeLock(SessionKeeper(model: model))
   }
 
   /// The map of a class.
@@ -47,21 +60,24 @@ public final class ClassActivation: Sendable {
   /// - Throws: `HGNetError.Code.shapeMismatch` for an unfit size, `invalidArgument` for an unknown class,
   ///   `limitExceeded`.
   public func map(of picture: Tensor, classIndex: Int? = nil) throws(HGNetError) -> Map {
-    let outputs = try sessions.withLock { (kept) throws(HGNetError) in
-      try kept.run([picture], model: model)
+    try map(ofPrepared: .numbers(picture), classIndex: classIndex)
+  }
+
+  /// The map of a class.
+  ///
+  /// - Throws: as `map(of:classIndex:)`.
+  package func map(ofPrepared picture: PreparedPicture, classIndex: Int? = nil) throws(HGNetError) -> Map {
+    let (logits, last) = try sessions.withLock { (sessions) throws(HGNetError) in
+      let kept = try sessions.run([picture])
+      return (try kept.session.result(0).values, try kept.session.result(1))
     }
-    guard outputs.count == 2 else { throw HGNetError(.internalInconsistency, "expected the logits and the last map") }
-    let logits = outputs[0].withUnsafeBufferPointer { Array($0) }
     let wanted = classIndex ?? logits.indices.max { logits[$0] < logits[$1] } ?? 0
     guard logits.indices.contains(wanted) else {
       throw HGNetError(.invalidArgument, "expected a class of 0 to \(logits.count - 1), found \(wanted)")
     }
-    // A stage of one pixel comes as [N, C].
-    let shape = outputs[1].shape
-    let size = shape.rank == 4 ? Size(height: shape[1], width: shape[2]) : Size(1)
-    let pixels = size.height * size.width
-    let features = outputs[1].withUnsafeBufferPointer { Array($0) }
-    let channels = features.count / pixels
+    let size = Size(height: last.shape[1], width: last.shape[2])
+    let (pixels, channels) = (size.height * size.width, last.shape[3])
+    let features = last.values
     var mean = [Float](repeating: 0, count: channels)
     for (index, value) in features.enumerated() { mean[index % channels] += value / Float(pixels) }
     let weights = head.weights(of: wanted, at: mean)

@@ -24,7 +24,7 @@ public final class Classifier: Sendable {
   public let model: InferenceModel
   /// What it runs on.
   public let device: Device
-  private let sessions = ForkSafeLock(KeptSession())
+  private let sessions: ForkSafeLock<SessionKeeper<Session>>
 
   /// Opens weights of any format with the recipe that belongs to them.
   ///
@@ -58,7 +58,9 @@ public final class Classifier: Sendable {
       (self.recipe, recipeOrigin, warnings) = (found.recipe, found.origin, found.warnings)
     }
     self.device = device
-    model = try InferenceModel(graph: weights.graph, parameters: weights.parameters, device: device)
+    let model = try InferenceModel(graph: weights.graph, parameters: weights.parameters, device: device)
+    self.model = model
+    sessions = ForkSafeLock(SessionKeeper(model: model))
     if let size = Transform.outputSize(of: self.recipe.transforms) {
       try model.checkMemory(batch: 1, inputSize: size)
     }
@@ -75,7 +77,7 @@ public final class Classifier: Sendable {
   ///
   /// - Throws: as the other form.
   public func classify(decoding blob: Blob) throws(HGNetError) -> [ScoredClass] {
-    try classes(of: [recipe.tensor(decoding: blob)])[0]
+    try classes(ofPrepared: [recipe.picture(decoding: blob)])[0]
   }
 
   /// Classifies picture files as one batch; one that cannot be read does not harm the others.
@@ -89,17 +91,17 @@ public final class Classifier: Sendable {
     contentsOf paths: [String]
   ) throws(HGNetError) -> [Result<[ScoredClass], HGNetError>] {
     let pictures = PreparedPictures(paths.count, pool: device.pool) { [recipe] (index) throws(HGNetError) in
-      try recipe.tensor(contentsOf: paths[index])
+      try recipe.picture(decoding: Blob(mapping: paths[index]))
     }
     var results = pictures.results.map { $0.map { _ in [ScoredClass]() } }
     for group in pictures.groups {
       do throws(HGNetError) {
-        for (index, classes) in zip(group.indices, try classes(of: group.tensors)) {
+        for (index, classes) in zip(group.indices, try classes(ofPrepared: group.pictures)) {
           results[index] = .success(classes)
         }
       } catch {
         // Too small or too large for the network is a matter of these pictures alone.
-        guard error.code == .shapeMismatch, let shape = group.tensors.first?.shape else { throw error }
+        guard error.code == .shapeMismatch, let shape = group.pictures.first?.shape else { throw error }
         let size = Size(height: shape[0], width: shape[1])
         for index in group.indices {
           var named = error.at(path: paths[index])
@@ -116,23 +118,24 @@ public final class Classifier: Sendable {
   /// - Parameter pictures: one or more tensors `[H, W, 3]` of the same shape, as the recipe makes them.
   /// - Throws: `HGNetError.Code.shapeMismatch` for pictures of different or unfit sizes, `limitExceeded`.
   public func classes(of pictures: [Tensor]) throws(HGNetError) -> [[ScoredClass]] {
+    try classes(ofPrepared: pictures.map { .numbers($0) })
+  }
+
+  /// Runs the network on pictures of one size and chooses their classes.
+  ///
+  /// - Parameter pictures: any number, of one shape.
+  /// - Throws: as `classes(of:)`.
+  package func classes(ofPrepared pictures: [PreparedPicture]) throws(HGNetError) -> [[ScoredClass]] {
     guard !pictures.isEmpty else { return [] }
-    let outputs = try sessions.withLock { (kept) throws(HGNetError) in
-      try kept.run(pictures, model: model)
+    let logits = try sessions.withLock { (sessions) throws(HGNetError) in
+      try sessions.run(pictures).session.rows()
     }
-    guard let logits = outputs.first else {
-      throw HGNetError(.internalInconsistency, "the network has no output")
+    var results: [[ScoredClass]] = []
+    for row in logits {
+      results.append(
+        try recipe.postProcessing.classes(
+          of: row, activation: recipe.activation ?? recipe.postProcessing.activation, labels: recipe.labels))
     }
-    let classCount = logits.count / pictures.count
-    return try logits.withUnsafeBufferPointer { (values) throws(HGNetError) in
-      var results: [[ScoredClass]] = []
-      for index in pictures.indices {
-        let row = Array(values[(index * classCount)..<((index + 1) * classCount)])
-        results.append(
-          try recipe.postProcessing.classes(
-            of: row, activation: recipe.activation ?? recipe.postProcessing.activation, labels: recipe.labels))
-      }
-      return results
-    }
+    return results
   }
 }

@@ -1,7 +1,7 @@
 import HGNetCore
 
 /// The layers between the mean of the last map and the logits, one value per channel.
-struct ClassifierHead: Sendable {
+package struct ClassifierHead: Sendable {
   /// One layer.
   private enum Layer: Sendable {
     /// `y[o] = Σ weight[o × inputs + i] · x[i] + bias[o]`.
@@ -18,7 +18,7 @@ struct ClassifierHead: Sendable {
   /// Walks from the logits back to the mean.
   ///
   /// - Throws: `HGNetError.Code.unsupported` for other layers, `parameterMismatch` for a missing parameter.
-  init(_ graph: Graph, parameters: ParameterStore) throws(HGNetError) {
+  package init(_ graph: Graph, parameters: ParameterStore) throws(HGNetError) {
     func values(_ name: String) throws(HGNetError) -> [Float] {
       guard let parameter = parameters[name] else {
         throw HGNetError(.parameterMismatch, "expected the parameter \(name), found none")

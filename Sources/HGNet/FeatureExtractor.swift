@@ -37,8 +37,8 @@ public final class FeatureExtractor: Sendable {
   public let recipe: Recipe
   /// Where the recipe comes from; `assumed` where nothing lies beside the weights.
   public let recipeOrigin: WeightsRecipe.Origin
-  private let model: InferenceModel
-  private let sessions = ForkSafeLock(KeptSession())
+  private let outputCount: Int
+  private let sessions: ForkSafeLock<SessionKeeper<Session>>
 
   /// Opens weights of any format with the recipe that belongs to them.
   ///
@@ -70,37 +70,43 @@ public final class FeatureExtractor: Sendable {
       (self.recipe, recipeOrigin) = (found.recipe, found.origin)
     }
     let stages = keepsStages ? weights.stageNames : []
-    model = try InferenceModel(
+    outputCount = 1 + stages.count
+    let model = try InferenceModel(
       graph: weights.graph.selecting(outputs: ["embedding"] + stages), parameters: weights.parameters, device: device)
+    sessions = ForkSafeLock(SessionKeeper(model: model))
   }
 
   /// The features of a picture file.
   ///
   /// - Throws: `HGNetError` naming the file when it is no readable picture.
   public func features(contentsOf path: String) throws(HGNetError) -> Features {
-    try features(of: recipe.tensor(contentsOf: path))
+    try features(decoding: Blob(mapping: path))
   }
 
   /// The features of a picture in memory: the bytes of a JPEG, PNG, WebP or BMP file.
   ///
   /// - Throws: as the other form.
   public func features(decoding blob: Blob) throws(HGNetError) -> Features {
-    try features(of: recipe.tensor(decoding: blob))
+    try features(ofPrepared: recipe.picture(decoding: blob))
   }
 
   /// The features of a tensor `[H, W, 3]`, as the recipe makes it.
   ///
   /// - Throws: `HGNetError.Code.shapeMismatch` for an unfit size, `limitExceeded`.
   public func features(of picture: Tensor) throws(HGNetError) -> Features {
-    let outputs = try sessions.withLock { (kept) throws(HGNetError) in
-      try kept.run([picture], model: model)
-    }
-    let stages = outputs.dropFirst().map { map in
-      Tensor(shape: [map.shape[1], map.shape[2], map.shape[3]]) { target in
-        map.withUnsafeBufferPointer { _ = target.update(fromContentsOf: $0) }
+    try features(ofPrepared: .numbers(picture))
+  }
+
+  private func features(ofPrepared picture: PreparedPicture) throws(HGNetError) -> Features {
+    try sessions.withLock { (sessions) throws(HGNetError) in
+      let kept = try sessions.run([picture])
+      var stages: [Tensor] = []
+      for index in 1..<outputCount {
+        let map = try kept.session.result(index)
+        stages.append(try map.reshaped([map.shape[1], map.shape[2], map.shape[3]]))
       }
+      return Features(embedding: try kept.session.result(0).values, stages: stages)
     }
-    return Features(embedding: outputs.first?.withUnsafeBufferPointer { Array($0) } ?? [], stages: stages)
   }
 }
 

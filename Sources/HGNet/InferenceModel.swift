@@ -69,7 +69,7 @@ public final class InferenceModel: Sendable {
   /// - Throws: `HGNetError.Code.shapeMismatch` when the pictures are too small for the network, `limitExceeded` when
   ///   there is not enough memory, `invalidArgument` for another batch.
   public func session(batch: Int, inputSize: Size? = nil, isTimed: Bool = false) throws(HGNetError) -> Session {
-    Session(try compiled.session(extent(batch, inputSize), memory: nil, isTimed: isTimed))
+    Session(try compiled.session(extent(batch, inputSize), memory: nil, isTimed: isTimed), pool: device.pool)
   }
 
   /// The memory for sessions of several batches of which one at a time runs.
@@ -83,7 +83,7 @@ public final class InferenceModel: Sendable {
   ///
   /// - Throws: as `session(batch:inputSize:isTimed:)`, and `shapeMismatch` when the memory was made for less.
   package func session(batch: Int, inputSize: Size, memory: any EngineMemory) throws(HGNetError) -> Session {
-    Session(try compiled.session(extent(batch, inputSize), memory: memory, isTimed: false))
+    Session(try compiled.session(extent(batch, inputSize), memory: memory, isTimed: false), pool: device.pool)
   }
 }
 
@@ -92,8 +92,13 @@ public final class InferenceModel: Sendable {
 /// Threads: one task at a time; make one per task.
 public struct Session: ~Copyable {
   private let session: any EngineSession
+  /// The host's threads, which prepare the input.
+  let pool: ThreadPool
 
-  init(_ session: any EngineSession) { self.session = session }
+  init(_ session: any EngineSession, pool: ThreadPool) {
+    self.session = session
+    self.pool = pool
+  }
 
   /// The number of pictures of a run.
   public var batch: Int { session.batch }

@@ -67,12 +67,18 @@ public enum PostProcessing: Sendable, Hashable {
   /// - Throws: `HGNetError.Code.malformedData` when a logit is not finite: weights that are damaged or do not belong to
   ///   the network.
   public func classes(of logits: [Float], activation: Activation, labels: Labels?) throws(HGNetError) -> [ScoredClass] {
+    try classes(of: logits, scores: activation.scores(of: logits), labels: labels)
+  }
+
+  /// Chooses the classes of one picture whose scores are known.
+  ///
+  /// - Throws: as `classes(of:activation:labels:)`.
+  package func classes(of logits: [Float], scores: [Double], labels: Labels?) throws(HGNetError) -> [ScoredClass] {
     guard logits.allSatisfy(\.isFinite) else {
       throw HGNetError(
         .malformedData,
         "the network's results are not finite numbers; the weights are damaged or do not belong to this network")
     }
-    let scores = activation.scores(of: logits)
     let chosen: [Int]
     switch self {
     case .topK(let count):

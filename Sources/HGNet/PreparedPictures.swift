@@ -1,4 +1,5 @@
 import HGNetCore
+import HGNetVision
 
 /// Pictures that were made ready for a network side by side; one that cannot be read does not harm the others.
 package struct PreparedPictures: Sendable {
@@ -6,23 +7,23 @@ package struct PreparedPictures: Sendable {
   package struct Group: Sendable {
     /// Where they stand among all.
     package var indices: [Int]
-    /// What the network sees of them, `[H, W, 3]` of one shape.
-    package var tensors: [Tensor]
+    /// What the network sees of them, of one shape.
+    package var pictures: [PreparedPicture]
   }
 
   /// What the network sees of each picture, or why it sees nothing.
-  package let results: [Result<Tensor, HGNetError>]
+  package let results: [Result<PreparedPicture, HGNetError>]
 
   /// Prepares pictures on all threads.
   ///
   /// - Parameters:
   ///   - count: the number of pictures.
   ///   - pool: the threads.
-  ///   - prepare: makes the tensor of a picture; called from any thread.
+  ///   - prepare: makes what the network sees of a picture; called from any thread.
   package init(
-    _ count: Int, pool: ThreadPool, prepare: @Sendable (_ index: Int) throws(HGNetError) -> Tensor
+    _ count: Int, pool: ThreadPool, prepare: @Sendable (_ index: Int) throws(HGNetError) -> PreparedPicture
   ) {
-    func result(_ index: Int) -> Result<Tensor, HGNetError> {
+    func result(_ index: Int) -> Result<PreparedPicture, HGNetError> {
       Result { () throws(HGNetError) in try prepare(index) }
     }
     // A lone picture wakes nobody.
@@ -31,7 +32,7 @@ package struct PreparedPictures: Sendable {
       return
     }
     // Not a `Mutex`, which is not usable by several threads of a process that was forked.
-    let slots = Monitor([Result<Tensor, HGNetError>?](repeating: nil, count: count))
+    let slots = Monitor([Result<PreparedPicture, HGNetError>?](repeating: nil, count: count))
     pool.forEach(count) { index in
       let result = result(index)
       slots.withLock { $0[index] = result }
@@ -46,13 +47,13 @@ package struct PreparedPictures: Sendable {
     var groups: [Group] = []
     var places: [Shape: Int] = [:]
     for (index, result) in results.enumerated() {
-      guard case .success(let tensor) = result else { continue }
-      if let place = places[tensor.shape] {
+      guard case .success(let picture) = result else { continue }
+      if let place = places[picture.shape] {
         groups[place].indices.append(index)
-        groups[place].tensors.append(tensor)
+        groups[place].pictures.append(picture)
       } else {
-        places[tensor.shape] = groups.count
-        groups.append(Group(indices: [index], tensors: [tensor]))
+        places[picture.shape] = groups.count
+        groups.append(Group(indices: [index], pictures: [picture]))
       }
     }
     return groups

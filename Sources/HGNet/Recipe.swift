@@ -67,16 +67,7 @@ public struct Recipe: Sendable, Hashable {
   }
 
   /// The size of a picture after the transforms, nil where it depends on the picture.
-  public var inputSize: Size? {
-    for transform in transforms.reversed() {
-      switch transform {
-      case .centerCrop(let size), .resize(let size, _, _): return size
-      case .resizeShort: return nil
-      case .normalize: continue
-      }
-    }
-    return nil
-  }
+  public var inputSize: Size? { Transform.outputSize(of: transforms) }
 
   /// The same recipe for another size of the network's input: crops have that size, and what is resized before them
   /// keeps its proportion to it.
@@ -116,18 +107,23 @@ public struct Recipe: Sendable, Hashable {
   /// - Returns: `[H, W, 3]`, red, green, blue.
   /// - Throws: `HGNetError.Code.malformedData`, `unsupported`, `limitExceeded` for bytes that are no picture,
   ///   `shapeMismatch` for a picture that is too small to crop.
-  public func tensor(decoding blob: Blob) throws(HGNetError) -> Tensor {
-    do throws(HGNetError) {
-      return try Transform.tensor(from: Image(decoding: blob, style: decodingStyle), applying: transforms)
-    } catch {
-      throw blob.path.map { error.at(path: $0) } ?? error
-    }
-  }
+  public func tensor(decoding blob: Blob) throws(HGNetError) -> Tensor { try picture(decoding: blob).tensor() }
 
   /// What the network sees of a picture file.
   ///
   /// - Throws: `HGNetError.Code.fileNotFound`, `unreadableFile`, and as the other form.
   public func tensor(contentsOf path: String) throws(HGNetError) -> Tensor {
     try tensor(decoding: Blob(mapping: path))
+  }
+
+  /// What the network sees of a picture, without the numbers.
+  ///
+  /// - Throws: as `tensor(decoding:)`.
+  package func picture(decoding blob: Blob) throws(HGNetError) -> PreparedPicture {
+    do throws(HGNetError) {
+      return try PreparedPicture(Image(decoding: blob, style: decodingStyle), applying: transforms)
+    } catch {
+      throw blob.path.map { error.at(path: $0) } ?? error
+    }
   }
 }

@@ -10,34 +10,6 @@ import HGNetModels
 ///
 /// Threads: a value, safe to share.
 public struct WeightsFile: Sendable {
-  /// The kinds of files that hold weights.
-  public enum Format: String, Sendable, Hashable, CaseIterable {
-    /// A pickled state dictionary of PaddlePaddle, `.pdparams`.
-    case paddleParameters
-    /// Named arrays after a JSON header, `.safetensors`.
-    case safetensors
-    /// A checkpoint of PyTorch, `.pth`, `.pt` or `.bin`.
-    case torchCheckpoint
-    /// A program with its parameters: `inference.json` or `inference.pdmodel` with `inference.pdiparams`.
-    case paddleInferenceModel
-    /// A network of ONNX operators, `.onnx`.
-    case onnxModel
-
-    /// Whether the file brings its own network and says what it does with the logits.
-    public var isInferenceModel: Bool { self == .paddleInferenceModel || self == .onnxModel }
-
-    /// What a person calls it.
-    public var title: String {
-      switch self {
-      case .paddleParameters: "PaddlePaddle state dictionary"
-      case .safetensors: "safetensors"
-      case .torchCheckpoint: "PyTorch checkpoint"
-      case .paddleInferenceModel: "Paddle inference model"
-      case .onnxModel: "ONNX model"
-      }
-    }
-  }
-
   /// The file or folder; empty for weights in memory.
   public let path: String
   /// What it turned out to be.
@@ -78,19 +50,10 @@ public struct WeightsFile: Sendable {
   ) throws(HGNetError) {
     let resolved = WeightsFile.resolve(path)
     do throws(HGNetError) {
-      let format = try WeightsFile.format(of: resolved)
-      if format == .onnxModel {
-        try self.init(
-          OnnxModel(contentsOf: resolved), path: resolved, model: model, options: options, allowsNewHead: allowsNewHead)
-      } else if format == .paddleInferenceModel {
-        try self.init(
-          PaddleInferenceModel(contentsOf: resolved), path: resolved, model: model, options: options,
-          allowsNewHead: allowsNewHead)
-      } else {
-        try self.init(
-          stateDictionary: Blob(mapping: resolved), path: resolved, format: format, model: model, options: options,
-          allowsNewHead: allowsNewHead, part: part)
-      }
+      let reader = try WeightsFile.reader(of: resolved)
+      try self.init(
+        reader.weights(at: resolved), format: reader.format, path: resolved, model: model, options: options,
+        allowsNewHead: allowsNewHead, part: part)
     } catch {
       throw error.at(path: resolved)
     }
@@ -107,19 +70,10 @@ public struct WeightsFile: Sendable {
   public init(
     decoding blob: Blob, model: Model? = nil, options: ModelOptions? = nil, allowsNewHead: Bool = false
   ) throws(HGNetError) {
-    let format = try WeightsFile.format(of: blob)
-    let path = blob.path ?? ""
-    switch format {
-    case .onnxModel:
-      try self.init(
-        OnnxModel(BlobSlice(blob)), path: path, model: model, options: options, allowsNewHead: allowsNewHead)
-    case .paddleInferenceModel:
-      try self.init(
-        PaddleInferenceModel(archive: blob), path: path, model: model, options: options, allowsNewHead: allowsNewHead)
-    default:
-      try self.init(
-        stateDictionary: blob, path: path, format: format, model: model, options: options, allowsNewHead: allowsNewHead)
-    }
+    let reader = try WeightsFile.reader(of: blob)
+    try self.init(
+      reader.weights(in: blob), format: reader.format, path: blob.path ?? "", model: model, options: options,
+      allowsNewHead: allowsNewHead)
   }
 
   /// Opens the bytes of the two files of a Paddle inference model.
@@ -131,36 +85,30 @@ public struct WeightsFile: Sendable {
   /// - Throws: as the other form.
   public init(program: Blob, parameters: Blob, options: ModelOptions? = nil) throws(HGNetError) {
     let file = try PaddleInferenceModel(program: BlobSlice(program), parameters: BlobSlice(parameters))
-    try self.init(file, path: program.path ?? "", model: nil, options: options, allowsNewHead: false)
+    try self.init(
+      file.contents, format: .paddleInferenceModel, path: program.path ?? "", model: nil, options: options,
+      allowsNewHead: false)
   }
 
   private init(
-    _ file: PaddleInferenceModel, path: String, model: Model?, options: ModelOptions?, allowsNewHead: Bool
+    _ contents: WeightsContents, format: Format, path: String, model: Model?, options: ModelOptions?,
+    allowsNewHead: Bool, part: String? = nil
   ) throws(HGNetError) {
+    guard let network = contents.network else {
+      try self.init(
+        stored: contents.parameters, metadata: contents.metadata, path: path, format: format, model: model,
+        options: options, allowsNewHead: allowsNewHead, part: part)
+      return
+    }
     guard !allowsNewHead else {
       try self.init(
-        stored: WeightsFile.stateDictionary(of: file.graph, file.parameters), metadata: [:], path: path,
-        format: .paddleInferenceModel, model: model, options: options, allowsNewHead: true)
+        stored: WeightsFile.stateDictionary(of: network.graph, contents.parameters), metadata: contents.metadata,
+        path: path, format: format, model: model, options: options, allowsNewHead: true)
       return
     }
     try self.init(
-      graph: file.graph, parameters: file.parameters, activation: file.activation,
-      metadata: file.archivedRecipe.map { [WeightsRecipe.metadataKey: $0] } ?? [:], format: .paddleInferenceModel,
-      declaredInputSize: file.declaredInputSize, path: path, model: model, options: options)
-  }
-
-  private init(
-    _ file: OnnxModel, path: String, model: Model?, options: ModelOptions?, allowsNewHead: Bool
-  ) throws(HGNetError) {
-    guard !allowsNewHead else {
-      try self.init(
-        stored: WeightsFile.stateDictionary(of: file.graph, file.parameters), metadata: file.metadata, path: path,
-        format: .onnxModel, model: model, options: options, allowsNewHead: true)
-      return
-    }
-    try self.init(
-      graph: file.graph, parameters: file.parameters, activation: file.activation, metadata: file.metadata,
-      format: .onnxModel, declaredInputSize: file.declaredInputSize, path: path, model: model, options: options)
+      network, parameters: contents.parameters, metadata: contents.metadata, format: format, path: path, model: model,
+      options: options)
   }
 
   /// The parameters of an inference model under the names of the state dictionary, which a new head needs.
@@ -174,11 +122,10 @@ public struct WeightsFile: Sendable {
   }
 
   private init(
-    graph: Graph, parameters: ParameterStore, activation: PaddleInferenceModel.HeadActivation,
-    metadata: [String: String], format: Format, declaredInputSize: Size?, path: String, model: Model?,
-    options: ModelOptions?
+    _ network: WeightsContents.Network, parameters: ParameterStore, metadata: [String: String], format: Format,
+    path: String, model: Model?, options: ModelOptions?
   ) throws(HGNetError) {
-    if let options, let classes = graph.classCount, classes != options.classCount {
+    if let options, let classes = network.graph.classCount, classes != options.classCount {
       throw HGNetError(
         .parameterMismatch,
         "expected a model for \(options.classCount) classes, found one for \(classes); give the right class_num")
@@ -186,28 +133,12 @@ public struct WeightsFile: Sendable {
     self.path = path
     self.format = format
     self.model = model
-    self.graph = graph
+    graph = network.graph
     self.parameters = parameters
     self.metadata = metadata
-    self.activation = Activation(rawValue: activation.rawValue)
-    self.declaredInputSize = declaredInputSize
+    activation = Activation(rawValue: network.activation.rawValue)
+    declaredInputSize = network.declaredInputSize
     report = LoadReport(matched: parameters.names)
-  }
-
-  private init(
-    stateDictionary blob: Blob, path: String, format: Format, model: Model?, options: ModelOptions?,
-    allowsNewHead: Bool, part: String? = nil
-  ) throws(HGNetError) {
-    let stored: ParameterStore
-    var metadata: [String: String] = [:]
-    switch format {
-    case .safetensors: (stored, metadata) = try Safetensors.read(blob)
-    case .torchCheckpoint: stored = try TorchCheckpoint.read(blob)
-    default: stored = try PaddleParameters.read(blob)
-    }
-    try self.init(
-      stored: stored, metadata: metadata, path: path, format: format, model: model, options: options,
-      allowsNewHead: allowsNewHead, part: part)
   }
 
   private init(
@@ -252,12 +183,9 @@ public struct WeightsFile: Sendable {
     let resolved = resolve(path)
     let names: [String]
     do throws(HGNetError) {
-      switch try format(of: resolved) {
-      case .paddleParameters: names = try PaddleParameters.read(Blob(mapping: resolved)).names
-      case .safetensors: names = try Safetensors.read(Blob(mapping: resolved)).parameters.names
-      case .torchCheckpoint: names = try TorchCheckpoint.read(Blob(mapping: resolved)).names
-      case .paddleInferenceModel, .onnxModel: return []
-      }
+      let reader = try reader(of: resolved)
+      guard !reader.format.isInferenceModel else { return [] }
+      names = try reader.weights(at: resolved).parameters.names
     } catch { throw error.at(path: resolved) }
     var parts: [String] = []
     for name in names {
@@ -297,55 +225,6 @@ public struct WeightsFile: Sendable {
     }
     guard options == nil else { throw WeightsFile.missingClassifier(of: known) }
     return Model.Recognition(model: known, options: found.options, extent: found.extent)
-  }
-
-  /// What an export leaves in a folder that is no Paddle inference model.
-  private static let exportedNames = ["inference.onnx", "model.safetensors"]
-
-  /// The path itself, the model in a folder that was exported, or with `.pdparams` where that is meant: a training run
-  /// leaves `best_model.pdparams` beside a folder `best_model`.
-  private static func resolve(_ path: String) -> String {
-    func holds(_ name: String) -> Bool { FileKind.exists("\(path)/\(name)") }
-    let hasProgram = holds("inference.json") || holds("inference.pdmodel")
-    if !hasProgram, let exported = exportedNames.first(where: holds) { return "\(path)/\(exported)" }
-    guard FileKind.exists(path + ".pdparams") else { return path }
-    if !FileKind.exists(path) { return path + ".pdparams" }
-    return FileKind.isFolder(path) && !hasProgram ? path + ".pdparams" : path
-  }
-
-  /// Tells the format of a file from its first bytes, and from its name where those say nothing.
-  ///
-  /// - Throws: `HGNetError.Code.fileNotFound`, `unreadableFile`, or `malformedData` saying what was found.
-  public static func format(of path: String) throws(HGNetError) -> Format {
-    if FileKind.isFolder(path) { return .paddleInferenceModel }
-    return try format(of: Blob(mapping: path))
-  }
-
-  /// Tells the format of the bytes of a file.
-  private static func format(of blob: Blob) throws(HGNetError) -> Format {
-    let path = blob.path ?? ""
-    guard blob.count > 0 else {
-      throw HGNetError(.malformedData, "expected weights, found an empty file; fetch or save it again", path: blob.path)
-    }
-    if TorchCheckpoint.isTorchCheckpoint(blob) { return .torchCheckpoint }
-    let head = blob.withUnsafeBytes { Array($0.prefix(16)) }
-    if head.count > 1, head[0] == 0x80, (2...5).contains(head[1]) { return .paddleParameters }
-    if [".pdmodel", ".pdiparams", ".json"].contains(where: { path.hasSuffix($0) }) || Tar.isTar(blob) {
-      return .paddleInferenceModel
-    }
-    if Safetensors.isSafetensors(blob) { return .safetensors }
-    if OnnxModel.isOnnxModel(blob) { return .onnxModel }
-    // Damaged files under a right name: their own reader says best what is wrong.
-    let byName: [(String, Format)] = [
-      (".safetensors", .safetensors), (".pdparams", .paddleParameters), (".pth", .torchCheckpoint),
-      (".pt", .torchCheckpoint), (".bin", .torchCheckpoint), (".tar", .paddleInferenceModel), (".onnx", .onnxModel),
-    ]
-    let foreign = FileKind.foreign(head)
-    if foreign == nil, let (_, format) = byName.first(where: { path.hasSuffix($0.0) }) { return format }
-    throw HGNetError(
-      .malformedData,
-      "expected weights (.pdparams, .safetensors, a PyTorch checkpoint, an ONNX or a Paddle inference model), found "
-        + (foreign ?? "something else") + "; check the path or fetch the file again", path: blob.path)
   }
 }
 

@@ -12,17 +12,18 @@ enum Picture {
   case encoded(UnsafeRawPointer?, count: Int)
   case pixels(UnsafePointer<UInt8>?, height: Int32, width: Int32, bytesPerRow: Int, hgnet_pixel_format)
 
-  /// What the network sees of it, `[H, W, 3]`.
-  func tensor(_ recipe: Recipe) throws -> Tensor {
+  /// What the network sees of it.
+  func prepared(_ recipe: Recipe) throws -> PreparedPicture {
     switch self {
-    case .file(let path): return try recipe.tensor(contentsOf: String(cString: Call.required(path, "a path")))
+    case .file(let path):
+      return try recipe.picture(decoding: Blob(mapping: String(cString: Call.required(path, "a path"))))
     case .encoded(let bytes, let count):
-      return try recipe.tensor(decoding: Blob(Call.bytes(bytes, count: count, "bytes of a picture")))
+      return try recipe.picture(decoding: Blob(Call.bytes(bytes, count: count, "bytes of a picture")))
     case .pixels(let pixels, let height, let width, let bytesPerRow, let format):
       let image = try Picture.image(
         Call.required(pixels, "pixels"), size: Size(height: Int(height), width: Int(width)), bytesPerRow: bytesPerRow,
         format: format)
-      return try Transform.tensor(from: image, applying: recipe.transforms)
+      return try PreparedPicture(image, applying: recipe.transforms)
     }
   }
 
@@ -76,7 +77,7 @@ enum Picture {
       let open = try Classifiers.open(handle)
       let target = try Call.target(classes, capacity: capacity, "classes")
       let count = try Call.required(count, "the place for the number of classes")
-      let results = try open.classifier.classes(of: [tensor(open.classifier.recipe)]).first ?? []
+      let results = try open.classifier.classes(ofPrepared: [prepared(open.classifier.recipe)]).first ?? []
       for (place, result) in zip(target.indices, results) {
         target.initializeElement(
           at: place,
@@ -99,17 +100,15 @@ enum Picture {
       let target = try Call.target(tensor, capacity: capacity, "the tensor")
       let height = try Call.required(height, "the place for the height")
       let width = try Call.required(width, "the place for the width")
-      let seen = try self.tensor(open.classifier.recipe)
+      let seen = try prepared(open.classifier.recipe).tensor()
       height.pointee = Int32(clamping: seen.shape[0])
       width.pointee = Int32(clamping: seen.shape[1])
       guard seen.count <= target.count else {
         throw CallFailure.tooSmall(expected: seen.count, found: target.count, of: "floats")
       }
-      let pixels = seen.shape[0] * seen.shape[1]
       seen.withUnsafeBufferPointer { source in
-        for channel in 0..<3 {
-          for pixel in 0..<pixels { target[channel * pixels + pixel] = source[pixel * 3 + channel] }
-        }
+        ChannelOrder.planes(
+          fromPixels: source, channels: 3, into: UnsafeMutableBufferPointer(rebasing: target[..<source.count]))
       }
     }
   }

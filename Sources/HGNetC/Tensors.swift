@@ -6,14 +6,14 @@ import HGNetCore
 
 /// A tensor `[N, 3, H, W]` as a caller hands it over.
 private struct InputTensor {
-  let values: UnsafePointer<Float>
+  let values: UnsafeBufferPointer<Float>
   let batch: Int
   let size: Size
 
   private static let largestExtent = 65536
 
   init(_ pointer: UnsafePointer<Float>?, batch: Int, height: Int, width: Int) throws(CallFailure) {
-    values = try Call.required(pointer, "the input")
+    let start = try Call.required(pointer, "the input")
     for (name, extent) in [("batch", batch), ("height", height), ("width", width)] {
       guard (1...InputTensor.largestExtent).contains(extent) else {
         throw .invalidArgument(
@@ -23,6 +23,7 @@ private struct InputTensor {
     // Three extents of at most 2¹⁶ and three channels: no product below overflows.
     self.batch = batch
     size = Size(height: height, width: width)
+    values = UnsafeBufferPointer(start: start, count: batch * 3 * height * width)
   }
 }
 
@@ -61,7 +62,7 @@ public func hgnet_tensor_features(
     guard OpenClassifier.stageNames.indices.contains(Int(stage)) else {
       throw CallFailure.invalidArgument("expected a stage of 0 to 3, found \(stage)")
     }
-    let one = try run.shape(of: Int(stage), inputSize: input.size)
+    let one = try run.shapes(inputSize: input.size)[Int(stage)]
     for (axis, extent) in [input.batch, one.channels, one.height, one.width].enumerated() { extents[axis] = extent }
     let count = input.batch * one.count
     guard count <= target.count else {

@@ -13,28 +13,47 @@ public enum DecoderOperator: Hashable, Sendable {
   /// weight `[tokens * classesPerToken, C, 1, 1]`, for the first `classes` rows.
   case groupedLinear(weight: String, bias: String, tokens: Int, features: Int, classesPerToken: Int, classes: Int)
 
-  /// The parameters that the operator reads.
-  public var parameterNames: [String] {
+  /// The operator with every name of a parameter replaced.
+  func mapParameters(_ name: (String) -> String) -> DecoderOperator {
     switch self {
-    case .queries(let weight, _, _): [weight]
-    case .layerNormalization(let weight, let bias, _, _): [weight, bias]
-    case .groupedLinear(let weight, let bias, _, _, _, _): [weight, bias]
-    case .attention, .dropout: []
+    case .queries(let weight, let count, let features):
+      .queries(weight: name(weight), count: count, features: features)
+    case .layerNormalization(let weight, let bias, let features, let epsilon):
+      .layerNormalization(weight: name(weight), bias: name(bias), features: features, epsilon: epsilon)
+    case .groupedLinear(let weight, let bias, let tokens, let features, let classesPerToken, let classes):
+      .groupedLinear(
+        weight: name(weight), bias: name(bias), tokens: tokens, features: features, classesPerToken: classesPerToken,
+        classes: classes)
+    case .attention, .dropout: self
     }
   }
 
-  /// The number of inputs.
-  var inputCount: Int {
+  /// The parameters that the operator reads.
+  public var parameterNames: [String] { Operator.decoder(self).parameterNames }
+
+  /// What a person calls it.
+  var title: String {
     switch self {
-    case .queries: 0
-    case .attention: 3
-    default: 1
+    case .queries: "queries"
+    case .layerNormalization: "layer norm"
+    case .attention(let heads, _): "attention, \(heads) heads"
+    case .dropout(let probability): "dropout \(probability)"
+    case .groupedLinear: "linear per query"
+    }
+  }
+
+  /// How many inputs it takes.
+  var arity: ClosedRange<Int> {
+    switch self {
+    case .queries: 0...0
+    case .attention: 3...3
+    case .layerNormalization, .dropout, .groupedLinear: 1...1
     }
   }
 
   /// The extents of the result from those of the inputs, nil if they do not fit.
   func outputShape(of inputs: [ActivationShape]) -> ActivationShape? {
-    guard inputs.count == inputCount else { return nil }
+    guard arity.contains(inputs.count) else { return nil }
     switch self {
     case .queries(_, let count, let features): return ActivationShape(channels: features, height: count, width: 1)
     case .layerNormalization(_, _, let features, _): return inputs[0].channels == features ? inputs[0] : nil
@@ -51,21 +70,6 @@ public enum DecoderOperator: Hashable, Sendable {
         (classes - 1) / tokens < classesPerToken
       else { return nil }
       return ActivationShape(channels: classes, height: 1, width: 1)
-    }
-  }
-
-  /// The operator with something in front of the names of its parameters.
-  func prefixingParameters(with prefix: String) -> DecoderOperator {
-    switch self {
-    case .queries(let weight, let count, let features):
-      .queries(weight: prefix + weight, count: count, features: features)
-    case .layerNormalization(let weight, let bias, let features, let epsilon):
-      .layerNormalization(weight: prefix + weight, bias: prefix + bias, features: features, epsilon: epsilon)
-    case .groupedLinear(let weight, let bias, let tokens, let features, let classesPerToken, let classes):
-      .groupedLinear(
-        weight: prefix + weight, bias: prefix + bias, tokens: tokens, features: features,
-        classesPerToken: classesPerToken, classes: classes)
-    case .attention, .dropout: self
     }
   }
 }

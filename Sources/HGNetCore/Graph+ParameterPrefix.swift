@@ -7,39 +7,15 @@ extension Graph {
   public func prefixingParameters(with prefix: String) throws(HGNetError) -> Graph {
     guard !prefix.isEmpty else { return self }
     return try Graph(
-      unshaped: nodes.map { (prefix + $0.name, $0.operation.prefixingParameters(with: prefix), $0.inputs) },
+      unshaped: nodes.map { node in
+        (prefix + node.name, node.operation.mapParameters { prefix + $0 }, node.inputs)
+      },
       parameters: parameters.map { declaration in
         var renamed = declaration
         renamed.name = prefix + declaration.name
         return renamed
       },
       outputs: outputs, selectableOutputs: selectableOutputs, inputSize: inputSize)
-  }
-}
-
-extension Operator {
-  /// The operator with something in front of the names of its parameters.
-  fileprivate func prefixingParameters(with prefix: String) -> Operator {
-    switch self {
-    case .convolution(var convolution):
-      convolution.weight = prefix + convolution.weight
-      convolution.bias = convolution.bias.map { prefix + $0 }
-      return .convolution(convolution)
-    case .batchNormalization(var norm):
-      norm.weight = prefix + norm.weight
-      norm.bias = prefix + norm.bias
-      norm.mean = prefix + norm.mean
-      norm.variance = prefix + norm.variance
-      return .batchNormalization(norm)
-    case .affine(let scale, let bias): return .affine(scale: prefix + scale, bias: prefix + bias)
-    case .linear(let weight, let bias, let inputs, let outputs):
-      return .linear(
-        weight: prefix + weight, bias: bias.map { prefix + $0 }, inputFeatures: inputs, outputFeatures: outputs)
-    case .decoder(let operation): return .decoder(operation.prefixingParameters(with: prefix))
-    case .input, .relu, .sigmoid, .softmax, .maxPool, .globalAveragePool, .concatenate, .add, .multiplyPerChannel,
-      .dropout, .flatten:
-      return self
-    }
   }
 }
 

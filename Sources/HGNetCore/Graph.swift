@@ -143,9 +143,9 @@ public struct Graph: Sendable {
       let shapes = node.inputs.map { nodes[$0.index].shape }
       let shape = try node.operation.outputShape(of: shapes, inputSize: inputSize, layer: node.name)
       let made = Node(name: node.name, operation: node.operation, inputs: node.inputs, shape: shape)
-      let cost = node.operation.checkedMultiplyAdds(of: shape, inputs: shapes)
+      let cost = node.operation.multiplyAdds(of: shape, inputs: shapes)
       let (sum, overflow) = arithmetic.addingReportingOverflow(cost ?? .max)
-      guard let count = shape.checkedCount, count <= Graph.largestCount, let cost, cost <= 1 << 56, !overflow else {
+      guard let count = shape.checkedCount, count <= Graph.largestCount, cost != nil, !overflow else {
         throw HGNetError(
           .limitExceeded, "a result of \(shape) for pictures of \(inputSize) is beyond any machine", layer: node.name)
       }
@@ -224,19 +224,9 @@ public struct Graph: Sendable {
       selectableOutputs: moved, inputSize: inputSize)
   }
 
-  /// The number of multiply-accumulates of one node for one picture; convolutions and linear layers only.
+  /// The number of multiply-accumulates of one node for one picture; products only (`Operator.multiplyAdds`).
   public func multiplyAdds(of node: Node) -> Int {
-    switch node.operation {
-    case .convolution(let convolution):
-      return node.shape.count * convolution.inputChannels / convolution.groups * convolution.kernel.height
-        * convolution.kernel.width
-    case .linear(_, _, let inputFeatures, _): return inputFeatures * node.shape.count
-    case .decoder(.attention):
-      let tokens = self[node.inputs[1]].shape
-      return 2 * node.shape.count * tokens.height * tokens.width
-    case .decoder(.groupedLinear(_, _, _, let features, _, let classes)): return features * classes
-    default: return 0
-    }
+    node.operation.multiplyAdds(of: node.shape, inputs: node.inputs.map { self[$0].shape }) ?? .max
   }
 
   /// The number of multiply-accumulates of the whole network for one picture.
@@ -260,7 +250,8 @@ extension ActivationShape {
   /// The number of values of one picture, nil where it does not fit.
   var checkedCount: Int? { ActivationShape.product([channels, height, width]) }
 
-  fileprivate static func product(_ factors: [Int]) -> Int? {
+  /// A product, nil where it does not fit.
+  static func product(_ factors: [Int]) -> Int? {
     var product = 1
     for factor in factors {
       let (result, overflow) = product.multipliedReportingOverflow(by: factor)
@@ -268,122 +259,5 @@ extension ActivationShape {
       product = result
     }
     return product
-  }
-}
-
-extension Operator {
-  /// The multiply-accumulates for one picture as `Graph.multiplyAdds(of:)` counts them, nil where they do not fit.
-  fileprivate func checkedMultiplyAdds(of shape: ActivationShape, inputs: [ActivationShape]) -> Int? {
-    func product(_ factors: Int...) -> Int? { ActivationShape.product(factors) }
-    let (channels, height, width) = (shape.channels, shape.height, shape.width)
-    switch self {
-    case .convolution(let convolution):
-      return product(
-        channels, height, width, convolution.inputChannels, convolution.kernel.height, convolution.kernel.width)
-    case .linear(_, _, let inputFeatures, _): return product(inputFeatures, channels, height, width)
-    case .decoder(.attention):
-      return product(2, channels, height, width, inputs[1].height, inputs[1].width)
-    case .decoder(.groupedLinear(_, _, _, let features, _, let classes)): return product(features, classes)
-    default: return 0
-    }
-  }
-
-  /// The parameters that the operator reads.
-  public var parameterNames: [String] {
-    switch self {
-    case .convolution(let convolution): [convolution.weight] + (convolution.bias.map { [$0] } ?? [])
-    case .batchNormalization(let norm): [norm.weight, norm.bias, norm.mean, norm.variance]
-    case .affine(let scale, let bias): [scale, bias]
-    case .linear(let weight, let bias, _, _): [weight] + (bias.map { [$0] } ?? [])
-    case .decoder(let operation): operation.parameterNames
-    default: []
-    }
-  }
-
-  /// The extents of the result from those of the inputs.
-  ///
-  /// - Throws: `HGNetError.Code.shapeMismatch` naming the layer.
-  func outputShape(of inputs: [ActivationShape], inputSize: Size, layer: String) throws(HGNetError) -> ActivationShape {
-    func mismatch(_ message: String) -> HGNetError { HGNetError(.shapeMismatch, message, layer: layer) }
-    if case .decoder(let operation) = self {
-      guard let shape = operation.outputShape(of: inputs) else {
-        throw mismatch("these inputs do not fit: " + inputs.map(\.description).joined(separator: ", "))
-      }
-      return shape
-    }
-    let arity: ClosedRange<Int>
-    switch self {
-    case .input: arity = 0...0
-    case .concatenate: arity = 1...Int.max
-    case .add, .multiplyPerChannel: arity = 2...2
-    default: arity = 1...1
-    }
-    guard arity.contains(inputs.count) else { throw mismatch("wrong number of inputs: \(inputs.count)") }
-    guard let first = inputs.first else {
-      guard case .input(let channels) = self else { throw mismatch("a node without inputs") }
-      return ActivationShape(channels: channels, height: inputSize.height, width: inputSize.width)
-    }
-    func window(_ kernel: Size, _ stride: Size, _ padding: Padding, channels: Int) throws(HGNetError) -> ActivationShape
-    {
-      // Beyond these the sums could overflow, and no network of this family has them.
-      let bounds = 0...(1 << 20)
-      let numbers = [
-        kernel.height, kernel.width, stride.height, stride.width, padding.top, padding.bottom, padding.left,
-        padding.right,
-      ]
-      guard numbers.allSatisfy(bounds.contains) else {
-        throw mismatch("expected a window, stride and padding of at most \(bounds.upperBound), found \(numbers)")
-      }
-      let height = first.height + padding.top + padding.bottom - kernel.height
-      let width = first.width + padding.left + padding.right - kernel.width
-      guard height >= 0, width >= 0, stride.height > 0, stride.width > 0 else {
-        throw mismatch("a \(kernel) window does not fit an input of \(first); use larger pictures")
-      }
-      return ActivationShape(channels: channels, height: height / stride.height + 1, width: width / stride.width + 1)
-    }
-    switch self {
-    case .input: throw mismatch("an input node cannot have inputs")
-    case .convolution(let convolution):
-      guard first.channels == convolution.inputChannels else {
-        throw mismatch("expected \(convolution.inputChannels) channels, found \(first.channels)")
-      }
-      guard convolution.groups > 0, convolution.inputChannels % convolution.groups == 0,
-        convolution.outputChannels % convolution.groups == 0
-      else { throw mismatch("\(convolution.groups) groups do not divide the channels") }
-      return try window(
-        convolution.kernel, convolution.stride, convolution.padding, channels: convolution.outputChannels)
-    case .maxPool(let kernel, let stride, let padding):
-      return try window(kernel, stride, padding, channels: first.channels)
-    case .globalAveragePool: return ActivationShape(channels: first.channels, height: 1, width: 1)
-    case .concatenate:
-      var channels = 0
-      for input in inputs {
-        guard input.height == first.height, input.width == first.width else {
-          throw mismatch("cannot concatenate \(first) and \(input)")
-        }
-        let (sum, overflow) = channels.addingReportingOverflow(input.channels)
-        guard !overflow else { throw mismatch("too many channels to concatenate") }
-        channels = sum
-      }
-      return ActivationShape(channels: channels, height: first.height, width: first.width)
-    case .add:
-      guard inputs[1] == first else { throw mismatch("cannot add \(first) and \(inputs[1])") }
-      return first
-    case .multiplyPerChannel:
-      guard inputs[1] == ActivationShape(channels: first.channels, height: 1, width: 1) else {
-        throw mismatch("cannot multiply \(first) by \(inputs[1]) per channel")
-      }
-      return first
-    case .flatten:
-      guard first.height == 1, first.width == 1 else { throw mismatch("cannot flatten \(first): expected 1×1 pixels") }
-      return first
-    case .linear(_, _, let inputFeatures, let outputFeatures):
-      guard first.channels == inputFeatures else {
-        throw mismatch("expected \(inputFeatures) features, found \(first)")
-      }
-      return ActivationShape(channels: outputFeatures, height: first.height, width: first.width)
-    case .decoder: throw mismatch("a decoder is done above")
-    case .batchNormalization, .relu, .sigmoid, .softmax, .affine, .dropout: return first
-    }
   }
 }

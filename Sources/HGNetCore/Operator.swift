@@ -80,7 +80,8 @@ public struct BatchNormalization: Hashable, Sendable {
 
 /// What a node of a graph computes.
 ///
-/// Inputs and outputs are `[N, H, W, C]`.
+/// Inputs and outputs are `[N, H, W, C]`. What holds of an operator for every reader of a graph stands in this file:
+/// its parameters, its name, the number of its inputs, the extents of its result and its arithmetic.
 public enum Operator: Hashable, Sendable {
   /// The pictures that enter the network.
   case input(channels: Int)
@@ -115,4 +116,190 @@ public enum Operator: Hashable, Sendable {
   case linear(weight: String, bias: String?, inputFeatures: Int, outputFeatures: Int)
   /// What a transformer decoder is made of.
   case decoder(DecoderOperator)
+}
+
+extension Operator {
+  /// The operator with every name of a parameter replaced.
+  ///
+  /// - Parameter name: given each name in the order of `parameterNames`.
+  public func mapParameters(_ name: (String) -> String) -> Operator {
+    switch self {
+    case .convolution(var convolution):
+      convolution.weight = name(convolution.weight)
+      convolution.bias = convolution.bias.map(name)
+      return .convolution(convolution)
+    case .batchNormalization(var norm):
+      norm.weight = name(norm.weight)
+      norm.bias = name(norm.bias)
+      norm.mean = name(norm.mean)
+      norm.variance = name(norm.variance)
+      return .batchNormalization(norm)
+    case .affine(let scale, let bias): return .affine(scale: name(scale), bias: name(bias))
+    case .linear(let weight, let bias, let inputs, let outputs):
+      return .linear(weight: name(weight), bias: bias.map(name), inputFeatures: inputs, outputFeatures: outputs)
+    case .decoder(let operation): return .decoder(operation.mapParameters(name))
+    case .input, .relu, .sigmoid, .softmax, .maxPool, .globalAveragePool, .concatenate, .add, .multiplyPerChannel,
+      .dropout, .flatten:
+      return self
+    }
+  }
+
+  /// The parameters that the operator reads.
+  public var parameterNames: [String] {
+    var names: [String] = []
+    _ = mapParameters { name in
+      names.append(name)
+      return name
+    }
+    return names
+  }
+
+  /// What a person calls it, with what tells it from others of its kind, such as `convolution 3×3 stride 2`.
+  package var title: String {
+    switch self {
+    case .input: "input"
+    case .convolution(let convolution):
+      (convolution.isDepthwise ? "depthwise" : "convolution") + " \(convolution.kernel)"
+        + (convolution.stride == Size(1) ? "" : " stride \(convolution.stride.height)")
+    case .batchNormalization: "batch norm"
+    case .relu: "ReLU"
+    case .sigmoid: "sigmoid"
+    case .softmax: "softmax"
+    case .affine: "affine block"
+    case .maxPool(let kernel, let stride, _):
+      "max pool \(kernel)" + (stride == Size(1) ? "" : " stride \(stride.height)")
+    case .globalAveragePool: "average pool"
+    case .concatenate: "concatenate"
+    case .add: "add"
+    case .multiplyPerChannel: "multiply"
+    case .dropout(let probability): "dropout \(probability)"
+    case .flatten: "flatten"
+    case .linear: "linear"
+    case .decoder(let operation): operation.title
+    }
+  }
+
+  /// How many inputs it takes.
+  package var arity: ClosedRange<Int> {
+    switch self {
+    case .input: 0...0
+    case .concatenate: 1...Int.max
+    case .add, .multiplyPerChannel: 2...2
+    case .decoder(let operation): operation.arity
+    case .convolution, .batchNormalization, .relu, .sigmoid, .softmax, .affine, .maxPool, .globalAveragePool, .dropout,
+      .flatten, .linear:
+      1...1
+    }
+  }
+
+  /// The extents of the result from those of the inputs.
+  ///
+  /// - Throws: `HGNetError.Code.shapeMismatch` naming the layer.
+  func outputShape(of inputs: [ActivationShape], inputSize: Size, layer: String) throws(HGNetError) -> ActivationShape {
+    func mismatch(_ message: String) -> HGNetError { HGNetError(.shapeMismatch, message, layer: layer) }
+    guard arity.contains(inputs.count) else { throw mismatch("wrong number of inputs: \(inputs.count)") }
+    if case .decoder(let operation) = self {
+      guard let shape = operation.outputShape(of: inputs) else {
+        throw mismatch("these inputs do not fit: " + inputs.map(\.description).joined(separator: ", "))
+      }
+      return shape
+    }
+    guard let first = inputs.first else {
+      guard case .input(let channels) = self else { throw mismatch("a node without inputs") }
+      return ActivationShape(channels: channels, height: inputSize.height, width: inputSize.width)
+    }
+    switch self {
+    case .input: throw mismatch("an input node cannot have inputs")
+    case .convolution(let convolution):
+      guard first.channels == convolution.inputChannels else {
+        throw mismatch("expected \(convolution.inputChannels) channels, found \(first.channels)")
+      }
+      guard convolution.groups > 0, convolution.inputChannels % convolution.groups == 0,
+        convolution.outputChannels % convolution.groups == 0
+      else { throw mismatch("\(convolution.groups) groups do not divide the channels") }
+      return try first.windowed(
+        convolution.kernel, convolution.stride, convolution.padding, channels: convolution.outputChannels, layer: layer)
+    case .maxPool(let kernel, let stride, let padding):
+      return try first.windowed(kernel, stride, padding, channels: first.channels, layer: layer)
+    case .globalAveragePool: return ActivationShape(channels: first.channels, height: 1, width: 1)
+    case .concatenate:
+      var channels = 0
+      for input in inputs {
+        guard input.height == first.height, input.width == first.width else {
+          throw mismatch("cannot concatenate \(first) and \(input)")
+        }
+        let (sum, overflow) = channels.addingReportingOverflow(input.channels)
+        guard !overflow else { throw mismatch("too many channels to concatenate") }
+        channels = sum
+      }
+      return ActivationShape(channels: channels, height: first.height, width: first.width)
+    case .add:
+      guard inputs[1] == first else { throw mismatch("cannot add \(first) and \(inputs[1])") }
+      return first
+    case .multiplyPerChannel:
+      guard inputs[1] == ActivationShape(channels: first.channels, height: 1, width: 1) else {
+        throw mismatch("cannot multiply \(first) by \(inputs[1]) per channel")
+      }
+      return first
+    case .flatten:
+      guard first.height == 1, first.width == 1 else { throw mismatch("cannot flatten \(first): expected 1×1 pixels") }
+      return first
+    case .linear(_, _, let inputFeatures, let outputFeatures):
+      guard first.channels == inputFeatures else {
+        throw mismatch("expected \(inputFeatures) features, found \(first)")
+      }
+      return ActivationShape(channels: outputFeatures, height: first.height, width: first.width)
+    case .decoder: throw mismatch("a decoder is done above")
+    case .batchNormalization, .relu, .sigmoid, .softmax, .affine, .dropout: return first
+    }
+  }
+
+  /// The multiply-accumulates of products for one picture; nil beyond 2^56, which no machine computes.
+  ///
+  /// - Parameters:
+  ///   - shape: the extents of the result.
+  ///   - inputs: those of the inputs.
+  func multiplyAdds(of shape: ActivationShape, inputs: [ActivationShape]) -> Int? {
+    func product(_ factors: Int...) -> Int? { ActivationShape.product(factors).flatMap { $0 <= 1 << 56 ? $0 : nil } }
+    let (channels, height, width) = (shape.channels, shape.height, shape.width)
+    switch self {
+    case .convolution(let convolution):
+      return product(
+        channels, height, width, convolution.inputChannels, convolution.kernel.height, convolution.kernel.width
+      ).map { $0 / convolution.groups }
+    case .linear(_, _, let inputFeatures, _): return product(inputFeatures, channels, height, width)
+    case .decoder(.attention):
+      return product(2, channels, height, width, inputs[1].height, inputs[1].width)
+    case .decoder(.groupedLinear(_, _, _, let features, _, let classes)): return product(features, classes)
+    case .input, .batchNormalization, .relu, .sigmoid, .softmax, .affine, .maxPool, .globalAveragePool, .concatenate,
+      .add, .multiplyPerChannel, .dropout, .flatten, .decoder:
+      return 0
+    }
+  }
+}
+
+extension ActivationShape {
+  /// The extents behind a window that slides over these.
+  ///
+  /// - Throws: `HGNetError.Code.shapeMismatch` naming the layer.
+  fileprivate func windowed(
+    _ kernel: Size, _ stride: Size, _ padding: Padding, channels: Int, layer: String
+  ) throws(HGNetError) -> ActivationShape {
+    func mismatch(_ message: String) -> HGNetError { HGNetError(.shapeMismatch, message, layer: layer) }
+    // Beyond these the sums could overflow, and no network of this family has them.
+    let bounds = 0...(1 << 20)
+    let numbers = [
+      kernel.height, kernel.width, stride.height, stride.width, padding.top, padding.bottom, padding.left,
+      padding.right,
+    ]
+    guard numbers.allSatisfy(bounds.contains) else {
+      throw mismatch("expected a window, stride and padding of at most \(bounds.upperBound), found \(numbers)")
+    }
+    let rows = height + padding.top + padding.bottom - kernel.height
+    let columns = width + padding.left + padding.right - kernel.width
+    guard rows >= 0, columns >= 0, stride.height > 0, stride.width > 0 else {
+      throw mismatch("a \(kernel) window does not fit an input of \(self); use larger pictures")
+    }
+    return ActivationShape(channels: channels, height: rows / stride.height + 1, width: columns / stride.width + 1)
+  }
 }

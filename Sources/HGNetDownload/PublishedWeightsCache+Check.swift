@@ -1,5 +1,5 @@
+import HGNet
 import HGNetCore
-import HGNetFormats
 import HGNetModels
 
 extension PublishedWeightsCache {
@@ -15,10 +15,11 @@ extension PublishedWeightsCache {
     try await path(
       for: weights,
       check: { (path) throws(HGNetError) in
-        switch weights.form {
-        case .stateDictionary: _ = try PaddleParameters.read(Blob(mapping: path))
-        case .inferenceModel: _ = try PaddleInferenceModel(contentsOf: path)
+        let reader = try WeightsFile.reader(of: path)
+        guard reader.format.isInferenceModel == (weights.form == .inferenceModel) else {
+          throw HGNetError(.malformedData, "expected \(weights.fileName), found a \(reader.format.title)", path: path)
         }
+        _ = try reader.weights(at: path)
       }, report: report)
   }
 }

@@ -1,5 +1,6 @@
 import HGNet
 import HGNetCore
+import HGNetFormats
 
 /// A network on its way into another system: the graph, its parameters, and what is put on top of the logits.
 ///
@@ -47,8 +48,14 @@ public struct ExportedNetwork: Sendable {
     }
   }
 
-  /// The node whose result is the logits.
-  var logits: Graph.NodeID { graph.outputs.first?.node ?? Graph.NodeID(graph.nodes.count - 1) }
+  /// The activation in the words of the formats.
+  var head: HeadActivation {
+    switch activation {
+    case .none: .none
+    case .softmax: .softmax
+    case .sigmoid: .sigmoid
+    }
+  }
 
   /// The number of classes; 0 for a backbone without a classifier.
   public var classCount: Int { graph.classCount ?? 0 }

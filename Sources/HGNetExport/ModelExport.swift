@@ -18,12 +18,26 @@ public struct ModelExport: Sendable {
     /// A state dictionary of PaddlePaddle.
     case paddleParameters
 
-    /// Whether the head is part of what is written.
-    fileprivate var hasHead: Bool {
+    /// The format as which it is read back.
+    package var weightsFormat: WeightsFormat {
       switch self {
-      case .paddle, .onnx: true
-      case .safetensors, .paddleParameters: false
+      case .paddle: .paddleInferenceModel
+      case .onnx: .onnxModel
+      case .safetensors: .safetensors
+      case .paddleParameters: .paddleParameters
       }
+    }
+
+    /// The endings of the files, that of the file to open first.
+    package var endings: [String] {
+      if case .paddle(let encoding) = self { return PaddleExport.suffixes(of: encoding) }
+      return Array(weightsFormat.endings.prefix(1))
+    }
+
+    /// The name without its ending by which the files are found in a folder of their own.
+    package var stemInFolder: String {
+      let name = weightsFormat.namesInFolder.first ?? "model"
+      return name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name
     }
   }
 
@@ -65,20 +79,16 @@ public struct ModelExport: Sendable {
     self.network = network
     self.format = format
     self.weights = weights
-    switch format {
-    case .paddle, .onnx: if !weights.hasClassifier { throw ModelExport.backboneAlone(weights.path) }
-    case .safetensors, .paddleParameters: break
-    }
+    let hasProgram = format.weightsFormat.isInferenceModel
+    if hasProgram, !weights.hasClassifier { throw ModelExport.backboneAlone(weights.path) }
     guard weights.format.isInferenceModel else {
       names = nil
       return
     }
-    switch format {
-    case .safetensors, .paddleParameters: names = try Model.structure(of: network.graph).names
     // Nice to have beside a program, but not needed.
-    case .paddle: names = (try? Model.structure(of: network.graph))?.names ?? [:]
-    case .onnx: names = [:]
-    }
+    names =
+      hasProgram
+      ? (try? Model.structure(of: network.graph))?.names ?? [:] : try Model.structure(of: network.graph).names
   }
 
   private static func backboneAlone(_ path: String) -> HGNetError {
@@ -105,18 +115,19 @@ public struct ModelExport: Sendable {
     let check = try SelfCheck(network, isHeadless: network.classCount == 0 || !leftOut.isEmpty)
     let staging = try ExportFolder(target: folder)
     let path = "\(staging.path)/\(stem)"
-    var files = suffixes.map { stem + $0 }
+    let main = path + (format.endings.first ?? "")
+    var files = format.endings.map { stem + $0 }
     switch format {
     case .paddle(let encoding): try PaddleExport.write(network, as: encoding, names: names ?? [:], to: path)
-    case .onnx(let options): try OnnxExport.write(network, options: options, to: path + ".onnx")
+    case .onnx(let options): try OnnxExport.write(network, options: options, to: main)
     case .safetensors(let convention, let metadata):
       let store = try NameTranslation.fromPaddle(stateDictionary(), to: convention)
-      try Safetensors.write(store, metadata: metadata, to: path + ".safetensors")
+      try Safetensors.write(store, metadata: metadata, to: main)
     case .paddleParameters:
       let graph = network.graph
       var internalNames: [String: String] = [:]
       for (name, own) in graph.internalParameterNames { internalNames[names?[name] ?? name] = own }
-      try PaddleParameters.write(stateDictionary(), to: path + ".pdparams", internalNames: internalNames)
+      try PaddleParameters.write(stateDictionary(), to: main, internalNames: internalNames)
     }
     for text in texts {
       var file = try FileOutput(path: "\(staging.path)/\(text.name)")
@@ -130,7 +141,8 @@ public struct ModelExport: Sendable {
     for suffix in checkedSuffixes {
       difference = max(difference, try readBack(path + suffix, check: check, isWhole: leftOut.isEmpty))
       guard let answering else { continue }
-      let answers = RecipeCheck(weights, recipe: answering, network: network, hasHead: format.hasHead)
+      let answers = RecipeCheck(
+        weights, recipe: answering, network: network, hasHead: format.weightsFormat.isInferenceModel)
       difference = max(
         difference, try answers.difference(exported: path + suffix, picture: "\(staging.path)/self-check.png"))
     }
@@ -138,19 +150,10 @@ public struct ModelExport: Sendable {
     return Result(files: files.map { "\(folder)/\($0)" }, difference: difference, leftOut: leftOut)
   }
 
-  private var suffixes: [String] {
-    switch format {
-    case .paddle(let encoding): PaddleExport.suffixes(of: encoding)
-    case .onnx: [".onnx"]
-    case .safetensors: [".safetensors"]
-    case .paddleParameters: [".pdparams"]
-    }
-  }
-
   /// The files that are read back, each with those that belong to it.
   private var checkedSuffixes: [String] {
     if case .paddle(let encoding) = format { return PaddleExport.programs(of: encoding) }
-    return Array(suffixes.prefix(1))
+    return Array(format.endings.prefix(1))
   }
 
   private func readBack(_ path: String, check: SelfCheck, isWhole: Bool) throws(HGNetError) -> Double {

@@ -62,7 +62,9 @@ public enum OnnxExport {
         "a decoder needs an ONNX operator set of at least 17, which has LayerNormalization, found \(options.operatorSet)"
       )
     }
-    var translation = OnnxTranslation(network: network, foldsNormalization: options.foldsNormalization)
+    var translation = OnnxTranslation(
+      network.graph, parameters: network.parameters, activation: network.head,
+      foldsNormalization: options.foldsNormalization)
     if let transforms = options.preprocessing {
       try translation.appendPreprocessing(transforms, operatorSet: options.operatorSet)
     } else {

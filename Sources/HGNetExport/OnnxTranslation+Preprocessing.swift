@@ -1,4 +1,5 @@
 import HGNetCore
+import HGNetFormats
 import HGNetVision
 
 extension OnnxTranslation {
@@ -38,10 +39,10 @@ extension OnnxTranslation {
       case .normalize: nil
       }
     }.last
-    guard last == network.graph.inputSize else {
+    guard last == source.inputSize else {
       throw HGNetError(
         .unsupported,
-        "expected transforms that end with pictures of \(network.graph.inputSize) pixels, the size of the exported network; "
+        "expected transforms that end with pictures of \(source.inputSize) pixels, the size of the exported network; "
           + "set Global.image_shape to the size of the crop, or leave --with-preprocessing out")
     }
   }

@@ -1,5 +1,6 @@
 import HGNetCore
 import HGNetFormats
+import HGNetModels
 
 /// Writes networks as inference models of PaddlePaddle.
 ///
@@ -44,16 +45,20 @@ public enum PaddleExport {
   package static func write(
     _ network: ExportedNetwork, as encoding: Encoding, names: [String: String] = [:], to stem: String
   ) throws(HGNetError) {
-    let program = try PaddleOperations(network)
+    let internalNames = network.graph.internalParameterNames
+    let program = try PaddleOperations(network.graph, activation: network.head, names: internalNames)
     if encoding != .description {
-      let repeated = network.graph.hasDecoder ? try PaddleOperations(network, repeatsQueries: true) : program
+      let repeated =
+        network.graph.hasDecoder
+        ? try PaddleOperations(network.graph, activation: network.head, names: internalNames, repeatsQueries: true)
+        : program
       try write(Array(PaddleIntermediate.encode(repeated).utf8), to: stem + ".json")
     }
     if encoding != .intermediate {
       try write(PaddleDescription.encode(program), to: stem + ".pdmodel")
       try writeNames(of: program, names: names, to: stem + ".pdiparams.info")
     }
-    try PaddleTensors.write(program.parameters(of: network), to: stem + ".pdiparams")
+    try PaddleTensors.write(program.parameters(network.parameters), to: stem + ".pdiparams")
   }
 
   private static func write(_ bytes: [UInt8], to path: String) throws(HGNetError) {

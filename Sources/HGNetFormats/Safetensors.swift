@@ -1,15 +1,22 @@
 import HGNetCore
 
+extension WeightsFormat {
+  /// Named arrays after a JSON header, `.safetensors`.
+  public static let safetensors = WeightsFormat(
+    title: "safetensors", endings: [".safetensors"], namesInFolder: ["model.safetensors"])
+}
+
 /// Weights in the safetensors format of Hugging Face: a JSON header, then the arrays without gaps.
 ///
 /// Threads: safe.
-package enum Safetensors {
+package enum Safetensors: WeightsReader {
+  package static let format = WeightsFormat.safetensors
+
   /// The largest header that is read, in bytes; the format's own limit.
   private static let maximumHeaderSize = 100_000_000
   private static let metadataKey = "__metadata__"
 
-  /// Whether the bytes begin as a safetensors file does; a cheap look, not a check.
-  package static func isSafetensors(_ blob: Blob) -> Bool {
+  package static func recognises(_ blob: Blob) -> Bool {
     guard blob.count >= 10 else { return false }
     return blob.withUnsafeBytes { bytes in
       let size = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
@@ -33,6 +40,11 @@ package enum Safetensors {
     } catch {
       throw blob.path.map { error.at(path: $0) } ?? error
     }
+  }
+
+  package static func weights(in blob: Blob) throws(HGNetError) -> WeightsContents {
+    let (parameters, metadata) = try read(blob)
+    return WeightsContents(parameters: parameters, metadata: metadata)
   }
 
   private static func parse(

@@ -70,8 +70,7 @@ private struct RandomDrawing {
     let inputs = node.inputs.map { power[$0.index] }
     let first = inputs.first ?? 1
     switch node.operation {
-    case .input, .relu, .flatten, .dropout:
-      power.append(node.operation == .relu ? 0.93 * first : first)
+    case .relu: power.append(0.93 * first)
     case .convolution(let convolution):
       drawNormal(convolution.weight)
       if let bias = convolution.bias { drawUniform(bias, from: -0.3, to: 0.3) }
@@ -96,7 +95,6 @@ private struct RandomDrawing {
     case .maxPool: power.append(1.3 * first)
     case .globalAveragePool: power.append(0.66 * first)
     case .sigmoid: power.append(0.28)
-    case .softmax: power.append(first)
     case .concatenate:
       let channels = node.inputs.map { Float(graph[$0].shape.channels) }
       let sum = zip(inputs, channels).reduce(0) { $0 + $1.0 * $1.1 }
@@ -120,6 +118,12 @@ private struct RandomDrawing {
         power.append(first + 0.03)
       case .attention, .dropout: power.append(first)
       }
+    // Whatever else there is leaves the scale about as it was.
+    default:
+      for name in node.operation.parameterNames {
+        if declarations[name]?.shape.rank ?? 0 > 1 { drawNormal(name) } else { drawUniform(name, from: -0.3, to: 0.5) }
+      }
+      power.append(first)
     }
   }
 

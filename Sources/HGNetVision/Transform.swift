@@ -1,4 +1,3 @@
-import CHGNetKernels
 import HGNetCore
 
 /// One step between a decoded picture and what the network sees; a list of them is applied in order.
@@ -143,16 +142,7 @@ public enum Transform: Hashable, Sendable {
   /// - Throws: as `size(of:applying:)` and `applying(to:)`; `invalidArgument` for a normalisation whose lists do not
   ///   have three numbers.
   public static func tensor(from image: Image, applying transforms: [Transform]) throws(HGNetError) -> Tensor {
-    let size = try size(of: image.size, applying: transforms)
-    // The picture and the numbers made of it are there at the same time.
-    var need = MemoryNeed("a picture of \(size) pixels")
-    need.add("its pixels", bytes: 3, size.height, size.width)
-    need.add("its numbers", bytes: 12, size.height, size.width)
-    try need.check(advice: MemoryNeed.fittingPictures(1, of: size))
-    let shape = Shape([size.height, size.width, 3])
-    return try Tensor(allocating: shape, for: "a picture of \(size) pixels") { (target) throws(HGNetError) in
-      try write(image, applying: transforms, into: target, at: 0, size: size)
-    }
+    try PreparedPicture(image, applying: transforms).tensor()
   }
 
   /// Writes what the network sees of a picture into its place in a batch.
@@ -179,18 +169,8 @@ public enum Transform: Hashable, Sendable {
       throw HGNetError(
         .shapeMismatch, "a batch of \(batch.count) numbers has no position \(position) for pictures of \(size)")
     }
-    let picture = try picture(from: image, applying: transforms)
-    var (scale, mean, deviation): (Float, [Float], [Float]) = (1, [0, 0, 0], [1, 1, 1])
-    if case .normalize(let newScale, let newMean, let newDeviation)? = transforms.last {
-      (scale, mean, deviation) = (newScale, newMean, newDeviation)
-    }
-    guard mean.count == 3, deviation.count == 3 else {
-      throw HGNetError(
-        .invalidArgument,
-        "expected three means and standard deviations, found \(mean.count) and \(deviation.count)")
-    }
-    hg_normalize_u8(
-      picture.storage.base, base + (end - count), Int64(size.height) * Int64(size.width), scale, mean, deviation)
+    try PreparedPicture(image, applying: transforms)
+      .write(into: UnsafeMutableBufferPointer(start: base + (end - count), count: count))
   }
 
   /// A side multiplied and rounded half to even.

@@ -255,7 +255,7 @@ struct OnnxGraphTests {
     "What is no classifier of the family is named with its reason",
     arguments: [
       ("QuantizeLinear", "quantised"), ("If", "decides while it runs"), ("Resize", "no detector"),
-      ("AveragePool", "whole map"), ("ArgMax", "without the choice"), ("Gelu", "read are Conv"),
+      ("AveragePool", "whole map"), ("ArgMax", "without the choice"), ("Gelu", "read are Add"),
     ])
   func reasons(type: String, reason: String) {
     var builder = OnnxBuilder()

@@ -24,9 +24,9 @@ struct OnnxModelTests {
 
   @Test("The first bytes tell an ONNX model")
   func recognition() {
-    #expect(OnnxModel.isOnnxModel(Blob(bytes)))
+    #expect(OnnxModel.recognises(Blob(bytes)))
     for other in ["", "{}", "\u{8}\u{8}", "\u{A}\u{8}\u{12}aaaaaaa", "PK\u{3}\u{4}aaaaa"] {
-      #expect(!OnnxModel.isOnnxModel(Blob(Array(other.utf8))))
+      #expect(!OnnxModel.recognises(Blob(Array(other.utf8))))
     }
   }
 

@@ -155,7 +155,7 @@ struct PaddleInferenceModelPlacesTests {
     ])
   func places(place: String) throws {
     let path = ProgramFixtures.path(place)
-    #expect(PaddleInferenceModel.isInferenceModel(atPath: path))
+    if place.contains(".") { #expect(PaddleInferenceModel.recognises(try Blob(mapping: path))) }
     let model = try PaddleInferenceModel(contentsOf: path)
     let expected = try PaddleInferenceModel(contentsOf: ProgramFixtures.path("v1-none-json"))
     #expect(model.graph.nodes.map(\.operation) == expected.graph.nodes.map(\.operation))

@@ -12,7 +12,7 @@ struct SafetensorsTests {
   @Test("every element type that the Python package wrote")
   func types() throws {
     let blob = try ProgramFixtures.blob("types.safetensors")
-    #expect(Safetensors.isSafetensors(blob))
+    #expect(Safetensors.recognises(blob))
     let (store, metadata) = try Safetensors.read(blob)
     #expect(metadata == ["format": "np", "note": "a \"quoted\"\nline"])
     #expect(store.count == 11)
@@ -98,7 +98,7 @@ struct SafetensorsTests {
   func headerSize() {
     for size: UInt64 in [3, 1 << 20, 1 << 60, .max] {
       let blob = Blob((0..<8).map { UInt8(truncatingIfNeeded: size >> ($0 * 8)) } + [0x7B, 0x7D])
-      #expect(!Safetensors.isSafetensors(blob))
+      #expect(!Safetensors.recognises(blob))
       #expect(hgnetError { _ = try Safetensors.read(blob) }?.code == .malformedData)
     }
   }

@@ -7,7 +7,7 @@ import Testing
   func forms(name: String) throws {
     typealias F = PickleFixtures
     let blob = try F.blob("\(name).pth")
-    #expect(TorchCheckpoint.isTorchCheckpoint(blob))
+    #expect(TorchCheckpoint.recognises(blob))
     let store = try TorchCheckpoint.read(blob)
     #expect(
       store.names == [
@@ -76,9 +76,9 @@ import Testing
 
   @Test func otherFilesAreNone() throws {
     let blob = try PickleFixtures.blob("protocol2.pdparams")
-    #expect(!TorchCheckpoint.isTorchCheckpoint(blob))
+    #expect(!TorchCheckpoint.recognises(blob))
     #expect(PickleFixtures.error { _ = try TorchCheckpoint.read(blob) }?.code == .malformedData)
-    #expect(!TorchCheckpoint.isTorchCheckpoint(Blob([])))
+    #expect(!TorchCheckpoint.recognises(Blob([])))
     #expect(PickleFixtures.error { _ = try TorchCheckpoint.read(Blob([])) }?.code == .malformedData)
   }
 

@@ -55,6 +55,28 @@ struct RepositoryTests {
     #expect(throws: HGNetError.self) { try named.load(device: .cpu()) { _ in } }
   }
 
+  @Test("A heat map is that of the network that serves, whatever lies in its place by then")
+  func heatMaps() async throws {
+    try fixture.place("shapes", version: 1, seed: 5)
+    let models = fixture.repository()
+    await models.refresh()
+    let model = try models.model(named: "shapes")
+    let bytes = BlobSlice(Blob(try fixture.picture()))
+    let logits = try await model.run([.encoded(bytes)], deadline: nil).logits[0].get()
+    func logit(of classIndex: Int) async throws -> Float {
+      try await model.network.heatMaps.map(
+        of: bytes, classIndex: classIndex, pixelLimit: model.pixelLimit, deadline: nil
+      ).map.logit
+    }
+    // Other weights, then none that can be read.
+    try fixture.place("shapes", version: 1, seed: 6)
+    for classIndex in 0..<5 { #expect(try await logit(of: classIndex) == logits[classIndex]) }
+    try fixture.folder.write([1, 2, 3], to: "shapes/1/weights.safetensors")
+    #expect(await models.refresh().count == 1)
+    #expect(try models.model(named: "shapes") === model)
+    #expect(try await logit(of: 2) == logits[2])
+  }
+
   @Test("Requests side by side get what they get alone; a full queue and a passed deadline are told at once")
   func batches() async throws {
     try fixture.place("shapes", version: 1, seed: 5)

@@ -61,6 +61,23 @@ struct WeightsFileTests {
     #expect(file.parameters["fc.weight"]?.tensor().values == store["fc.weight"]?.tensor().values)
   }
 
+  @Test("Formats have titles and endings of their own, and a folder is what brings its own network first")
+  func formats() throws {
+    let formats = WeightsFile.readers.map { $0.format }
+    #expect(Set(formats.map(\.title)).count == formats.count)
+    #expect(Set(WeightsFile.endings).count == WeightsFile.endings.count)
+    let found = WeightsFile.model(inFolder: folder.path)
+    #expect(found == nil)
+    for (name, expected) in [
+      ("model.safetensors", "/model.safetensors"), ("inference.onnx", "/inference.onnx"), ("inference.json", ""),
+    ] {
+      var file = try FileOutput(path: folder.file(name))
+      try file.write("{}")
+      try file.commit()
+      #expect(WeightsFile.model(inFolder: folder.path) == folder.path + expected)
+    }
+  }
+
   @Test("The ending .pdparams may be left out")
   func prefix() throws {
     try PaddleParameters.write(try parameters(), to: folder.file("best_model.pdparams"))

@@ -206,9 +206,3 @@ void hg_pack_winograd(const float *_Nonnull weight, const float *_Nullable facto
 // Depthwise: from [channels][taps] to [taps][channels padded to 16].
 void hg_pack_depthwise(const float *_Nonnull weight, const float *_Nullable factors, int32_t channels, int32_t taps,
                        float *_Nonnull packed);
-
-// Between [channels][pixels] and [pixels][stride ≥ channels] of one image.
-void hg_planes_to_pixels(const float *_Nonnull planes, int32_t channels, int64_t pixels, float *_Nonnull output,
-                         ptrdiff_t stride);
-void hg_pixels_to_planes(const float *_Nonnull input, ptrdiff_t stride, int32_t channels, int64_t pixels,
-                         float *_Nonnull planes);

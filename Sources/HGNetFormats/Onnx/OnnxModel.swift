@@ -1,11 +1,19 @@
 import HGNetCore
 
+extension WeightsFormat {
+  /// A network of ONNX operators, `.onnx`.
+  public static let onnxModel = WeightsFormat(
+    title: "ONNX model", endings: [".onnx"], isInferenceModel: true, namesInFolder: ["inference.onnx"])
+}
+
 /// A classifier of these families as an ONNX model.
 ///
 /// Read is what this package writes, with batch normalisations folded or kept and with or without preprocessing, and what
 /// Paddle2ONNX and both exporters of PyTorch make of these networks; this is not a general importer. Threads: a value, safe
 /// to share.
-package struct OnnxModel: Sendable {
+package struct OnnxModel: WeightsReader {
+  package static let format = WeightsFormat.onnxModel
+
   /// The network behind any preprocessing; its output is `logits`, or `embedding` for one that ends in features.
   ///
   /// What else can be asked for is as with `PaddleInferenceModel.graph`.
@@ -13,7 +21,7 @@ package struct OnnxModel: Sendable {
   /// Exactly the parameters of the graph; slices of the file, but for weights that lie there with their axes exchanged.
   package let parameters: ParameterStore
   /// What turns logits into probabilities.
-  package let activation: PaddleInferenceModel.HeadActivation
+  package let activation: HeadActivation
   /// The name of the normalised input, which is that of the model unless it has preprocessing.
   package let inputName: String
   /// The name of the output.
@@ -78,12 +86,24 @@ package struct OnnxModel: Sendable {
   }
 
   /// Whether the bytes begin as an ONNX file does: the version of the format, then another known field.
-  ///
-  /// A cheap look, not a check.
-  package static func isOnnxModel(_ blob: Blob) -> Bool {
+  package static func recognises(_ blob: Blob) -> Bool {
     guard blob.count > 4 else { return false }
     return blob.withUnsafeBytes { bytes in
       bytes[0] == 0x08 && (3...32).contains(bytes[1]) && [0x12, 0x1A, 0x3A, 0x42].contains(bytes[2])
     }
+  }
+
+  package static func weights(in blob: Blob) throws(HGNetError) -> WeightsContents {
+    try OnnxModel(BlobSlice(blob)).contents
+  }
+
+  package static func weights(at path: String) throws(HGNetError) -> WeightsContents {
+    try OnnxModel(contentsOf: path).contents
+  }
+
+  private var contents: WeightsContents {
+    WeightsContents(
+      parameters: parameters, metadata: metadata,
+      network: WeightsContents.Network(graph: graph, activation: activation, declaredInputSize: declaredInputSize))
   }
 }

@@ -1,22 +1,21 @@
 import HGNetCore
 import HGNetPlatform
 
+extension WeightsFormat {
+  /// A program with its parameters: `inference.json` or `inference.pdmodel` with `inference.pdiparams`.
+  public static let paddleInferenceModel = WeightsFormat(
+    title: "Paddle inference model", endings: [".tar"], isInferenceModel: true,
+    namesInFolder: ["inference.json", "inference.pdmodel"])
+}
+
 /// An inference model exported by PaddlePaddle: a program and its parameters.
 ///
 /// Both encodings of the program are read, `inference.json` of PaddlePaddle 3 and the older `inference.pdmodel`, and
 /// become the same graph. Layers and parameters keep the names of the program (`conv2d_0.w_0`).
 ///
 /// Threads: a value, safe to share.
-package struct PaddleInferenceModel: Sendable {
-  /// What the exported program does with the logits.
-  package enum HeadActivation: String, Sendable, Hashable {
-    /// Nothing: the output is the logits.
-    case none
-    /// Probabilities over the classes.
-    case softmax
-    /// One probability per label.
-    case sigmoid
-  }
+package struct PaddleInferenceModel: WeightsReader {
+  package static let format = WeightsFormat.paddleInferenceModel
 
   /// The network; its output is `logits`, or `embedding` for one that ends in features.
   ///
@@ -105,16 +104,26 @@ package struct PaddleInferenceModel: Sendable {
     self.parameters = store.adding(translation.added)
   }
 
-  /// Whether a path is a folder, or a file that the name or the first bytes show to be part of an inference model.
-  ///
-  /// A cheap look, not a check.
-  package static func isInferenceModel(atPath path: String) -> Bool {
-    var status = stat()
-    guard stat(path, &status) == 0 else { return false }
-    if status.st_mode & S_IFMT == S_IFDIR { return true }
-    if [".pdmodel", ".pdiparams", ".json"].contains(where: { path.hasSuffix($0) }) { return true }
-    guard let blob = try? Blob(mapping: path) else { return false }
-    return Tar.isTar(blob)
+  package static var readsFolders: Bool { true }
+
+  /// Whether a file is an archive, or by its name part of an inference model.
+  package static func recognises(_ blob: Blob) -> Bool {
+    blob.path.map { path in Parts.suffixes.contains { path.hasSuffix($0) } } ?? false || Tar.isTar(blob)
+  }
+
+  package static func weights(in blob: Blob) throws(HGNetError) -> WeightsContents {
+    try PaddleInferenceModel(archive: blob).contents
+  }
+
+  package static func weights(at path: String) throws(HGNetError) -> WeightsContents {
+    try PaddleInferenceModel(contentsOf: path).contents
+  }
+
+  /// What the reader gives.
+  package var contents: WeightsContents {
+    WeightsContents(
+      parameters: parameters, metadata: archivedRecipe.map { ["inference.yml": $0] } ?? [:],
+      network: WeightsContents.Network(graph: graph, activation: activation, declaredInputSize: declaredInputSize))
   }
 }
 
@@ -127,6 +136,7 @@ private struct Parts {
   private static let parametersSuffix = ".pdiparams"
   /// In order of preference.
   private static let programSuffixes = [".json", ".pdmodel"]
+  static let suffixes = programSuffixes + [parametersSuffix]
   private static let expectation = "expected inference.json or inference.pdmodel, and inference.pdiparams"
 
   private init(program: Blob, parameters: Blob) {

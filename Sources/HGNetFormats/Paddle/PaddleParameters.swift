@@ -1,10 +1,17 @@
 import HGNetCore
 
+extension WeightsFormat {
+  /// A pickled state dictionary of PaddlePaddle, `.pdparams`.
+  public static let paddleParameters = WeightsFormat(title: "PaddlePaddle state dictionary", endings: [".pdparams"])
+}
+
 /// Reads and writes PaddlePaddle's `.pdparams` files.
 ///
 /// Such a file is a pickle of one dictionary: names and NumPy arrays in the order of the model, and a table of the
 /// names that PaddlePaddle uses inside. Files of PaddlePaddle 2 and 3, with NumPy 1 and 2, of pickle protocols 2 to 4.
-package enum PaddleParameters {
+package enum PaddleParameters: WeightsReader {
+  package static let format = WeightsFormat.paddleParameters
+
   /// What a parameters file holds.
   package struct Contents: Sendable {
     /// The parameters in the order of the file.
@@ -26,6 +33,15 @@ package enum PaddleParameters {
   /// - Throws: What `Pickle.read` throws; `HGNetError.Code.malformedData` when there is no dictionary of arrays,
   ///   `unsupported` for big-endian arrays, other element types and more than 4 axes. Errors name the parameter.
   package static func read(_ blob: Blob) throws(HGNetError) -> ParameterStore { try contents(of: blob).parameters }
+
+  package static func recognises(_ blob: Blob) -> Bool {
+    // A pickle of protocol 2 to 5.
+    blob.count > 1 && blob.withUnsafeBytes { $0[0] == 0x80 && (2...5).contains($0[1]) }
+  }
+
+  package static func weights(in blob: Blob) throws(HGNetError) -> WeightsContents {
+    WeightsContents(parameters: try read(blob))
+  }
 
   /// Reads the parameters of a file and its table of internal names.
   ///

@@ -143,15 +143,9 @@ extension PaddleProgram {
     let fields = try fields(message)
     let kind = try text(3, in: fields) ?? ""
     return Operation(
-      kind: oldNames[kind] ?? kind, inputs: try slots(1, in: fields), outputs: try slots(2, in: fields),
+      kind: PaddleName.kind(older: kind), inputs: try slots(1, in: fields), outputs: try slots(2, in: fields),
       attributes: try attributes(4, in: fields), label: "\(kind) (operator \(index))")
   }
-
-  private static let oldNames = [
-    "flatten2": "flatten", "reshape2": "reshape", "transpose2": "transpose", "unsqueeze2": "unsqueeze",
-    "relu_": "relu", "matmul": "matmul_v1", "matmul_v2": "matmul",
-    "mul": "matmul_v0", "depthwise_conv2d": "conv2d", "sync_batch_norm": "batch_norm",
-  ]
 
   private static func slots(
     _ number: Int, in operation: [ProtobufField]

@@ -3,7 +3,7 @@ import HGNetCore
 /// What a program says once it is understood.
 struct PaddleTranslation: Sendable {
   var graph: Graph
-  var activation: PaddleInferenceModel.HeadActivation
+  var activation: HeadActivation
   var inputName: String
   var outputName: String
   /// Height and width of the input, nil where the program leaves them open.
@@ -111,7 +111,7 @@ struct PaddleTranslator {
   private var declaredInputSize: Size?
   private var output: (name: String, node: Graph.NodeID)?
   /// The nodes that may be the activation of the head, with what they act on.
-  private var heads: [Graph.NodeID: (activation: PaddleInferenceModel.HeadActivation, logits: Graph.NodeID)] = [:]
+  private var heads: [Graph.NodeID: (activation: HeadActivation, logits: Graph.NodeID)] = [:]
 
   init(program: PaddleProgram, parameters: ParameterStore, inputSize: Size?) {
     self.program = program
@@ -202,7 +202,7 @@ struct PaddleTranslator {
 
   /// Remembers that a node may be the activation of the head.
   mutating func noteHead(
-    _ activation: PaddleInferenceModel.HeadActivation, _ result: Activation, logits: Graph.NodeID
+    _ activation: HeadActivation, _ result: Activation, logits: Graph.NodeID
   ) {
     guard case .node(let node) = result.source else { return }
     heads[node] = (activation, logits)

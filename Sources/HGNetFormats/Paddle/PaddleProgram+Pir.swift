@@ -40,57 +40,6 @@ private struct PirReader {
   private var mixtures: [Int: [PaddleProgram.Attribute?]] = [:]
   private var defined: Set<Int> = []
 
-  /// How an operator's operands and results are called in the older encoding.
-  private struct Signature {
-    var kind: String
-    var operands: [String]
-    var result = "Out"
-    /// Operands that must be constants, with the attribute that they stand for.
-    var constants: [Int: String] = [:]
-    var renamedAttributes: [String: String] = [:]
-  }
-
-  private static let signatures: [String: Signature] = [
-    "conv2d": Signature(kind: "conv2d", operands: ["Input", "Filter"], result: "Output"),
-    "depthwise_conv2d": Signature(kind: "conv2d", operands: ["Input", "Filter"], result: "Output"),
-    "batch_norm": Signature(kind: "batch_norm", operands: ["X", "Mean", "Variance", "Scale", "Bias"], result: "Y"),
-    "batch_norm_": Signature(kind: "batch_norm", operands: ["X", "Mean", "Variance", "Scale", "Bias"], result: "Y"),
-    "relu": Signature(kind: "relu", operands: ["X"]),
-    "relu_": Signature(kind: "relu", operands: ["X"]),
-    "sigmoid": Signature(kind: "sigmoid", operands: ["X"]),
-    "sigmoid_": Signature(kind: "sigmoid", operands: ["X"]),
-    "softmax": Signature(kind: "softmax", operands: ["X"]),
-    "softmax_": Signature(kind: "softmax", operands: ["X"]),
-    "multiply": Signature(kind: "elementwise_mul", operands: ["X", "Y"]),
-    "multiply_": Signature(kind: "elementwise_mul", operands: ["X", "Y"]),
-    "add": Signature(kind: "elementwise_add", operands: ["X", "Y"]),
-    "add_": Signature(kind: "elementwise_add", operands: ["X", "Y"]),
-    "pool2d": Signature(kind: "pool2d", operands: ["X"], constants: [1: "ksize"]),
-    "concat": Signature(kind: "concat", operands: ["X"], constants: [1: "axis"]),
-    "dropout": Signature(
-      kind: "dropout", operands: ["X"], constants: [2: "dropout_prob"],
-      renamedAttributes: ["mode": "dropout_implementation"]),
-    "flatten": Signature(kind: "flatten_contiguous_range", operands: ["X"]),
-    "flatten_": Signature(kind: "flatten_contiguous_range", operands: ["X"]),
-    "reshape": Signature(kind: "reshape", operands: ["X"], constants: [1: "shape"]),
-    "reshape_": Signature(kind: "reshape", operands: ["X"], constants: [1: "shape"]),
-    "transpose": Signature(kind: "transpose", operands: ["X"], renamedAttributes: ["perm": "axis"]),
-    "layer_norm": Signature(kind: "layer_norm", operands: ["X", "Scale", "Bias"], result: "Y"),
-    "unsqueeze": Signature(kind: "unsqueeze", operands: ["X"], constants: [1: "axes"]),
-    "shape": Signature(kind: "shape", operands: ["X"]),
-    "shape64": Signature(kind: "shape", operands: ["X"]),
-    "tile": Signature(kind: "tile", operands: ["X", "Extents"]),
-    "expand": Signature(kind: "expand", operands: ["X", "Extents"]),
-    "slice": Signature(kind: "slice", operands: ["Input"], constants: [1: "starts", 2: "ends"]),
-    "matmul": Signature(
-      kind: "matmul", operands: ["X", "Y"],
-      renamedAttributes: ["transpose_x": "trans_x", "transpose_y": "trans_y"]),
-    "scale": Signature(kind: "scale", operands: ["X"], constants: [1: "scale"]),
-    "scale_": Signature(kind: "scale", operands: ["X"], constants: [1: "scale"]),
-    "assign": Signature(kind: "assign", operands: ["X"]),
-    "fetch": Signature(kind: "fetch", operands: ["X"]),
-  ]
-
   mutating func read(_ value: JSON, index: Int) throws(HGNetError) {
     guard let written = value["#"]?.text else {
       throw HGNetError(.malformedData, "operator \(index) of the program has no kind (#)")
@@ -141,7 +90,7 @@ private struct PirReader {
         "stack", label, inputs: ["X": zip(names, parts).compactMap { $1 == nil ? $0 : nil }],
         outputs: ["Out": ["%\(result)"]], ["extents": .integers(extents)])
     default:
-      guard let signature = PirReader.signatures[kind] else {
+      guard let signature = PaddleName.newer(kind) else {
         // The translator tells the user which operator it is, in one place for both encodings.
         append(kind, label, inputs: [:], outputs: ["Out": results.map { "%\($0)" }], attributes)
         return
@@ -151,7 +100,7 @@ private struct PirReader {
   }
 
   private mutating func append(
-    _ signature: Signature, _ label: String, operands: [Int], results: [Int],
+    _ signature: PaddleName, _ label: String, operands: [Int], results: [Int],
     _ attributes: [String: PaddleProgram.Attribute]
   ) throws(HGNetError) {
     guard operands.count >= signature.operands.count, let result = results.first else {

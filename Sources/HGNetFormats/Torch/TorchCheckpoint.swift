@@ -1,11 +1,18 @@
 import HGNetCore
 
+extension WeightsFormat {
+  /// A checkpoint of PyTorch, `.pth`, `.pt` or `.bin`.
+  public static let torchCheckpoint = WeightsFormat(title: "PyTorch checkpoint", endings: [".pth", ".pt", ".bin"])
+}
+
 /// Reads PyTorch checkpoints: `.pth`, `.pt`, `.bin`.
 ///
 /// Both forms that `torch.save` has written: the zip archive of PyTorch 1.6 and later, and the sequence of pickles
 /// before it. The parameters may be the whole file or stand under `state_dict` or a similar key, as training scripts
 /// leave them.
-package enum TorchCheckpoint {
+package enum TorchCheckpoint: WeightsReader {
+  package static let format = WeightsFormat.torchCheckpoint
+
   /// The keys under which training scripts keep the parameters, the best ones for inference first.
   static let nestedKeys = [
     "state_dict_ema", "model_ema", "ema", "state_dict", "model", "model_state_dict", "net", "network", "module",
@@ -13,8 +20,7 @@ package enum TorchCheckpoint {
     "weights",
   ]
 
-  /// Whether a file starts as a PyTorch checkpoint does.
-  package static func isTorchCheckpoint(_ blob: Blob) -> Bool { ZipArchive.isZip(blob) || isLegacy(blob) }
+  package static func recognises(_ blob: Blob) -> Bool { ZipArchive.isZip(blob) || isLegacy(blob) }
 
   /// Reads the tensors of a checkpoint under PyTorch's names, in the order of the file.
   ///
@@ -32,6 +38,10 @@ package enum TorchCheckpoint {
       guard let path = blob.path else { throw error }
       throw error.at(path: path)
     }
+  }
+
+  package static func weights(in blob: Blob) throws(HGNetError) -> WeightsContents {
+    WeightsContents(parameters: try read(blob))
   }
 
   private static func readArchive(_ blob: Blob) throws(HGNetError) -> ParameterStore {

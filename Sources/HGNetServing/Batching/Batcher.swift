@@ -88,16 +88,17 @@ extension Duration {
 }
 
 /// The work of a batcher's thread.
-private struct BatchRunner {
+private struct BatchRunner: ~Copyable {
   let network: ServedNetwork
   let limits: Batcher.Limits
-  var sessions: SessionCache
+  /// For pieces of 8, 4, 2 and 1 pictures of the usual size, so that a change of load plans nothing and allocates nothing.
+  var sessions: SessionKeeper<Session>
 
   init(network: ServedNetwork, usualSize: Size, limits: Batcher.Limits) {
     self.network = network
     self.limits = limits
-    sessions = SessionCache(
-      model: network.model, usualSize: usualSize, largestBatch: limits.batchSize)
+    let pieces = sequence(first: 1) { $0 * 2 }.prefix { $0 <= limits.batchSize }
+    sessions = SessionKeeper(model: network.model, keeping: Array(pieces), of: usualSize)
   }
 
   /// Runs the requests of a batch and answers them.
@@ -112,12 +113,12 @@ private struct BatchRunner {
       }
       return
     }
-    let tensors = PreparedPictures(pictures.count, pool: network.model.device.pool) {
+    let prepared = PreparedPictures(pictures.count, pool: network.model.device.pool) {
       [network, limits] (index) throws(HGNetError) in
-      try pictures[index].tensor(recipe: network.recipe, pixelLimit: limits.pixelLimit)
+      try pictures[index].prepared(recipe: network.recipe, pixelLimit: limits.pixelLimit)
     }
     let preparedAt = ContinuousClock.now
-    let results = logits(of: tensors)
+    let results = logits(of: prepared)
     let finished = ContinuousClock.now
     var first = 0
     for job in jobs {
@@ -135,16 +136,24 @@ private struct BatchRunner {
     }
   }
 
+  /// The largest piece in which a number of pictures runs; the results do not depend on it.
+  private static func piece(of count: Int, atMost limit: Int) -> Int {
+    var piece = 1
+    while piece * 2 <= min(count, limit) { piece *= 2 }
+    return piece
+  }
+
   /// The logits of each picture; those of one size run together.
   private mutating func logits(of pictures: PreparedPictures) -> [Result<[Float], HGNetError>] {
     var results = pictures.results.map { $0.map { _ in [Float]() } }
     for group in pictures.groups {
       var start = 0
-      while start < group.tensors.count {
-        let count = SessionCache.piece(of: group.tensors.count - start, at: limits.batchSize)
-        let part = Result { () throws(HGNetError) in
-          try sessions.logits(of: group.tensors[start..<start + count])
-        }
+      while start < group.pictures.count {
+        let count = BatchRunner.piece(of: group.pictures.count - start, atMost: limits.batchSize)
+        let part: Result<[[Float]], HGNetError>
+        do throws(HGNetError) {
+          part = .success(try sessions.run(group.pictures[start..<start + count]).session.rows())
+        } catch { part = .failure(error) }
         for place in 0..<count { results[group.indices[start + place]] = part.map { $0[place] } }
         start += count
       }

@@ -8,19 +8,19 @@ package enum PictureInput: Sendable {
   case encoded(BlobSlice)
   /// Decoded pixels, to which the recipe applies.
   case pixels(Image)
-  /// What the network takes, `[H, W, 3]`.
-  case tensor(Tensor)
+  /// What the network takes.
+  case prepared(PreparedPicture)
 
-  /// What the network sees of it, `[H, W, 3]`.
+  /// What the network sees of it.
   ///
   /// - Throws: as decoding and the recipe's transforms.
-  func tensor(recipe: Recipe, pixelLimit: Int) throws(HGNetError) -> Tensor {
+  func prepared(recipe: Recipe, pixelLimit: Int) throws(HGNetError) -> PreparedPicture {
     switch self {
-    case .tensor(let tensor): tensor
-    case .pixels(let image): try Transform.tensor(from: image, applying: recipe.transforms)
+    case .prepared(let picture): picture
+    case .pixels(let image): try PreparedPicture(image, applying: recipe.transforms)
     case .encoded(let bytes):
-      try Transform.tensor(
-        from: Image(decoding: bytes, style: recipe.decodingStyle, pixelLimit: pixelLimit), applying: recipe.transforms)
+      try PreparedPicture(
+        Image(decoding: bytes, style: recipe.decodingStyle, pixelLimit: pixelLimit), applying: recipe.transforms)
     }
   }
 }

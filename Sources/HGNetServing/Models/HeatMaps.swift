@@ -1,14 +1,12 @@
 import Dispatch
 import HGNet
 import HGNetCore
-import HGNetModels
 import HGNetVision
 import Synchronization
 
 /// Shows where in a picture the evidence for a class is, one picture at a time.
 ///
-/// The network for it is opened when it is first asked for, and runs on one thread beside the batcher's. Threads: safe to
-/// share.
+/// It is the network that serves, running on one thread beside the batcher's. Threads: safe to share.
 package final class HeatMaps: Sendable {
   /// A map with what a viewer needs to lay it over the picture.
   package struct HeatMap: Sendable {
@@ -21,17 +19,14 @@ package final class HeatMaps: Sendable {
   /// Requests that may wait.
   private static let capacity = 8
 
-  private let path: String
-  private let model: Model?
+  private let activation: Result<ClassActivation, HGNetError>
   private let recipe: Recipe
   private let queue = DispatchQueue(label: "heat maps")
   private let waiting = Atomic<Int>(0)
-  private let opened = Mutex<ClassActivation?>(nil)
 
-  /// Names the weights, which are read later, and the model that they are of, where it is not to be recognised.
-  init(path: String, model: Model?, recipe: Recipe) {
-    self.path = path
-    self.model = model
+  /// - Parameter activation: shows the evidence in the network that serves, or why it cannot.
+  init(_ activation: Result<ClassActivation, HGNetError>, recipe: Recipe) {
+    self.activation = activation
     self.recipe = recipe
   }
 
@@ -64,13 +59,7 @@ package final class HeatMaps: Sendable {
   private func map(of bytes: BlobSlice, classIndex: Int?, pixelLimit: Int) throws(HGNetError) -> HeatMap {
     let image = try Image(decoding: bytes, style: recipe.decodingStyle, pixelLimit: pixelLimit)
     let part = try recipe.visiblePart(of: image.size)
-    let tensor = try Transform.tensor(from: image, applying: recipe.transforms)
-    let activation = try opened.withLock { (opened) throws(HGNetError) in
-      if let opened { return opened }
-      let made = try ClassActivation(WeightsFile(contentsOf: path, model: model), device: .cpu(ThreadPool(count: 1)))
-      opened = made
-      return made
-    }
-    return HeatMap(map: try activation.map(of: tensor, classIndex: classIndex), part: part)
+    let picture = try PreparedPicture(image, applying: recipe.transforms)
+    return HeatMap(map: try activation.get().map(ofPrepared: picture, classIndex: classIndex), part: part)
   }
 }

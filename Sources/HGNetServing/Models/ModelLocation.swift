@@ -50,7 +50,7 @@ package struct ModelLocation: Sendable {
         : weights.fittingLabels(try Labels(contentsOf: labelsPath), warn: { warn("\(labelsPath): \($0)") })
     }
     if let topK, case .topK = recipe.postProcessing { recipe.postProcessing = .topK(topK) }
-    return try ServedNetwork(weights, model: model, recipe: recipe, device: device, isAlone: isAlone)
+    return try ServedNetwork(weights, recipe: recipe, device: device, isAlone: isAlone)
   }
 
   /// What changes when somebody replaces the files.
@@ -60,7 +60,7 @@ package struct ModelLocation: Sendable {
     if let inside = manager.enumerator(atPath: path) {
       while let name = inside.nextObject() as? String, paths.count < 1000 { paths.append("\(path)/\(name)") }
     } else {
-      paths.append("\(path).pdparams")
+      paths.append(WeightsFile.withImpliedEnding(path))
     }
     if let labelsPath { paths.append(labelsPath) }
     return paths.sorted().map { path in
@@ -85,10 +85,6 @@ package struct ModelFolder: Sendable {
     self.topK = topK
   }
 
-  private static let endings = [".pdparams", ".safetensors", ".onnx", ".pth", ".pt", ".tar", ".bin"]
-  /// Files that make a folder the model itself.
-  private static let programs = ["inference.json", "inference.pdmodel", "inference.onnx", "model.safetensors"]
-
   /// The names of the models: the folders in this one that are not hidden.
   ///
   /// - Throws: `HGNetError.Code.fileNotFound`, `unreadableFile`.
@@ -110,13 +106,12 @@ package struct ModelFolder: Sendable {
     let folder = "\(path)/\(name)/\(version)"
     let files = try FileKind.entries(of: folder).sorted()
     let labels = ["\(folder)/labels.txt", "\(path)/\(name)/labels.txt"].first { FileKind.exists($0) }
-    if files.contains(where: Self.programs.contains) {
-      return location(folder, labels)
-    }
-    let models = files.filter { file in Self.endings.contains { file.hasSuffix($0) } }
+    if WeightsFile.model(inFolder: folder) != nil { return location(folder, labels) }
+    let models = files.filter { file in WeightsFile.endings.contains(where: file.hasSuffix) }
     guard let model = models.first else {
       throw HGNetError(
-        .noInput, "expected a model: \(Self.endings.joined(separator: ", ")), or the files of an inference model",
+        .noInput,
+        "expected a model: \(WeightsFile.endings.joined(separator: ", ")), or the files of an inference model",
         path: folder)
     }
     guard models.count == 1 else {

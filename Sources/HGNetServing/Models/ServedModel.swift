@@ -18,6 +18,8 @@ package final class ServedModel: Sendable {
   /// What has happened so far; outlives a reload.
   package let statistics: ModelStatistics
   private let batcher: Batcher
+  /// The picture whose input is the usual one.
+  private static let exampleSize = Size(256)
   private let limits: Batcher.Limits
 
   /// Makes a model ready, without running it.
@@ -32,9 +34,7 @@ package final class ServedModel: Sendable {
     self.network = network
     self.limits = limits
     self.statistics = statistics
-    let blank = try Image(size: Size(256)) { $0.update(repeating: 128) }
-    let tensor = try Transform.tensor(from: blank, applying: network.recipe.transforms)
-    let size = Size(height: tensor.shape[0], width: tensor.shape[1])
+    let size = try Transform.size(of: ServedModel.exampleSize, applying: network.recipe.transforms)
     inputSize = size
     batcher = Batcher(network: network, usualSize: size, limits: limits) { statistics.note($0) }
   }
@@ -43,13 +43,11 @@ package final class ServedModel: Sendable {
   ///
   /// - Throws: what a request would.
   package func warmUp() async throws(ServingError) {
-    let tensor: Tensor
+    let blank: Image
     do throws(HGNetError) {
-      tensor = try Tensor(allocating: [inputSize.height, inputSize.width, 3], for: "a picture of \(inputSize)") {
-        $0.update(repeating: 0)
-      }
+      blank = try Image(size: ServedModel.exampleSize) { $0.update(repeating: 128) }
     } catch { throw ServingError(error) }
-    let result = try await batcher.run([.tensor(tensor)])
+    let result = try await batcher.run([.pixels(blank)])
     for logits in result.logits {
       do throws(HGNetError) { _ = try scored(logits.get()) } catch { throw ServingError(error) }
     }

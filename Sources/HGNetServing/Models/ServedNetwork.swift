@@ -1,12 +1,11 @@
 import HGNet
 import HGNetCore
-import HGNetModels
 
 /// A compiled network with what turns pictures into its input and its results into scores.
 ///
 /// Threads: safe to share.
 package struct ServedNetwork: Sendable {
-  /// The compiled network; its first output is the logits.
+  /// The compiled network; its first output is the logits, and a second one the map that heat maps are made of.
   package let model: InferenceModel
   /// How pictures become input, and which classes are told.
   package let recipe: Recipe
@@ -21,15 +20,17 @@ package struct ServedNetwork: Sendable {
 
   /// Compiles the network of a weights file.
   ///
+  /// Heat maps come from the same network, so that nothing is read later: the file may be another one by then. They take
+  /// a copy of the classifier's last layers, 10 MB for 1000 classes.
+  ///
   /// - Parameters:
   ///   - weights: the file.
-  ///   - model: what it was said to be of; nil where it was recognised.
   ///   - recipe: how pictures become input.
   ///   - device: where the network will run.
   ///   - isAlone: whether all threads may pack the weights; else the caller's does.
   /// - Throws: `HGNetError.Code.unsupported` for a network that does not classify, and as `InferenceModel`.
   package init(
-    _ weights: WeightsFile, model: Model?, recipe: Recipe, device: Device, isAlone: Bool = true
+    _ weights: WeightsFile, recipe: Recipe, device: Device, isAlone: Bool = true
   ) throws(HGNetError) {
     try weights.requireClassifier()
     guard let classCount = weights.graph.classCount else {
@@ -39,11 +40,19 @@ package struct ServedNetwork: Sendable {
     self.recipe = recipe
     self.classCount = classCount
     activation = recipe.activation ?? recipe.postProcessing.activation
-    heatMaps = HeatMaps(path: weights.path, model: model, recipe: recipe)
     modelName = weights.model?.name ?? ""
+    let head = Result { () throws(HGNetError) in
+      try ClassifierHead(weights.graph, parameters: weights.parameters)
+    }
+    var outputs = ["logits"]
+    if case .success = head { outputs = ClassActivation.outputs }
+    let single = Device(device.kind, pool: ThreadPool(count: 1))
     let made = try InferenceModel(
-      graph: weights.graph.selecting(outputs: ["logits"]), parameters: weights.parameters,
-      device: isAlone ? device : Device(device.kind, pool: ThreadPool(count: 1)))
-    self.model = isAlone ? made : try InferenceModel(sharing: made, on: device)
+      graph: weights.graph.selecting(outputs: outputs), parameters: weights.parameters,
+      device: isAlone ? device : single)
+    model = isAlone ? made : try InferenceModel(sharing: made, on: device)
+    // Beside the batcher's threads.
+    let beside = try InferenceModel(sharing: made, on: single)
+    heatMaps = HeatMaps(head.map { ClassActivation(beside, head: $0) }, recipe: recipe)
   }
 }

@@ -5,7 +5,7 @@ import HGNetVision
 
 /// One network inside a training step: how its logits come about, and where their gradient goes.
 ///
-/// Sessions are kept for the last batch size, so that an epoch plans once, and once more where its last batch is smaller.
+/// The last session is kept, so that an epoch plans once, and once more where its last batch is smaller.
 /// Threads: one task.
 final class StepNetwork {
   /// What happens to a network in a step.
@@ -23,21 +23,42 @@ final class StepNetwork {
   private let graph: Graph
   private let role: Role
   private let device: Device
-  /// What adds batch statistics over ranks; nil where each rank normalises with its own.
-  ///
-  /// It is set before the first step.
-  var reduction: (any StatisticsReduction)?
-  private var program: Program?
-  private var training: (any TrainingRun)?
-  private var inference: Session?
+  private var training: SessionKeeper<any TrainingRun>?
+  /// The run of the last `forward`.
+  private var latest: SessionKeeper<any TrainingRun>.Holder?
+  private var inference: SessionKeeper<Session>?
 
   init(name: String, graph: Graph, role: Role, device: Device) {
     self.name = name
     self.graph = graph
     self.role = role
     self.device = device
+    switch role {
+    case .trained, .observed: inference = nil
+    case .inferred(let model, _): inference = SessionKeeper(model: model)
+    }
     training = nil
-    inference = nil
+    synchronizeNormalization(over: nil)
+  }
+
+  /// Lets the network normalise with the statistics of all ranks, or with its own; to be called before the first step.
+  func synchronizeNormalization(over reduction: (any StatisticsReduction)?) {
+    switch role {
+    case .trained(let parameters), .observed(let parameters):
+      var program: Program?
+      training = SessionKeeper { [graph, device] (batch, size) throws(HGNetError) in
+        let whole: Program
+        if let program {
+          whole = program
+        } else {
+          whole = try Program(graph.selecting(outputs: graph.outputs.prefix(1).map(\.name)), isTraining: true)
+          program = whole
+        }
+        return try device.engine.trainingRun(
+          whole.resized(to: size), state: parameters, batch: batch, statistics: reduction)
+      }
+    case .inferred: break
+    }
   }
 
   /// The logits `[N, K]` of pictures `[N, H, W, 3]`.
@@ -48,50 +69,28 @@ final class StepNetwork {
   func forward(
     _ pictures: Tensor, samples: [Int], random: inout RandomGenerator
   ) throws(HGNetError) -> Tensor {
-    switch role {
-    case .trained(let parameters), .observed(let parameters):
-      return try trainingRun(pictures.shape, parameters).forward(pictures, random: &random)
-    case .inferred(let model, let cache):
+    let (batch, size) = (pictures.shape[0], Size(height: pictures.shape[1], width: pictures.shape[2]))
+    if case .inferred(_, let cache) = role {
       if let known = cache?.logits(of: samples) { return known }
-      var session = try takeInference(pictures.shape, model)
-      let logits = try session.run(pictures)[0]
-      inference = consume session
+      guard let kept = try inference?.session(batch: batch, size: size) else { throw StepNetwork.noSession }
+      let logits = try kept.session.run(pictures)[0]
       try cache?.keep(logits, of: samples)
       return logits
     }
+    // Nobody but the keeper may hold on to old activations.
+    latest = nil
+    guard let kept = try training?.session(batch: batch, size: size) else { throw StepNetwork.noSession }
+    latest = kept
+    return try kept.session.forward(pictures, random: &random)
   }
 
   /// Adds the gradients of the last `forward` to those of the parameters; nothing for a network that is not trained.
   ///
   /// - Parameter ended: called with each parameter whose gradient is complete, on any thread of the pool.
   func backward(_ gradient: Tensor, ended: (@Sendable (Int) -> Void)? = nil) throws(HGNetError) {
-    guard case .trained = role, let training else { return }
-    try training.backward(gradient, ended: ended)
+    guard case .trained = role, let latest else { return }
+    try latest.session.backward(gradient, ended: ended)
   }
 
-  private func trainingRun(_ shape: Shape, _ parameters: any TrainingState) throws(HGNetError) -> any TrainingRun {
-    let size = Size(height: shape[1], width: shape[2])
-    if let training, training.batch == shape[0], training.program.inputSize == size { return training }
-    // The old activations go before the new ones come.
-    training = nil
-    let whole: Program
-    if let program {
-      whole = program
-    } else {
-      whole = try Program(graph.selecting(outputs: graph.outputs.prefix(1).map(\.name)), isTraining: true)
-      program = whole
-    }
-    let made = try device.engine.trainingRun(
-      whole.resized(to: size), state: parameters, batch: shape[0], statistics: reduction)
-    training = made
-    return made
-  }
-
-  private func takeInference(_ shape: Shape, _ model: InferenceModel) throws(HGNetError) -> Session {
-    let size = Size(height: shape[1], width: shape[2])
-    if let kept = inference.take() {
-      if kept.batch == shape[0], kept.inputSize == size { return kept }
-    }
-    return try model.session(batch: shape[0], inputSize: size)
-  }
+  private static var noSession: HGNetError { HGNetError(.internalInconsistency, "there is no session for the network") }
 }

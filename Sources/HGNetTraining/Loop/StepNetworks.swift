@@ -131,7 +131,7 @@ package struct StepNetworks: ~Copyable {
 
   /// Lets all networks normalise with the statistics of all ranks; to be called before the first step.
   func synchronizeNormalization(over reduction: any StatisticsReduction) {
-    for network in networks { network.reduction = reduction }
+    for network in networks { network.synchronizeNormalization(over: reduction) }
   }
 
   /// Runs a batch, or a part of one of `allRows` pictures, through all networks and judges it.

@@ -314,7 +314,9 @@ public final class Trainer: Sendable {
         continue
       }
       let allCount = Int(counts[0])
-      var (inputs, targets) = (batch.inputs, batch.targets.targets(classCount: training.dataset.classCount))
+      var (inputs, targets) = (
+        try batch.inputs(pool: device.pool), batch.targets.targets(classCount: training.dataset.classCount)
+      )
       if hasSingleValues(inputs.shape, allCount: allCount), !hasToldOfSingleValues.exchange(true, ordering: .relaxed) {
         report(
           .warning(

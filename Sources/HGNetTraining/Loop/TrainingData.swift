@@ -156,7 +156,7 @@ public struct TrainingData: Sendable {
     let transforms = transforms
     return try Loader(
       dataset: dataset, batches: batches, epoch: epoch, startingAt: min(start, batches.count), options: options
-    ) { (image, generator) throws(HGNetError) in try transforms.tensor(from: image, using: &generator) }
+    ) { (image, generator) throws(HGNetError) in try transforms.picture(from: image, using: &generator) }
   }
 }
 

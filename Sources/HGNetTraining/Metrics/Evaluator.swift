@@ -133,8 +133,7 @@ public struct Evaluator: Sendable {
     var accuracy: TopKAccuracy?
     for case .topK(let ks) in metrics { accuracy = try TopKAccuracy(ks) }
     var times = TrainingLog.Times()
-    var (batchSize, size) = (0, Size(0))
-    var session: Session?
+    var sessions = SessionKeeper(model: model)
     var reading = PictureReading(data.dataset)
     let clock = ContinuousClock()
     let begin = clock.now
@@ -146,17 +145,8 @@ public struct Evaluator: Sendable {
       if let batch = next {
         tally.broken += batch.broken
         if batch.count > 0 {
-          let inputs = batch.inputs
-          if session == nil || batchSize != batch.count || size != Size(height: inputs.shape[1], width: inputs.shape[2])
-          {
-            (batchSize, size) = (batch.count, Size(height: inputs.shape[1], width: inputs.shape[2]))
-            session = try model.session(batch: batchSize, inputSize: size)
-          }
-          guard var active = session.take() else {
-            throw HGNetError(.internalInconsistency, "there is no session to evaluate with")
-          }
-          let logits = try active.run(inputs)[0]
-          session = consume active
+          let result = try sessions.run(batch.pictures).session.result(0)
+          let logits = try result.reshaped([batch.count, result.count / batch.count])
           let targets = batch.targets.targets(classCount: data.dataset.classCount)
           let newest = try loss?.evaluate(logits: logits, targets: targets).logged.map { ($0.name, Double($0.value)) }
           var accuracies: [Double] = []

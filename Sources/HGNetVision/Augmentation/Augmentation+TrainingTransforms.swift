@@ -97,10 +97,20 @@ package struct TrainingTransforms: Hashable, Sendable {
   /// - Returns: `[H, W, 3]` in C order, red, green, blue.
   /// - Throws: as `write(_:into:at:size:using:)`.
   package func tensor(from image: Image, using generator: inout RandomGenerator) throws(HGNetError) -> Tensor {
-    let image = try augmented(image, using: &generator)
-    var tensor = try Transform.tensor(from: image, applying: normalization)
-    try erasing?.apply(to: &tensor, using: &generator)
-    return tensor
+    try picture(from: image, using: &generator).tensor()
+  }
+
+  /// What the network sees of a picture, without the numbers unless some of them are erased.
+  ///
+  /// - Throws: as `write(_:into:at:size:using:)`.
+  package func picture(
+    from image: Image, using generator: inout RandomGenerator
+  ) throws(HGNetError) -> PreparedPicture {
+    let picture = try PreparedPicture(augmented(image, using: &generator), applying: normalization)
+    guard let erasing else { return picture }
+    var tensor = try picture.tensor()
+    try erasing.apply(to: &tensor, using: &generator)
+    return .numbers(tensor)
   }
 
   /// The last step alone, if it is a normalisation.

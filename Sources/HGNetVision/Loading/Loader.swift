@@ -14,10 +14,10 @@ import HGNetCore
 /// Memory: at most `batchesAhead` batches beside those that the consumer holds. Threads: safe to share, but meant for one
 /// consumer. Releasing the loader, or `stop`, ends its threads after the pictures that they are at.
 public final class Loader: Sendable {
-  /// Turns a decoded picture into what the network sees, `[H, W, 3]` in C order; H and W must be the same in a batch.
+  /// Turns a decoded picture into what the network sees of it; all of a batch must have one size.
   ///
   /// Called on several threads at once; all chance must come from the generator.
-  package typealias PictureTransform = @Sendable (Image, inout RandomGenerator) throws(HGNetError) -> Tensor
+  package typealias PictureTransform = @Sendable (Image, inout RandomGenerator) throws(HGNetError) -> PreparedPicture
 
   /// How pictures are read.
   package struct Options: Sendable {
@@ -59,8 +59,8 @@ public final class Loader: Sendable {
   package struct Batch: Sendable {
     /// The number of the batch in the epoch, from 0.
     package let number: Int
-    /// What the network sees: `[N, H, W, 3]` in C order; all extents are 0 in an empty batch.
-    package let inputs: Tensor
+    /// What the network sees of them, of one shape.
+    package let pictures: [PreparedPicture]
     /// What the pictures show, in the same order.
     package let targets: Dataset.Targets
     /// The indices in the data set, in the same order.
@@ -72,6 +72,17 @@ public final class Loader: Sendable {
 
     /// The number of pictures.
     package var count: Int { indices.count }
+
+    /// What the network sees: `[N, H, W, 3]` in C order; all extents are 0 in an empty batch.
+    ///
+    /// - Parameter pool: the threads that write it.
+    /// - Throws: `HGNetError.Code.limitExceeded` when the process may not have that much memory.
+    package func inputs(pool: ThreadPool = ThreadPool(count: 1)) throws(HGNetError) -> Tensor {
+      guard let shape = pictures.first?.shape else { return Tensor(shape: [0, 0, 0, 0]) }
+      return try Tensor(
+        allocating: [pictures.count, shape[0], shape[1], 3], for: "a batch of \(pictures.count) pictures"
+      ) { pictures.write(into: $0, pool: pool) }
+    }
   }
 
   /// The number of batches of the epoch, those before the start included.

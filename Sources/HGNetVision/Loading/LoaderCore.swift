@@ -6,7 +6,7 @@ final class LoaderCore: Sendable {
   /// What became of one picture.
   private enum Outcome {
     case waiting
-    case picture(Tensor)
+    case picture(PreparedPicture)
     case broken(HGNetError)
     case failed(HGNetError)
   }
@@ -123,11 +123,11 @@ final class LoaderCore: Sendable {
     }
     do throws(HGNetError) {
       var generator = RandomGenerator(seed: options.seed, stream: "epoch \(epoch) picture \(index)")
-      let tensor = try transform(image, &generator)
-      guard tensor.shape.rank == 3, tensor.shape[2] == 3 else {
-        throw HGNetError(.shapeMismatch, "expected a transform that gives [H, W, 3], found \(tensor.shape)")
+      let picture = try transform(image, &generator)
+      guard picture.shape.rank == 3, picture.shape[2] == 3 else {
+        throw HGNetError(.shapeMismatch, "expected a transform that gives [H, W, 3], found \(picture.shape)")
       }
-      return .picture(tensor)
+      return .picture(picture)
     } catch {
       return .failed(error.at(path: dataset.paths[index]))
     }
@@ -155,7 +155,7 @@ final class LoaderCore: Sendable {
   }
 
   private func assemble(_ outcomes: [Outcome], number: Int) -> Result<Loader.Batch, HGNetError> {
-    var tensors: [Tensor] = []
+    var pictures: [PreparedPicture] = []
     var indices: [Int] = []
     var broken: [Loader.BrokenPicture] = []
     for (index, outcome) in zip(batches[number], outcomes) {
@@ -164,40 +164,22 @@ final class LoaderCore: Sendable {
       case .failed(let error): return .failure(error)
       case .broken(let error):
         broken.append(Loader.BrokenPicture(index: index, path: dataset.paths[index], error: error))
-      case .picture(let tensor):
-        if let first = tensors.first, first.shape != tensor.shape {
+      case .picture(let picture):
+        if let first = pictures.first, first.shape != picture.shape {
           return .failure(
             HGNetError(
               .shapeMismatch,
-              "expected \(first.shape) after the transforms as of \(dataset.paths[indices[0]]), found \(tensor.shape); "
+              "expected \(first.shape) after the transforms as of \(dataset.paths[indices[0]]), found \(picture.shape); "
                 + "crop or resize to one size", path: dataset.paths[index]))
         }
-        tensors.append(tensor)
+        pictures.append(picture)
         indices.append(index)
       }
     }
-    return Result { () throws(HGNetError) in
-      try batch(number: number, tensors: tensors, indices: indices, broken: broken)
-    }
-  }
-
-  private func batch(
-    number: Int, tensors: [Tensor], indices: [Int], broken: [Loader.BrokenPicture]
-  ) throws(HGNetError) -> Loader.Batch {
-    var shape: Shape = [0, 0, 0, 0]
-    if let first = tensors.first { shape = [tensors.count, first.shape[0], first.shape[1], 3] }
-    let inputs = try Tensor(allocating: shape, for: "a batch of \(tensors.count) pictures") { target in
-      var place = target.baseAddress
-      for tensor in tensors {
-        tensor.withUnsafeBufferPointer { source in
-          if let base = source.baseAddress { place?.update(from: base, count: source.count) }
-        }
-        place = place.map { $0 + tensor.count }
-      }
-    }
-    return Loader.Batch(
-      number: number, inputs: inputs, targets: dataset.targets(at: indices), indices: indices, broken: broken,
-      waited: .zero)
+    return .success(
+      Loader.Batch(
+        number: number, pictures: pictures, targets: dataset.targets(at: indices), indices: indices, broken: broken,
+        waited: .zero))
   }
 
   // MARK: The consumer

@@ -90,10 +90,10 @@ struct Convert: AsyncParsableCommand {
   }
 
   private func target() throws(HGNetError) -> (folder: String, stem: String, format: ModelExport.Format) {
-    let formats: [(suffix: String, format: ModelExport.Format)] = [
-      (".pdparams", .paddleParameters), (".safetensors", .safetensors(names.convention, metadata: [:])),
-      (".onnx", .onnx(OnnxExport.Options())), (".pdmodel", .paddle(.description)), (".json", .paddle(.intermediate)),
-    ]
+    let formats = [
+      ModelExport.Format.paddleParameters, .safetensors(names.convention, metadata: [:]), .onnx(OnnxExport.Options()),
+      .paddle(.description), .paddle(.intermediate),
+    ].map { (suffix: $0.endings.first ?? "", format: $0) }
     let parts = output.split(separator: "/", omittingEmptySubsequences: false)
     let name = parts.last.map(String.init) ?? ""
     guard let (suffix, format) = formats.first(where: { name.hasSuffix($0.suffix) }), name.count > suffix.count else {
@@ -103,9 +103,10 @@ struct Convert: AsyncParsableCommand {
           "expected a folder or a name that ends in \(formats.map(\.suffix).joined(separator: ", ")), found \"\(name)\"",
           path: output)
       }
-      return (name.isEmpty && output.count > 1 ? String(output.dropLast()) : output, "inference", .paddle(.both))
+      let whole = ModelExport.Format.paddle(.both)
+      return (name.isEmpty && output.count > 1 ? String(output.dropLast()) : output, whole.stemInFolder, whole)
     }
-    if names != .paddle, suffix != ".safetensors" {
+    if names != .paddle, format.weightsFormat != .safetensors {
       throw HGNetError(.invalidArgument, "--names belongs to .safetensors", path: output, key: "--names")
     }
     let folder = parts.dropLast().joined(separator: "/")

@@ -106,12 +106,13 @@ struct Export: AsyncParsableCommand {
       StandardError.write("hgnet: \(opened.path): \(opened.format.title): \(opened.report.summary)")
     }
     let plan = try plan(configuration: configuration, settings: settings, weights: opened)
-    var export = try ModelExport(opened, as: plan.network, format: exportFormat(plan))
+    let written = exportFormat(plan)
+    var export = try ModelExport(opened, as: plan.network, format: written)
     export.texts = [("inference.yml", plan.description)]
     // The backbone that Hugging Face's names leave cannot answer by itself.
     if names != .huggingface { export.recipe = plan.recipe }
     let folder = output ?? settings?.folder ?? "./inference"
-    let stem = format == .safetensors ? "model" : "inference"
+    let stem = written.stemInFolder
     let result = try export.write(into: folder, stem: stem)
     warnOfOtherProgram(in: folder)
     names.warnOfDifferences(plan.network.graph)

@@ -31,7 +31,7 @@ enum ModelSource {
   /// `PPHGNetV2_B0_ssld_stage1_pretrained` or `PPHGNetV2_B0_ssld_infer.tar`.
   static func file(named name: String, isOffline: Bool) async throws -> String {
     guard !name.contains("/"), let published = try? PublishedWeights.named(name), access(name, F_OK) != 0,
-      access(name + ".pdparams", F_OK) != 0
+      access(WeightsFile.withImpliedEnding(name), F_OK) != 0
     else { return name }
     return try await Self.published(published, isOffline: isOffline)
   }

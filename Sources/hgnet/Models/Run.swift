@@ -33,9 +33,6 @@ struct Run: ParsableCommand {
 
   @OptionGroup var compute: DeviceOptions
 
-  /// Pictures per run of the network: bounds the memory, and the results do not depend on it.
-  private static let batchLimit = 16
-
   func run() throws {
     try FileOutput.check(path: output)
     let model = try self.model.map { name throws(HGNetError) in try Model.named(name) }
@@ -47,19 +44,8 @@ struct Run: ParsableCommand {
     if !features { try file.requireClassifier() }
     let names = [file.hasClassifier ? "logits" : "embedding"] + (features ? file.stageNames : [])
     let graph = try file.graph.selecting(outputs: names)
-    let engine = try InferenceModel(graph: graph, parameters: file.parameters, device: compute.device())
-    let count = tensor.shape[0]
-    let size = Size(height: tensor.shape[2], width: tensor.shape[3])
-
-    var collected: [[Tensor]] = []
-    var start = 0
-    while start < count {
-      let batch = min(Run.batchLimit, count - start)
-      let part = Layout.channelsLast(tensor, from: start, count: batch)
-      var session = try engine.session(batch: batch, inputSize: size)
-      collected.append(try session.run(part))
-      start += batch
-    }
+    let network = try InferenceModel(graph: graph, parameters: file.parameters, device: compute.device())
+    let results = try TensorRun(model: network).run(tensor)
     if !file.hasClassifier {
       StandardError.write(
         "hgnet: note: a backbone without a classifier: \(output) is the mean over the last of its "
@@ -67,52 +53,10 @@ struct Run: ParsableCommand {
     }
     let stem = output.hasSuffix(".npy") ? String(output.dropLast(4)) : output
     for (index, name) in names.enumerated() {
-      let result = Layout.channelsFirst(joining: collected.map { $0[index] })
-      try NumpyArray.write(result, to: index == 0 ? output : "\(stem).\(name).npy")
-    }
-  }
-}
-
-/// The two orders of axes: `[N, H, W, C]` inside, `[N, C, H, W]` in files.
-enum Layout {
-  /// Some pictures of `[N, C, H, W]` as `[count, H, W, C]`.
-  static func channelsLast(_ tensor: Tensor, from first: Int, count: Int) -> Tensor {
-    let (channels, pixels) = (tensor.shape[1], tensor.shape[2] * tensor.shape[3])
-    return Tensor(shape: [count, tensor.shape[2], tensor.shape[3], channels]) { target in
-      tensor.withUnsafeBufferPointer { source in
-        for picture in 0..<count {
-          for channel in 0..<channels {
-            let from = ((first + picture) * channels + channel) * pixels
-            for pixel in 0..<pixels { target[(picture * pixels + pixel) * channels + channel] = source[from + pixel] }
-          }
-        }
-      }
-    }
-  }
-
-  /// Batches `[n, H, W, C]` as one `[N, C, H, W]`; batches `[n, K]` as one `[N, K]`.
-  static func channelsFirst(joining parts: [Tensor]) -> Tensor {
-    guard let first = parts.first else { return Tensor(shape: [0]) }
-    let total = parts.reduce(0) { $0 + $1.shape[0] }
-    let isFlat = first.shape.rank == 2
-    let channels = first.shape[first.shape.rank - 1]
-    let pixels = isFlat ? 1 : first.shape[1] * first.shape[2]
-    let shape: Shape = isFlat ? [total, channels] : [total, channels, first.shape[1], first.shape[2]]
-    return Tensor(shape: shape) { target in
-      var picture = 0
-      for part in parts {
-        part.withUnsafeBufferPointer { source in
-          for index in 0..<part.shape[0] {
-            for pixel in 0..<pixels {
-              for channel in 0..<channels {
-                target[(picture * channels + channel) * pixels + pixel] =
-                  source[(index * pixels + pixel) * channels + channel]
-              }
-            }
-            picture += 1
-          }
-        }
-      }
+      let (result, count) = (results[index], tensor.shape[0])
+      // A value for each class, or of each channel: the stages alone are maps.
+      let written = index == 0 ? try result.reshaped([count, result.count / count]) : result
+      try NumpyArray.write(written, to: index == 0 ? output : "\(stem).\(name).npy")
     }
   }
 }

@@ -140,36 +140,8 @@ struct SummaryRow {
         return sum + declaration.shape.count
       }
       return SummaryRow(
-        name: node.name, operation: title(of: node.operation), shape: node.shape, parameters: count,
+        name: node.name, operation: node.operation.title, shape: node.shape, parameters: count,
         multiplyAdds: graph.multiplyAdds(of: node))
-    }
-  }
-
-  private static func title(of operation: Operator) -> String {
-    switch operation {
-    case .input: "input"
-    case .convolution(let convolution):
-      (convolution.isDepthwise ? "depthwise" : "convolution") + " \(convolution.kernel)"
-        + (convolution.stride == Size(1) ? "" : " stride \(convolution.stride.height)")
-    case .batchNormalization: "batch norm"
-    case .relu: "ReLU"
-    case .sigmoid: "sigmoid"
-    case .softmax: "softmax"
-    case .affine: "affine block"
-    case .maxPool(let kernel, let stride, _):
-      "max pool \(kernel)" + (stride == Size(1) ? "" : " stride \(stride.height)")
-    case .globalAveragePool: "average pool"
-    case .concatenate: "concatenate"
-    case .add: "add"
-    case .multiplyPerChannel: "multiply"
-    case .dropout(let probability): "dropout \(probability)"
-    case .flatten: "flatten"
-    case .linear: "linear"
-    case .decoder(.queries): "queries"
-    case .decoder(.layerNormalization): "layer norm"
-    case .decoder(.attention(let heads, _)): "attention, \(heads) heads"
-    case .decoder(.dropout(let probability)): "dropout \(probability)"
-    case .decoder(.groupedLinear): "linear per query"
     }
   }
 }

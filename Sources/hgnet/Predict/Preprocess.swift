@@ -3,6 +3,7 @@ import HGNet
 import HGNetConfiguration
 import HGNetCore
 import HGNetFormats
+import HGNetVision
 
 /// Writes what the network would see of pictures.
 struct Preprocess: ParsableCommand {
@@ -44,19 +45,33 @@ struct Preprocess: ParsableCommand {
       found.tell(verbose: options.verbose)
       recipe = found.recipe
     }
-    var tensors: [Tensor] = []
+    var prepared: [PreparedPicture] = []
     for path in pictures {
-      let tensor = try recipe.tensor(contentsOf: path)
-      let picture = try tensor.reshaped([1, tensor.shape[0], tensor.shape[1], tensor.shape[2]])
-      if let first = tensors.first, first.shape != picture.shape {
-        let (expected, found) = (first.shape, picture.shape)
+      let picture = try recipe.picture(decoding: Blob(mapping: path))
+      if let expected = prepared.first?.shape, expected != picture.shape {
+        let found = picture.shape
         throw HGNetError(
           .shapeMismatch,
-          "expected \(expected[1])×\(expected[2]) pixels after preprocessing as in the first picture, found "
-            + "\(found[1])×\(found[2]); add a crop, or give one picture at a time", path: path)
+          "expected \(expected[0])×\(expected[1]) pixels after preprocessing as in the first picture, found "
+            + "\(found[0])×\(found[1]); add a crop, or give one picture at a time", path: path)
       }
-      tensors.append(picture)
+      prepared.append(picture)
     }
-    try NumpyArray.write(Layout.channelsFirst(joining: tensors), to: output)
+    try NumpyArray.write(Preprocess.planes(of: prepared), to: output)
+  }
+
+  /// Pictures of one size as `[N, 3, H, W]`.
+  private static func planes(of pictures: [PreparedPicture]) throws(HGNetError) -> Tensor {
+    guard let shape = pictures.first?.shape else { return Tensor(shape: [0]) }
+    return try Tensor(
+      allocating: [pictures.count, 3, shape[0], shape[1]], for: "\(pictures.count) pictures"
+    ) { (target) throws(HGNetError) in
+      for (index, picture) in pictures.enumerated() {
+        let place = UnsafeMutableBufferPointer(rebasing: target[index * shape.count..<(index + 1) * shape.count])
+        try picture.tensor().withUnsafeBufferPointer {
+          ChannelOrder.planes(fromPixels: $0, channels: 3, into: place)
+        }
+      }
+    }
   }
 }

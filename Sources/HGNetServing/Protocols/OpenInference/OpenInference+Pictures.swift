@@ -170,13 +170,10 @@ extension OpenInferenceRequest.Input {
           pictures.append(.pixels(try Image(size: size, pixels: Array(part))))
           continue
         }
-        let start = part.startIndex
         pictures.append(
           .pixels(
             try Image(size: size) { target in
-              for pixel in 0..<pixels {
-                for channel in 0..<3 { target[pixel * 3 + channel] = bytes[start + channel * pixels + pixel] }
-              }
+              part.withUnsafeBufferPointer { ChannelOrder.pixels(fromPlanes: $0, channels: 3, into: target) }
             }))
       } catch { throw ServingError(error) }
     }
@@ -190,18 +187,8 @@ extension OpenInferenceRequest.Input {
     try check(count: shape[0], limit: limit)
     let values = try floats(count: elementCount())
     guard values.allSatisfy({ $0.isFinite }) else { throw refusal("expected finite numbers, found others") }
-    let pixels = size.height * size.width
-    return (0..<shape[0]).map { picture in
-      .tensor(
-        Tensor(shape: [size.height, size.width, 3]) { target in
-          values.withUnsafeBufferPointer { source in
-            for channel in 0..<3 {
-              let plane = (picture * 3 + channel) * pixels
-              for pixel in 0..<pixels { target[pixel * 3 + channel] = source[plane + pixel] }
-            }
-          }
-        })
-    }
+    let count = size.height * size.width * 3
+    return (0..<shape[0]).map { .prepared(.planes(values[($0 * count)..<(($0 + 1) * count)], size)) }
   }
 
   /// The values of a tensor of floating point.

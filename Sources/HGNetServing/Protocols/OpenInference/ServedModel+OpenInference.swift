@@ -75,8 +75,8 @@ extension ServedModel {
           refusal.kind, result.logits.count > 1 ? "picture \(index): \(refusal.message)" : refusal.message)
       }
     }
-    let results = OpenInferenceRows(model: self, logits: rows)
     do throws(HGNetError) {
+      let results = try OpenInferenceRows(model: self, logits: rows, wanted: wanted)
       var made: [OpenInferenceResponse.Output] = []
       for output in wanted {
         made.append(try results.output(output, isBinary: output.isBinary ?? request.wantsBinary))
@@ -87,10 +87,29 @@ extension ServedModel {
   }
 }
 
-/// The logits of a request's pictures, from which its outputs are made.
+/// The logits of a request's pictures with what several of its outputs are made of, computed once.
 private struct OpenInferenceRows {
-  let model: ServedModel
-  let logits: [[Float]]
+  private let model: ServedModel
+  private let logits: [[Float]]
+  /// The scores of all classes; empty unless wanted.
+  private let scores: [[Double]]
+  /// The classes that the recipe tells; empty unless wanted.
+  private let told: [[ScoredClass]]
+
+  init(model: ServedModel, logits: [[Float]], wanted: [OpenInferenceRequest.Output]) throws(HGNetError) {
+    self.model = model
+    self.logits = logits
+    let network = model.network
+    scores = wanted.contains { $0.name != "logits" } ? logits.map { network.activation.scores(of: $0) } : []
+    var told: [[ScoredClass]] = []
+    if wanted.contains(where: { $0.name != "logits" && $0.name != "probabilities" }) {
+      for (row, scores) in zip(logits, scores) {
+        told.append(
+          try network.recipe.postProcessing.classes(of: row, scores: scores, labels: network.recipe.labels))
+      }
+    }
+    self.told = told
+  }
 
   func output(
     _ wanted: OpenInferenceRequest.Output, isBinary: Bool
@@ -103,23 +122,20 @@ private struct OpenInferenceRows {
   private func values(
     of wanted: OpenInferenceRequest.Output
   ) throws(HGNetError) -> (String, [Int], OpenInferenceResponse.Contents) {
-    let isProbability = wanted.name == "probabilities"
     if wanted.classCount > 0 {
       let count = min(wanted.classCount, model.network.classCount)
-      return ("BYTES", [logits.count, count], .texts(try classification(count, isProbability: isProbability)))
+      let texts = try classification(count, isProbability: wanted.name == "probabilities")
+      return ("BYTES", [logits.count, count], .texts(texts))
     }
     switch wanted.name {
     case "logits": return ("FP32", [logits.count, model.network.classCount], .floats(logits.flatMap { $0 }))
     case "probabilities":
-      let scores = logits.flatMap { model.network.activation.scores(of: $0).map { Float($0) } }
-      return ("FP32", [logits.count, model.network.classCount], .floats(scores))
+      return ("FP32", [logits.count, model.network.classCount], .floats(scores.flatMap { $0.map { Float($0) } }))
     default:
-      var rows: [[ScoredClass]] = []
-      for row in logits { rows.append(try model.scored(row)) }
       // Where a threshold decides, pictures have different numbers of classes; the rest of a row says "none".
-      let width = rows.map(\.count).max() ?? 0
+      let width = told.map(\.count).max() ?? 0
       let none = ScoredClass(index: -1, score: 0, label: "")
-      let padded = rows.flatMap { $0 + Array(repeating: none, count: width - $0.count) }
+      let padded = told.flatMap { $0 + Array(repeating: none, count: width - $0.count) }
       let shape = [logits.count, width]
       switch wanted.name {
       case "score": return ("FP32", shape, .floats(padded.map { Float($0.score) }))
@@ -132,10 +148,9 @@ private struct OpenInferenceRows {
   /// `score:index:label` for the best classes of each picture.
   private func classification(_ count: Int, isProbability: Bool) throws(HGNetError) -> [String] {
     var texts: [String] = []
-    let activation: Activation = isProbability ? model.network.activation : .none
-    for row in logits {
+    for (index, row) in logits.enumerated() {
       let best = try PostProcessing.topK(count).classes(
-        of: row, activation: activation, labels: model.network.recipe.labels)
+        of: row, scores: isProbability ? scores[index] : row.map(Double.init), labels: model.network.recipe.labels)
       texts += best.map { entry in
         "\(Float(entry.score)):\(entry.index)" + (entry.label.map { ":\($0)" } ?? "")
       }

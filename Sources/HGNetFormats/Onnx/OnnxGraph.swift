@@ -1,19 +1,18 @@
 import HGNetCore
-import HGNetFormats
 
 /// An ONNX graph while it is built: nodes as encoded messages, weights as references.
 ///
 /// Field numbers are those of ONNX's `onnx.proto`, whose version 3 has had them since its first release.
-struct OnnxGraph {
+package struct OnnxGraph {
   /// The names of TensorProto's element types.
-  enum ElementType: Int {
+  package enum ElementType: Int {
     case float = 1
     case uint8 = 2
     case int64 = 7
   }
 
   /// One attribute of a node.
-  enum Attribute {
+  package enum Attribute {
     case integer(String, Int)
     case integers(String, [Int])
     case float(String, Float)
@@ -21,15 +20,15 @@ struct OnnxGraph {
   }
 
   /// One extent of an input or output.
-  enum Extent {
+  package enum Extent {
     case known(Int)
     /// Any number, with a name that says which extents are the same.
     case any(String)
   }
 
   /// A constant of the graph.
-  struct Constant {
-    enum Content {
+  package struct Constant {
+    package enum Content {
       /// A parameter as it stands, float32.
       case parameter(Parameter)
       /// A parameter whose outermost slices are multiplied by one factor each.
@@ -47,10 +46,10 @@ struct OnnxGraph {
   private var names: Set<String> = []
 
   /// Starts a graph.
-  init(name: String) { body.text(2, name) }
+  package init(name: String) { body.text(2, name) }
 
   /// A name that no other value of the graph has: the wanted one, or that with a number.
-  mutating func unique(_ wanted: String) -> String {
+  package mutating func unique(_ wanted: String) -> String {
     var name = wanted
     var number = 1
     while !names.insert(name).inserted {
@@ -62,20 +61,20 @@ struct OnnxGraph {
 
   /// Appends a constant and gives its name.
   @discardableResult
-  mutating func constant(_ name: String, extents: [Int], _ content: Constant.Content) -> String {
+  package mutating func constant(_ name: String, extents: [Int], _ content: Constant.Content) -> String {
     let name = unique(name)
     constants.append(Constant(name: name, extents: extents, content: content))
     return name
   }
 
   /// Appends a list of whole numbers and gives its name.
-  mutating func constant(_ name: String, _ values: [Int]) -> String {
+  package mutating func constant(_ name: String, _ values: [Int]) -> String {
     constant(name, extents: [values.count], .integers(values))
   }
 
   /// Appends a node and gives the name of its result.
   @discardableResult
-  mutating func node(
+  package mutating func node(
     _ type: String, _ inputs: [String], name: String, _ attributes: [Attribute] = []
   ) -> String {
     let result = unique(name)
@@ -84,7 +83,8 @@ struct OnnxGraph {
   }
 
   /// Appends a node whose result has a name that was taken before.
-  mutating func result(_ type: String, _ inputs: [String], name result: String, _ attributes: [Attribute] = []) {
+  package mutating func result(_ type: String, _ inputs: [String], name result: String, _ attributes: [Attribute] = [])
+  {
     body.message(1) { node in
       for input in inputs { node.text(1, input) }
       node.text(2, result)
@@ -95,25 +95,25 @@ struct OnnxGraph {
   }
 
   /// Declares the input.
-  mutating func input(_ name: String, _ type: ElementType, _ extents: [Extent]) {
+  package mutating func input(_ name: String, _ type: ElementType, _ extents: [Extent]) {
     names.insert(name)
     body.message(11) { OnnxGraph.encodeValue(name, type, extents, into: &$0) }
   }
 
   /// States the type of a value inside the graph.
-  mutating func state(_ name: String, _ type: ElementType, _ extents: [Extent]) {
+  package mutating func state(_ name: String, _ type: ElementType, _ extents: [Extent]) {
     body.message(13) { OnnxGraph.encodeValue(name, type, extents, into: &$0) }
   }
 
   /// Declares the output, which a node has made.
-  mutating func output(_ name: String, _ type: ElementType, _ extents: [Extent]) {
+  package mutating func output(_ name: String, _ type: ElementType, _ extents: [Extent]) {
     body.message(12) { OnnxGraph.encodeValue(name, type, extents, into: &$0) }
   }
 
   /// Writes field 7 of a model, the graph, at the end of a file.
   ///
   /// - Throws: `HGNetError.Code.limitExceeded` above the 2 GiB that protobuf allows, `unwritableFile`.
-  func write(to file: inout FileOutput) throws(HGNetError) {
+  package func write(to file: inout FileOutput) throws(HGNetError) {
     let headers = constants.map { constant in
       var tensor = ProtobufEncoder()
       for extent in constant.extents { tensor.integer(1, extent) }

@@ -1,15 +1,60 @@
 import HGNetCore
 
-extension Graph {
-  /// Whether the classifier is a transformer decoder.
-  var hasDecoder: Bool {
-    nodes.contains { if case .decoder = $0.operation { true } else { false } }
+/// A transformer decoder as ONNX operators; tokens are `[N, tokens, C]`.
+///
+/// Linear layers are written in another way where there are tokens, so this vocabulary is asked first.
+enum OnnxDecoder: OnnxVocabulary {
+  static let types = ["Transpose", "Slice", "LayerNormalization"]
+
+  static func read(
+    _ node: OnnxNode, _ result: String, into reader: inout OnnxReader
+  ) throws(HGNetError) -> Bool {
+    let input = node.inputs[0]
+    switch node.type {
+    case "Transpose":
+      try reader.use(input)
+      reader.unary("transpose", node, result, ["axis": .integers(node.integers("perm") ?? [])])
+    case "LayerNormalization":
+      for name in node.inputs { try reader.use(name) }
+      reader.append(
+        "layer_norm", node.type,
+        inputs: ["X": [input], "Scale": [try reader.operand(node, 1)], "Bias": [try reader.operand(node, 2)]],
+        output: result,
+        [
+          "begin_norm_axis": .integer(node.integer("axis", -1)),
+          "epsilon": .number(Double(node.float("epsilon", 1e-5))),
+        ], slot: "Y")
+    case "Slice":
+      guard node.inputs.count <= 4 else { throw HGNetError(.unsupported, "expected a slice without steps") }
+      reader.append(
+        "slice", node.type, inputs: ["Input": [input]], output: result,
+        [
+          "starts": .integers(try reader.numbers(node, 1)), "ends": .integers(try reader.numbers(node, 2)),
+          "axes": .integers(try reader.numbers(node, 3)),
+        ])
+    default: return false
+    }
+    return true
+  }
+
+  static func extents(
+    of node: OnnxNode, _ inputs: [[OnnxIntegers.Element]], in reader: OnnxReader
+  ) -> [OnnxIntegers.Element]? { nil }
+
+  static func write(_ node: Graph.Node, to translation: inout OnnxTranslation) throws(HGNetError) -> String? {
+    if translation.readsTokens(node), node.operation.keepsTokens { translation.markTokens() }
+    switch node.operation {
+    case .decoder(let operation): return try translation.append(operation, node)
+    case .linear(let weight, let bias, _, let features) where translation.source.hasDecoder:
+      return try translation.appendLinear(node, weight: weight, bias: bias, features: features)
+    default: return nil
+    }
   }
 }
 
 extension Operator {
   /// Whether tokens go in and tokens come out, each on its own.
-  var keepsTokens: Bool {
+  fileprivate var keepsTokens: Bool {
     switch self {
     case .relu, .sigmoid, .add, .affine, .dropout, .linear, .decoder(.dropout), .decoder(.layerNormalization): true
     default: false
@@ -17,15 +62,14 @@ extension Operator {
   }
 }
 
-/// A transformer decoder as ONNX operators; tokens are `[N, tokens, C]`.
+// MARK: - Writing
+
 extension OnnxTranslation {
-  mutating func append(
-    _ operation: DecoderOperator, _ node: Graph.Node, id: Graph.NodeID
-  ) throws(HGNetError) -> String {
-    let inputs = node.inputs.map { results[$0] ?? "" }
+  fileprivate mutating func append(_ operation: DecoderOperator, _ node: Graph.Node) throws(HGNetError) -> String {
+    let inputs = inputs(of: node)
     switch operation {
     case .queries(let weight, let count, let features):
-      tokens.insert(id)
+      markTokens()
       return reshaped(try constant(weight), to: [1, count, features], name: node.name)
     case .dropout: return inputs[0]
     case .layerNormalization(let weight, let bias, _, let epsilon):
@@ -33,7 +77,7 @@ extension OnnxTranslation {
         "LayerNormalization", [inputs[0], try constant(weight), try constant(bias)], name: node.name,
         [.integer("axis", -1), .float("epsilon", epsilon)])
     case .attention(let heads, _):
-      tokens.insert(id)
+      markTokens()
       let size = node.shape.channels / heads
       // An extent of 0 is that of the operand: [N, tokens, heads * size] to [N, heads, tokens, size]; keys to [N, heads, size, tokens].
       func split(_ index: Int, _ part: String, _ order: [Int]) -> String {
@@ -64,17 +108,17 @@ extension OnnxTranslation {
   }
 
   /// A linear layer over tokens; a feature map becomes tokens first.
-  mutating func appendLinear(
-    _ node: Graph.Node, id: Graph.NodeID, weight: String, bias: String?, features: Int
+  fileprivate mutating func appendLinear(
+    _ node: Graph.Node, weight: String, bias: String?, features: Int
   ) throws(HGNetError) -> String {
-    var operand = results[node.inputs[0]] ?? ""
-    if !tokens.contains(node.inputs[0]) {
-      let channels = network.graph[node.inputs[0]].shape.channels
+    var operand = inputs(of: node)[0]
+    if !readsTokens(node) {
+      let channels = source[node.inputs[0]].shape.channels
       // Whatever the number of pixels is when it runs.
       let flat = reshaped(operand, to: [0, channels, -1], name: "\(node.name).map")
       operand = graph.node("Transpose", [flat], name: "\(node.name).tokens", [.integers("perm", [0, 2, 1])])
     }
-    tokens.insert(id)
+    markTokens()
     guard let bias else { return graph.node("MatMul", [operand, try constant(weight)], name: node.name) }
     let product = graph.node("MatMul", [operand, try constant(weight)], name: "\(node.name).product")
     return graph.node("Add", [product, try constant(bias)], name: node.name)
