@@ -15,7 +15,8 @@ extension CPUTrainingState {
   ///   changed then.
   package func update(_ rules: [(parameter: Int, rule: UpdateRule)]) throws(HGNetError) {
     for (parameter, rule) in rules {
-      for number in 0..<rule.momentCount { _ = try place(.moment(number), of: parameter) }
+      _ = try place(.value, of: parameter)
+      for number in 0..<rule.momentCount { _ = try moment(number, of: parameter) }
     }
     for (parameter, rule) in rules { try update(parameter, rule) }
   }
@@ -36,23 +37,36 @@ extension CPUTrainingState {
         hg_optimizer_sgd(weights + start, gradient + start, length, rate, gradientRule)
       }
     case .momentum(let momentum, let nesterov):
-      let velocity = try place(.moment(0), of: parameter).base
-      inRanges(of: count) { start, length in
-        hg_optimizer_momentum(
-          weights + start, gradient + start, velocity + start, length, rate, momentum, nesterov ? 1 : 0, gradientRule)
+      withMoment(0, of: parameter) { velocity in
+        inRanges(of: count) { start, length in
+          hg_optimizer_momentum(
+            weights + start, gradient + start, velocity + start, length, rate, momentum, nesterov ? 1 : 0, gradientRule)
+        }
       }
     case .adamW(let numbers):
       let correction = (1 - numbers.power2).squareRoot()
       let corrected = rate * correction / (1 - numbers.power1)
       let keep = 1 - rate * numbers.weightDecay
-      let mean = try place(.moment(0), of: parameter).base
-      let square = try place(.moment(1), of: parameter).base
-      inRanges(of: count) { start, length in
-        hg_optimizer_adamw(
-          weights + start, gradient + start, mean + start, square + start, length, corrected, keep, numbers.beta1,
-          numbers.beta2, numbers.epsilon * correction, gradientRule)
+      withMoment(0, of: parameter) { mean in
+        withMoment(1, of: parameter) { square in
+          inRanges(of: count) { start, length in
+            hg_optimizer_adamw(
+              weights + start, gradient + start, mean + start, square + start, length, corrected, keep, numbers.beta1,
+              numbers.beta2, numbers.epsilon * correction, gradientRule)
+          }
+        }
       }
     }
+  }
+
+  /// Calls `body` with a moment that is kept.
+  private func withMoment(_ number: Int, of parameter: Int, _ body: (UnsafeMutablePointer<Float>) -> Void) {
+    // Taken out, so that nothing else holds it while it changes.
+    guard var moment = moments[number]?[parameter].take() else { return }
+    moment.withUnsafeMutableBufferPointer { values in
+      if let base = values.baseAddress { body(base) }
+    }
+    moments[number]?[parameter] = moment
   }
 
   /// Moves the averages of all parameters.

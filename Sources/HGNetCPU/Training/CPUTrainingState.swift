@@ -17,22 +17,23 @@ package final class CPUTrainingState: TrainingState {
   private let gradients: FloatBlock
   private let indices: [String: Int]
   let pool: ThreadPool
-  /// Where the moments lie; those of parameters that no optimiser changes have no place.
-  private let momentLayout: Layout
-  // Changed between steps only.
-  private nonisolated(unsafe) var moments: [Int: FloatBlock] = [:]
+  // Both are changed between steps only.
+  /// Moments by their number, then by parameter; nil of what no optimiser changes.
+  ///
+  /// Tensors, so that a checkpoint shares their memory until the next step.
+  nonisolated(unsafe) var moments: [Int: [Tensor?]] = [:]
   private nonisolated(unsafe) var averages: FloatBlock?
 
   /// Where the parameters lie in a block.
   private struct Layout: Sendable {
-    /// The first place of each; nil for one that has none.
-    var offsets: [Int?] = []
+    /// The first place of each.
+    var offsets: [Int] = []
     var count = 0
 
-    init(_ declarations: [ParameterDeclaration], isKept: (Int) -> Bool = { _ in true }) {
-      for (index, declaration) in declarations.enumerated() {
-        offsets.append(isKept(index) ? count : nil)
-        if isKept(index) { count += (declaration.shape.count + 15) / 16 * 16 }
+    init(_ declarations: [ParameterDeclaration]) {
+      for declaration in declarations {
+        offsets.append(count)
+        count += (declaration.shape.count + 15) / 16 * 16
       }
     }
   }
@@ -49,7 +50,6 @@ package final class CPUTrainingState: TrainingState {
     frozenNames = Set(zip(declarations, isFrozen).compactMap { $1 ? $0.name : nil })
     let layout = Layout(declarations)
     self.layout = layout
-    momentLayout = Layout(declarations) { declarations[$0].role.isLearned && !isFrozen[$0] }
     indices = Dictionary(declarations.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { $1 })
     var need = MemoryNeed("a network in training")
     need.add("its parameters", bytes: 4, layout.count)
@@ -61,8 +61,8 @@ package final class CPUTrainingState: TrainingState {
     for (index, declaration) in declarations.enumerated() {
       let tensor = try reader.tensor(declaration.name, shape: declaration.shape, layer: declaration.name)
       tensor.withUnsafeBufferPointer { source in
-        if let base = source.baseAddress, let offset = layout.offsets[index] {
-          (values.base + offset).update(from: base, count: source.count)
+        if let base = source.baseAddress {
+          (values.base + layout.offsets[index]).update(from: base, count: source.count)
         }
       }
     }
@@ -98,7 +98,13 @@ package final class CPUTrainingState: TrainingState {
     switch array {
     case .value, .gradient: return
     case .moment(let number):
-      moments[number] = try FloatBlock(count: momentLayout.count, for: "the state of the optimiser")
+      var made = [Tensor?](repeating: nil, count: declarations.count)
+      for index in trainedIndices {
+        made[index] = try Tensor(allocating: declarations[index].shape, for: "the state of the optimiser") {
+          $0.update(repeating: 0)
+        }
+      }
+      moments[number] = made
     case .average:
       let block = try FloatBlock(count: layout.count, for: "the average of the parameters")
       block.base.update(from: values.base, count: layout.count)
@@ -106,7 +112,7 @@ package final class CPUTrainingState: TrainingState {
     }
   }
 
-  /// Where one array of a parameter lies.
+  /// Where one array of a parameter lies; not for moments.
   ///
   /// - Throws: `HGNetError.Code.invalidArgument` for what is not kept.
   func place(
@@ -115,23 +121,36 @@ package final class CPUTrainingState: TrainingState {
     guard declarations.indices.contains(parameter) else {
       throw HGNetError(.invalidArgument, "expected one of \(declarations.count) parameters, found number \(parameter)")
     }
-    let (block, layout): (FloatBlock?, Layout) =
+    let block: FloatBlock? =
       switch array {
-      case .value: (values, layout)
-      case .gradient: (gradients, layout)
-      case .moment(let number): (moments[number], momentLayout)
-      case .average: (averages, layout)
+      case .value: values
+      case .gradient: gradients
+      case .moment: nil
+      case .average: averages
       }
-    guard let block, let offset = layout.offsets[parameter] else {
-      throw HGNetError(.invalidArgument, "\(array) is not kept of this parameter", key: declarations[parameter].name)
+    guard let block else { throw notKept(array, parameter) }
+    return (block.base + layout.offsets[parameter], declarations[parameter].shape.count)
+  }
+
+  private func notKept(_ array: ParameterArray, _ parameter: Int) -> HGNetError {
+    HGNetError(.invalidArgument, "\(array) is not kept of this parameter", key: declarations[parameter].name)
+  }
+
+  /// The moment of a parameter.
+  ///
+  /// - Throws: `HGNetError.Code.invalidArgument` for one that is not kept.
+  func moment(_ number: Int, of parameter: Int) throws(HGNetError) -> Tensor {
+    guard declarations.indices.contains(parameter), let moment = moments[number]?[parameter] else {
+      throw notKept(.moment(number), min(parameter, declarations.count - 1))
     }
-    return (block.base + offset, declarations[parameter].shape.count)
+    return moment
   }
 
   /// A copy of one array of a parameter.
   ///
   /// - Throws: `HGNetError.Code.invalidArgument` for what is not kept, `limitExceeded`.
   package func read(_ array: ParameterArray, of parameter: Int) throws(HGNetError) -> Tensor {
+    if case .moment(let number) = array { return try moment(number, of: parameter) }
     let (base, count) = try place(array, of: parameter)
     return try Tensor(allocating: declarations[parameter].shape, for: "a parameter") { target in
       target.baseAddress?.update(from: base, count: count)
@@ -142,14 +161,20 @@ package final class CPUTrainingState: TrainingState {
   ///
   /// - Throws: `HGNetError.Code.invalidArgument` for what is not kept, `shapeMismatch`.
   package func write(_ tensor: Tensor, to array: ParameterArray, of parameter: Int) throws(HGNetError) {
-    let (base, count) = try place(array, of: parameter)
-    guard tensor.count == count else {
-      throw HGNetError(
-        .shapeMismatch, "expected shape \(declarations[parameter].shape), found \(tensor.shape)",
-        key: declarations[parameter].name)
+    var target: UnsafeMutablePointer<Float>?
+    if case .moment(let number) = array {
+      _ = try moment(number, of: parameter)
+    } else {
+      target = try place(array, of: parameter).base
     }
+    let declaration = declarations[parameter]
+    guard tensor.count == declaration.shape.count else {
+      throw HGNetError(
+        .shapeMismatch, "expected shape \(declaration.shape), found \(tensor.shape)", key: declaration.name)
+    }
+    if case .moment(let number) = array { moments[number]?[parameter] = try tensor.reshaped(declaration.shape) }
     tensor.withUnsafeBufferPointer { source in
-      if let source = source.baseAddress { base.update(from: source, count: count) }
+      if let source = source.baseAddress { target?.update(from: source, count: tensor.count) }
     }
   }
 
