@@ -37,7 +37,7 @@ import Testing
       let gradient = try state.withNumbers(.gradient, of: at) { Array($0) }
       let way = gradient.map { _ in Double(random.normal()) }
       let length = way.reduce(0) { $0 + $1 * $1 }.squareRoot()
-      let small = 1e-6 / length
+      let small = 1e-7 / length
       func move(_ factor: Double) throws {
         try state.withNumbers(.value, of: at) { for index in $0.indices { $0[index] += factor * small * way[index] } }
       }
@@ -46,11 +46,11 @@ import Testing
       try move(-2)
       let down = try loss()
       try move(1)
-      let numeric = (up - down) / 2e-6
+      let numeric = (up - down) / 2e-7
       let analytic = zip(gradient, way).reduce(0) { $0 + $1.0 * $1.1 } / length
-      // Differences of float64 know about nine digits of the loss.
+      // Differences of float64 know about eight digits of the derivative; a ReLU may turn on the way.
       #expect(
-        abs(numeric - analytic) <= 1e-5 * max(abs(numeric), 1e-1),
+        abs(numeric - analytic) <= 2e-5 * max(abs(numeric), 1e-1),
         "\(setting.network.name) \(state.declarations[at].name): \(analytic), not \(numeric)")
     }
   }
