@@ -112,7 +112,8 @@ extension Walk {
     guard !convolution.isIdentity else { return copy(layer, input, into: target) }
     let product = product(layer, convolution)
     try addBias(layer, convolution.bias, into: target)
-    product.add(input, try arranged(convolution, product, layer).base, into: target)
+    let weights = try arranged(convolution, product, layer)
+    withExtendedLifetime(weights) { product.add(input, weights.base, into: target) }
   }
 
   func convolveBack(
@@ -120,7 +121,10 @@ extension Walk {
   ) throws(HGNetError) {
     guard !convolution.isIdentity else { return copyBack(layer, own, into: target) }
     let product = product(layer, convolution)
-    if let target { product.addInputGradient(own, try arranged(convolution, product, layer).base, into: target) }
+    if let target {
+      let weights = try arranged(convolution, product, layer)
+      withExtendedLifetime(weights) { product.addInputGradient(own, weights.base, into: target) }
+    }
     addBiasGradient(layer, convolution.bias, own)
     guard let gradient = parameterGradient(convolution.weight) else { return }
     let sums = try Numbers(count: product.weightCount, for: "the gradient of a convolution")
