@@ -39,7 +39,8 @@ public final class ClassActivation: Sendable {
     self.pool = pool
     head = try ClassifierHead(weights.graph, parameters: weights.parameters)
     model = try InferenceModel(
-      graph: weights.graph.selecting(outputs: ["logits", "stages.3"]), parameters: weights.parameters, pool: pool)
+      graph: weights.graph.selecting(outputs: [.logits] + weights.graph.stages.suffix(1).map(\.role)),
+      parameters: weights.parameters, pool: pool)
   }
 
   /// The map of a class.

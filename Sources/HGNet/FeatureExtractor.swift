@@ -72,9 +72,10 @@ public final class FeatureExtractor: Sendable {
       (self.recipe, recipeOrigin) = (found.recipe, found.origin)
     }
     self.pool = pool
-    let stages = keepsStages ? weights.stageNames : []
+    if keepsStages { try weights.requireStages() }
+    let stages = keepsStages ? weights.graph.stages.map(\.role) : []
     model = try InferenceModel(
-      graph: weights.graph.selecting(outputs: ["embedding"] + stages), parameters: weights.parameters, pool: pool)
+      graph: weights.graph.selecting(outputs: [.embedding] + stages), parameters: weights.parameters, pool: pool)
   }
 
   /// The features of a picture file.
@@ -108,10 +109,19 @@ public final class FeatureExtractor: Sendable {
 }
 
 extension WeightsFile {
-  /// The names of the stages whose maps can be asked for: `stages.0` to `stages.3`, fewer of a backbone that ends before.
-  public var stageNames: [String] {
-    let all = (0..<4).map { "stages.\($0)" }
-    // Where a network has no stages to ask for, asking says so.
-    return hasClassifier ? all : all.filter { name in graph.selectableOutputs.contains { $0.name == name } }
+  /// The names of the stages whose maps can be asked for: `stages.0` to `stages.3`, fewer of a backbone that ends before,
+  /// none of a program in which they cannot be told.
+  public var stageNames: [String] { graph.stages.map(\.name) }
+
+  /// Refuses a network without stages where their maps are wanted.
+  ///
+  /// - Throws: `HGNetError.Code.unsupported`.
+  package func requireStages() throws(HGNetError) {
+    guard graph.stages.isEmpty else { return }
+    let error = HGNetError(
+      .unsupported,
+      "expected a network whose stages are known, found one without results at 4, 8, 16 and 32 pixels of the picture; "
+        + "begin with the weights that it was exported from")
+    throw path.isEmpty ? error : error.at(path: path)
   }
 }

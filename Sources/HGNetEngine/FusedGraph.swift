@@ -191,7 +191,7 @@ struct FusedGraph {
       node.residual = node.residual.map { producer(of: $0) }
       nodes[index] = node
     }
-    outputs = outputs.map { Graph.Output(name: $0.name, node: Graph.NodeID(producer(of: $0.node.index))) }
+    outputs = outputs.map { $0.moved(to: Graph.NodeID(producer(of: $0.node.index))) }
   }
 
   /// Runs all passes in their order.

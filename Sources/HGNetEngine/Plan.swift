@@ -57,8 +57,8 @@ public final class Plan: Sendable {
   public let batch: Int
   /// Height and width of the pictures.
   public let inputSize: Size
-  /// The results, in the order of the graph's outputs, with their names.
-  public let outputNames: [String]
+  /// What the results are, in the order of the graph's outputs.
+  public let outputRoles: [Graph.Output.Role]
   /// The extents of each result for one picture.
   public let outputShapes: [ActivationShape]
   /// Bytes of activations that a session holds.
@@ -178,7 +178,7 @@ public final class Plan: Sendable {
     }
     input = inputLocation
     outputs = fused.outputs.compactMap { placement.locations[$0.node.index] }
-    outputNames = fused.outputs.map(\.name)
+    outputRoles = fused.outputs.map(\.role)
     outputShapes = outputs.map(\.shape)
     arenaCount = memory.count
     scratchCount = steps.map(\.scratchCount).max() ?? 0

@@ -36,6 +36,6 @@ package struct ServedNetwork: Sendable {
     heatMaps = HeatMaps(path: weights.path, model: model, recipe: recipe)
     modelName = weights.model?.name ?? ""
     self.model = try InferenceModel(
-      graph: weights.graph.selecting(outputs: ["logits"]), parameters: weights.parameters, pool: pool)
+      graph: weights.graph.selecting(outputs: [.logits]), parameters: weights.parameters, pool: pool)
   }
 }

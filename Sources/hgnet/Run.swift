@@ -46,8 +46,9 @@ struct Run: ParsableCommand {
     }
     let file = try WeightsFile(contentsOf: weights, model: model)
     if !features { try file.requireClassifier() }
-    let names = [file.hasClassifier ? "logits" : "embedding"] + (features ? file.stageNames : [])
-    let graph = try file.graph.selecting(outputs: names)
+    if features { try file.requireStages() }
+    let graph = try file.graph.selecting(
+      outputs: [file.hasClassifier ? .logits : .embedding] + (features ? file.graph.stages.map(\.role) : []))
     let pool = compute.pool()
     let engine = try InferenceModel(graph: graph, parameters: file.parameters, pool: pool)
     let count = tensor.shape[0]
@@ -65,10 +66,10 @@ struct Run: ParsableCommand {
     if !file.hasClassifier {
       StandardError.write(
         "hgnet: note: a backbone without a classifier: \(output) is the mean over the last of its "
-          + "\(file.stageNames.count) stages")
+          + "\(file.graph.stages.count) stages")
     }
     let stem = output.hasSuffix(".npy") ? String(output.dropLast(4)) : output
-    for (index, name) in names.enumerated() {
+    for (index, name) in graph.outputs.map(\.name).enumerated() {
       let result = Layout.channelsFirst(joining: collected.map { $0[index] })
       try NumpyArray.write(result, to: index == 0 ? output : "\(stem).\(name).npy")
     }
