@@ -2,8 +2,10 @@ import HGNetCore
 import HGNetModels
 import Testing
 
-@Suite("Parts of the networks of all families") struct NetworkPartTests {
-  @Test("Every parameter has its part, and the names of the head are those of its family", arguments: Model.all)
+@Suite("Parts of networks") struct NetworkPartTests {
+  @Test(
+    "Every parameter has its part, and the names of the head are those of its family",
+    arguments: PPHGNetV2.family.models + PPHGNet.family.models)
   func parts(_ model: Model) throws {
     for options in [ModelOptions(), ModelOptions(useLastConvolution: false), ModelOptions(decoder: MLDecoder())] {
       let graph = try model.graph(options: options)
