@@ -10,8 +10,8 @@ public final class Plan: Sendable {
   public let batch: Int
   /// Height and width of the pictures.
   public let inputSize: Size
-  /// The results, in the order of the graph's outputs, with their names.
-  public let outputNames: [String]
+  /// What the results are, in the order of the graph's outputs.
+  public let outputRoles: [Graph.Output.Role]
   /// The extents of each result for one picture.
   public let outputShapes: [ActivationShape]
   /// Bytes of activations that a session holds.
@@ -54,7 +54,7 @@ public final class Plan: Sendable {
     }
     self.input = input
     outputs = program.program.outputs.compactMap { placement.locations[$0.result] }
-    outputNames = program.program.outputs.map(\.name)
+    outputRoles = program.program.outputs.map(\.role)
     outputShapes = outputs.map(\.shape)
 
     let writer = StepWriter(

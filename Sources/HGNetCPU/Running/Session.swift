@@ -111,7 +111,7 @@ public struct Session: ~Copyable {
     execute()
     var results: [Tensor] = []
     for (index, shape) in plan.outputShapes.enumerated() {
-      let isPixel = shape.height == 1 && shape.width == 1 && !plan.outputNames[index].hasPrefix("stages.")
+      let isPixel = shape.height == 1 && shape.width == 1 && !plan.outputRoles[index].isMap
       let extents: Shape =
         isPixel ? [plan.batch, shape.channels] : [plan.batch, shape.height, shape.width, shape.channels]
       results.append(

@@ -57,7 +57,7 @@ package struct TrainingSession: ~Copyable {
     guard batch >= 1, batch <= 1 << 16 else {
       throw HGNetError(.invalidArgument, "expected a batch of 1 to 65536, found \(batch)")
     }
-    var program = try Program(graph.selecting(outputs: graph.outputs.prefix(1).map(\.name)), isTraining: true)
+    var program = try Program(graph.selecting(outputs: graph.outputs.prefix(1).map(\.role)), isTraining: true)
     if let inputSize { program = try program.resized(to: inputSize) }
     let reducer = reduction.map { StatisticsWork.Reducer($0) }
     let training = try TrainingProgram(program, batch: batch, frozen: parameters.frozenNames)
