@@ -25,7 +25,9 @@ public final class ClassActivation: Sendable {
   }
 
   /// What the network must give: the logits, and the map that they are read from.
-  package static let outputs = ["logits", "stages.3"]
+  package static func outputs(of graph: Graph) -> [Graph.Output.Role] {
+    [.logits] + graph.stages.suffix(1).map(\.role)
+  }
 
   private let head: ClassifierHead
   private let sessions: ForkSafeLock<SessionKeeper<Session>>
@@ -38,14 +40,15 @@ public final class ClassActivation: Sendable {
     try weights.requireClassifier()
     let head = try ClassifierHead(weights.graph, parameters: weights.parameters)
     let model = try InferenceModel(
-      graph: weights.graph.selecting(outputs: ClassActivation.outputs), parameters: weights.parameters, device: device)
+      graph: weights.graph.selecting(outputs: ClassActivation.outputs(of: weights.graph)),
+      parameters: weights.parameters, device: device)
     self.init(model, head: head)
   }
 
   /// Shares a compiled network.
   ///
   /// - Parameters:
-  ///   - model: a network with the outputs `ClassActivation.outputs`.
+  ///   - model: a network with the outputs `ClassActivation.outputs(of:)`.
   ///   - head: of the same weights.
   package init(_ model: InferenceModel, head: ClassifierHead) {
     self.head = head

@@ -25,9 +25,9 @@ package struct ClassifierHead: Sendable {
       }
       return parameter.tensor().withUnsafeBufferPointer { Array($0) }
     }
-    guard let logits = graph.selectableOutputs.first(where: { $0.name == "logits" }),
-      let stage = graph.selectableOutputs.first(where: { $0.name == "stages.3" })
-    else { throw HGNetError(.unsupported, "expected a network with stages and logits") }
+    guard let logits = graph.output(.logits), let stage = graph.stages.last else {
+      throw HGNetError(.unsupported, "expected a network with stages and logits")
+    }
     var found: [Layer] = []
     var id = logits.node
     while true {

@@ -69,10 +69,11 @@ public final class FeatureExtractor: Sendable {
       let found = try weights.findRecipe()
       (self.recipe, recipeOrigin) = (found.recipe, found.origin)
     }
-    let stages = keepsStages ? weights.stageNames : []
+    if keepsStages { try weights.requireStages() }
+    let stages = keepsStages ? weights.graph.stages.map(\.role) : []
     outputCount = 1 + stages.count
     let model = try InferenceModel(
-      graph: weights.graph.selecting(outputs: ["embedding"] + stages), parameters: weights.parameters, device: device)
+      graph: weights.graph.selecting(outputs: [.embedding] + stages), parameters: weights.parameters, device: device)
     sessions = ForkSafeLock(SessionKeeper(model: model))
   }
 
@@ -111,10 +112,19 @@ public final class FeatureExtractor: Sendable {
 }
 
 extension WeightsFile {
-  /// The names of the stages whose maps can be asked for: `stages.0` to `stages.3`, fewer of a backbone that ends before.
-  public var stageNames: [String] {
-    let all = (0..<4).map { "stages.\($0)" }
-    // Where a network has no stages to ask for, asking says so.
-    return hasClassifier ? all : all.filter { name in graph.selectableOutputs.contains { $0.name == name } }
+  /// The names of the stages whose maps can be asked for: `stages.0` to `stages.3`, fewer of a backbone that ends before,
+  /// none of a program in which they cannot be told.
+  public var stageNames: [String] { graph.stages.map(\.name) }
+
+  /// Refuses a network without stages where their maps are wanted.
+  ///
+  /// - Throws: `HGNetError.Code.unsupported`.
+  package func requireStages() throws(HGNetError) {
+    guard graph.stages.isEmpty else { return }
+    let error = HGNetError(
+      .unsupported,
+      "expected a network whose stages are known, found one without results at 4, 8, 16 and 32 pixels of the picture; "
+        + "begin with the weights that it was exported from")
+    throw path.isEmpty ? error : error.at(path: path)
   }
 }

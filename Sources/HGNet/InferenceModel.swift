@@ -104,8 +104,8 @@ public struct Session: ~Copyable {
   public var batch: Int { session.batch }
   /// Height and width of the pictures, in pixels.
   public var inputSize: Size { session.program.inputSize }
-  /// The names of the results, in the order of the graph's outputs.
-  public var outputNames: [String] { session.program.outputs.map(\.name) }
+  /// What the results are, in the order of the graph's outputs.
+  public var outputRoles: [Graph.Output.Role] { session.program.outputs.map(\.role) }
   /// The extents of each result for one picture.
   public var outputShapes: [ActivationShape] {
     let shapes = session.program.shapes
@@ -145,8 +145,8 @@ public struct Session: ~Copyable {
   /// - Throws: `HGNetError.Code.shapeMismatch` for another shape, `limitExceeded` without memory for the results.
   public mutating func run(_ input: Tensor) throws(HGNetError) -> [Tensor] {
     var results: [Tensor] = []
-    for (name, result) in zip(outputNames, try session.run(input)) {
-      let isPixel = result.shape[1] == 1 && result.shape[2] == 1 && !name.hasPrefix("stages.")
+    for (role, result) in zip(outputRoles, try session.run(input)) {
+      let isPixel = result.shape[1] == 1 && result.shape[2] == 1 && !role.isMap
       results.append(isPixel ? try result.reshaped([batch, result.shape[3]]) : result)
     }
     return results

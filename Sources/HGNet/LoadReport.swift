@@ -55,9 +55,24 @@ struct ParameterMatching {
   private var report = LoadReport()
   private var parameters = ParameterStore()
   private let graph: Graph
+  private let parts: [String: NetworkPart]
+  private let headPart: (String) -> NetworkPart?
 
-  init(store: ParameterStore, graph: Graph, ignored: [String] = []) {
+  /// Compares.
+  ///
+  /// - Parameters:
+  ///   - store: the parameters of the file.
+  ///   - graph: the network.
+  ///   - headPart: the part of the head that a parameter belongs to which the network does not have; nil for others.
+  ///   - ignored: the names of the file that stand around the network.
+  init(
+    store: ParameterStore, graph: Graph, headPart: @escaping (String) -> NetworkPart? = { _ in nil },
+    ignored: [String] = []
+  ) {
     self.graph = graph
+    self.headPart = headPart
+    parts = Dictionary(graph.parameters.map { ($0.name, $0.part) }, uniquingKeysWith: { first, _ in first })
+      .compactMapValues { $0 }
     var declared: Set<String> = []
     for declaration in graph.parameters {
       declared.insert(declaration.name)
@@ -77,27 +92,33 @@ struct ParameterMatching {
     report.ignored = ignored
   }
 
+  /// The part of the network that a parameter of the network or of the file belongs to.
+  private func part(of name: String) -> NetworkPart? { parts[name] ?? headPart(name) }
+
   /// The parameters if everything fits.
   ///
-  /// - Parameter freshHead: values for the head when that, and only that, may differ: the classifier `fc`, and
-  ///   `last_conv` with `lab` where one of the two sides has no last convolution.
+  /// - Parameter freshHead: values for the head when that, and only that, may differ: the classifier, and what makes the
+  ///   embedding in front of it where one of the two sides has no layer there.
   /// - Throws: `HGNetError.Code.parameterMismatch` with all differences.
   func strict(freshHead: ParameterStore?) throws(HGNetError) -> (parameters: ParameterStore, report: LoadReport) {
-    func isLastConvolution(_ name: String) -> Bool { name.hasPrefix("last_conv.") || name.hasPrefix("lab.") }
-    // Of a last convolution that both have, every parameter must fit.
-    let replacesLast =
-      report.missing.contains("last_conv.weight") || report.unused.contains("last_conv.weight")
-    func isHead(_ name: String) -> Bool { name.hasPrefix("fc.") || replacesLast && isLastConvolution(name) }
+    func isEmbedding(_ name: String) -> Bool { part(of: name) == .embedding }
+    // Of an embedding that both have, every parameter must fit.
+    let common = report.matched + report.misshapen.map(\.name)
+    let replacesEmbedding =
+      !common.contains(where: isEmbedding) && (report.missing + report.unused).contains(where: isEmbedding)
+    func isHead(_ name: String) -> Bool {
+      part(of: name) == .classifier || replacesEmbedding && isEmbedding(name)
+    }
     var report = self.report
     var loaded = parameters
     if let freshHead {
       let names = report.missing.filter(isHead) + report.misshapen.map(\.name).filter(isHead)
       report.missing.removeAll(where: isHead)
       report.misshapen.removeAll { isHead($0.name) }
-      report.ignored += report.unused.filter { isHead($0) && isLastConvolution($0) }
+      report.ignored += report.unused.filter { isHead($0) && isEmbedding($0) }
       report.unused.removeAll(where: isHead)
       // A head is replaced whole: a bias must not survive its weight, nor a classifier what it reads.
-      if !names.isEmpty || replacesLast {
+      if !names.isEmpty || replacesEmbedding {
         for declaration in graph.parameters where isHead(declaration.name) {
           loaded[declaration.name] = freshHead[declaration.name]
           report.fresh.append(declaration.name)

@@ -38,7 +38,7 @@ public struct WeightsFile: Sendable {
   ///   - model: the model that is expected; nil to recognise it by names and shapes.
   ///   - options: the options of the model; nil to recognise them as well.
   ///   - allowsNewHead: whether the classifier may be missing or have another number of classes; it then gets fresh
-  ///     values. It is `fc`, and with it `last_conv` and `lab` where the file has no last convolution.
+  ///     values. With it goes what stands between the stages and the classifier where the file has nothing there.
   ///   - part: of a file with several networks, the name of the one to take, such as `Student`; a file of one network is
   ///     taken as it is. nil takes the one that is no teacher.
   /// - Throws: `HGNetError.Code.fileNotFound`, `unreadableFile`, `malformedData` for damage or a foreign format,
@@ -154,14 +154,18 @@ public struct WeightsFile: Sendable {
       others = stored.names.filter { !$0.hasPrefix("\(part).") }
       stored = stored.parameters(behind: "\(part).")
     }
-    let translation = try NameTranslation.translation(of: stored)
+    // Of a model of one's own only the caller knows.
+    let families = NetworkFamily.all + (model.map { [$0.family] } ?? []).filter { !NetworkFamily.all.contains($0) }
+    let translation = try NameTranslation.translation(of: stored, families: families)
     let translated = translation.parameters
     var found = try WeightsFile.recognition(
       of: translated, expected: model, options: options, allowsNewHead: allowsNewHead)
     if options == nil { found = NeighboringConfiguration.completing(found, ofWeightsAt: path, metadata: metadata) }
     let graph = try found.graph()
     // A network inside something larger (`Student.`, `backbone.`) is read alone.
-    let matching = ParameterMatching(store: translated, graph: graph, ignored: others + translation.unrelatedNames)
+    let matching = ParameterMatching(
+      store: translated, graph: graph, headPart: found.model.family.headPart,
+      ignored: others + translation.unrelatedNames)
     let loaded = try matching.strict(
       freshHead: allowsNewHead ? Model.initialParameters(for: graph, seed: 0) : nil)
     self.path = path
@@ -187,13 +191,7 @@ public struct WeightsFile: Sendable {
       guard !reader.format.isInferenceModel else { return [] }
       names = try reader.weights(at: resolved).parameters.names
     } catch { throw error.at(path: resolved) }
-    var parts: [String] = []
-    for name in names {
-      let path = name.split(separator: ".")
-      guard let part = path.first.map(String.init), path.dropFirst().contains("stem") else { continue }
-      if !parts.contains(part) { parts.append(part) }
-    }
-    return parts
+    return NameTranslation.parts(of: names)
   }
 
   /// The model that the parameters belong to, and what the caller says about it.
@@ -202,13 +200,13 @@ public struct WeightsFile: Sendable {
   ) throws(HGNetError) -> Model.Recognition {
     let found: Model.Recognition
     do throws(HGNetError) {
-      found = try Model.recognize(store)
+      found = try Model.recognize(store, among: (expected.map { [$0] } ?? []) + Model.all)
     } catch {
       // With a model named, the list of differences says more than "not recognised".
       guard let expected else { throw error }
       return Model.Recognition(model: expected, options: options ?? ModelOptions())
     }
-    if let expected, expected.architecture != found.model.architecture {
+    if let expected, !expected.isSameNetwork(as: found.model) {
       throw HGNetError(
         .parameterMismatch,
         "expected the weights of \(expected), found those of \(found.model); give --model \(found.model) or another file"
@@ -247,12 +245,5 @@ extension WeightsFile {
       "expected a classifier, found a backbone without one\(model.map { " (\($0))" } ?? ""); train one with "
         + "`hgnet train --data FOLDER --weights FILE`, or take features with `hgnet run --features` or FeatureExtractor"
     )
-  }
-}
-
-extension Graph {
-  /// The number of classes: the channels of the output `logits`, nil for a backbone.
-  public var classCount: Int? {
-    selectableOutputs.first { $0.name == "logits" }.map { self[$0.node].shape.channels }
   }
 }

@@ -13,11 +13,10 @@ final class OpenClassifier: Sendable {
   let recipeOrigin: WeightsRecipe.Origin
   /// Takes tensors through the network.
   let logits: TensorRun
-  /// Takes tensors to the four stages; nil unless asked for.
+  /// Takes tensors to the stages; nil unless asked for.
   let features: TensorRun?
+  let stageCount: Int
   private let threads: QuietThreads
-
-  static let stageNames = (0..<4).map { "stages.\($0)" }
 
   init(_ weights: WeightsFile, options: OpeningOptions) throws {
     let (recipe, origin) = try options.recipe(for: weights)
@@ -29,8 +28,10 @@ final class OpenClassifier: Sendable {
     let device = Device.cpu(threads.pool)
     classifier = try Classifier(weights, recipe: recipe, device: device)
     logits = TensorRun(model: classifier.model)
+    stageCount = weights.graph.stages.count
     if options.keepsFeatures {
-      let graph = try weights.graph.selecting(outputs: OpenClassifier.stageNames)
+      try weights.requireStages()
+      let graph = try weights.graph.selecting(outputs: weights.graph.stages.map(\.role))
       features = TensorRun(
         model: try InferenceModel(graph: graph, parameters: weights.parameters, device: device))
     } else {

@@ -59,8 +59,8 @@ public func hgnet_tensor_features(
     let input = try InputTensor(input, batch: batch, height: height, width: width)
     let target = try Call.target(features, capacity: capacity, "the features")
     let extents = try Call.required(shape, "the place for the shape")
-    guard OpenClassifier.stageNames.indices.contains(Int(stage)) else {
-      throw CallFailure.invalidArgument("expected a stage of 0 to 3, found \(stage)")
+    guard 0..<open.stageCount ~= Int(stage) else {
+      throw CallFailure.invalidArgument("expected a stage of 0 to \(open.stageCount - 1), found \(stage)")
     }
     let one = try run.shapes(inputSize: input.size)[Int(stage)]
     for (axis, extent) in [input.batch, one.channels, one.height, one.width].enumerated() { extents[axis] = extent }

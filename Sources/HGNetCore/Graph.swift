@@ -38,7 +38,7 @@ public enum ParameterRole: Hashable, Sendable {
   }
 }
 
-/// A leaf of a graph: a parameter's name, shape and role.
+/// A leaf of a graph: a parameter's name, shape and role, and the part of the network that it belongs to.
 public struct ParameterDeclaration: Hashable, Sendable {
   /// The name in PaddlePaddle's state dictionary.
   public var name: String
@@ -48,13 +48,18 @@ public struct ParameterDeclaration: Hashable, Sendable {
   public var role: ParameterRole
   /// The factor on the learning rate (`lr_mult_list`, and 0.01 for affine blocks).
   public var learningRateMultiplier: Float
+  /// The part of the network that it belongs to; nil in a program of operators, which does not say.
+  public var part: NetworkPart?
 
   /// Makes a declaration.
-  public init(name: String, shape: Shape, role: ParameterRole, learningRateMultiplier: Float = 1) {
+  public init(
+    name: String, shape: Shape, role: ParameterRole, learningRateMultiplier: Float = 1, part: NetworkPart? = nil
+  ) {
     self.name = name
     self.shape = shape
     self.role = role
     self.learningRateMultiplier = learningRateMultiplier
+    self.part = part
   }
 }
 
@@ -89,27 +94,13 @@ public struct Graph: Sendable {
     public let shape: ActivationShape
   }
 
-  /// A node whose result leaves the network, with its public name.
-  public struct Output: Sendable, Hashable {
-    /// The name, such as `logits` or `stages.2`.
-    public let name: String
-    /// The node.
-    public let node: NodeID
-
-    /// Makes an output.
-    public init(name: String, node: NodeID) {
-      self.name = name
-      self.node = node
-    }
-  }
-
   /// All nodes; every input of a node comes before it.
   public let nodes: [Node]
   /// All parameters, in the order of PaddlePaddle's state dictionary.
   public let parameters: [ParameterDeclaration]
   /// The results that are asked for.
   public let outputs: [Output]
-  /// Results that may be asked for with `selecting(outputs:)`: `logits`, and the stages of a backbone.
+  /// Results that may be asked for with `selecting(outputs:)`: the logits and the stages; see `Output.Role`.
   public let selectableOutputs: [Output]
   /// Height and width of the input pictures.
   public let inputSize: Size
@@ -176,52 +167,6 @@ public struct Graph: Sendable {
     try Graph(
       unshaped: nodes.map { ($0.name, $0.operation, $0.inputs) }, parameters: parameters, outputs: outputs,
       selectableOutputs: selectableOutputs, inputSize: inputSize)
-  }
-
-  /// What the linear layer of the logits reads: one vector for a picture.
-  private var embedding: Output? {
-    guard let logits = selectableOutputs.first(where: { $0.name == "logits" }),
-      case .linear = self[logits.node].operation
-    else { return nil }
-    return self[logits.node].inputs.first.map { Output(name: "embedding", node: $0) }
-  }
-
-  /// The part of the network that the named outputs need, with only the parameters used there.
-  ///
-  /// - Parameter names: names of `selectableOutputs`, or `embedding` for what the linear layer of the logits reads.
-  /// - Throws: `HGNetError.Code.invalidArgument` listing the names that exist.
-  public func selecting(outputs names: [String]) throws(HGNetError) -> Graph {
-    var chosen: [Output] = []
-    let selectable = selectableOutputs + (embedding.map { [$0] } ?? [])
-    for name in names {
-      guard let output = selectable.first(where: { $0.name == name }) else {
-        let known = selectable.map(\.name).joined(separator: ", ")
-        throw HGNetError(.invalidArgument, "no output is named \(name); there are: \(known)")
-      }
-      chosen.append(output)
-    }
-    var isNeeded = [Bool](repeating: false, count: nodes.count)
-    for output in chosen { isNeeded[output.node.index] = true }
-    for index in nodes.indices.reversed() where isNeeded[index] {
-      for input in nodes[index].inputs { isNeeded[input.index] = true }
-    }
-    var newIndex: [Int: Int] = [:]
-    var kept: [(name: String, operation: Operator, inputs: [NodeID])] = []
-    var used: Set<String> = []
-    for (index, node) in nodes.enumerated() where isNeeded[index] {
-      newIndex[index] = kept.count
-      kept.append((node.name, node.operation, node.inputs.map { NodeID(newIndex[$0.index] ?? 0) }))
-      used.formUnion(node.operation.parameterNames)
-    }
-    // The embedding is found by the layer behind it, which may be gone now.
-    let asked = selectableOutputs + chosen.filter { !selectableOutputs.contains($0) }
-    let moved = asked.compactMap { output in
-      newIndex[output.node.index].map { Output(name: output.name, node: NodeID($0)) }
-    }
-    return try Graph(
-      unshaped: kept, parameters: parameters.filter { used.contains($0.name) },
-      outputs: chosen.map { Output(name: $0.name, node: NodeID(newIndex[$0.node.index] ?? 0)) },
-      selectableOutputs: moved, inputSize: inputSize)
   }
 
   /// The number of multiply-accumulates of one node for one picture; products only (`Operator.multiplyAdds`).

@@ -6,6 +6,8 @@ package struct GraphBuilder {
   private var nodes: [(name: String, operation: Operator, inputs: [Graph.NodeID])] = []
   private var parameters: [ParameterDeclaration] = []
   private var selectable: [Graph.Output] = []
+  /// The part of the network to which belongs what is declared from now on; nil where there are no parts.
+  package var part: NetworkPart?
 
   /// Makes an empty builder.
   package init() {}
@@ -18,26 +20,34 @@ package struct GraphBuilder {
   }
 
   /// Declares a parameter; the order of declarations is that of the state dictionary.
-  package mutating func declare(_ declaration: ParameterDeclaration) { parameters.append(declaration) }
-
-  /// Gives a node a public name under which its result can be asked for.
-  package mutating func nameOutput(_ name: String, _ node: Graph.NodeID) {
-    selectable.append(Graph.Output(name: name, node: node))
+  package mutating func declare(_ declaration: ParameterDeclaration) {
+    var declaration = declaration
+    declaration.part = declaration.part ?? part
+    parameters.append(declaration)
   }
 
-  /// Finishes the graph, whose result is the output of that name.
+  /// Says what a node's result is to the network, so that it can be asked for.
   ///
   /// - Parameters:
-  ///   - outputs: names given with `nameOutput`.
+  ///   - role: what it is.
+  ///   - name: its public name; nil for that of the role.
+  ///   - node: the node.
+  package mutating func markOutput(_ role: Graph.Output.Role, name: String? = nil, _ node: Graph.NodeID) {
+    selectable.append(Graph.Output(role, name: name, node: node))
+  }
+
+  /// Finishes the graph, whose result is the output of that role.
+  ///
+  /// - Parameters:
+  ///   - output: a role given with `markOutput`.
   ///   - inputSize: height and width of the pictures, in pixels.
-  /// - Throws: `HGNetError.Code.shapeMismatch` naming the layer whose inputs do not fit, `invalidArgument` for an
-  ///   unknown output.
-  package func graph(outputs: [String], inputSize: Size) throws(HGNetError) -> Graph {
-    let chosen = selectable.filter { outputs.contains($0.name) }
-    guard chosen.count == outputs.count else {
-      throw HGNetError(.invalidArgument, "expected outputs among \(selectable.map(\.name)), found \(outputs)")
+  /// - Throws: `HGNetError.Code.shapeMismatch` naming the layer whose inputs do not fit, `internalInconsistency` for a
+  ///   role that no node has.
+  package func graph(output role: Graph.Output.Role, inputSize: Size) throws(HGNetError) -> Graph {
+    guard let output = selectable.first(where: { $0.role == role }) else {
+      throw HGNetError(.internalInconsistency, "no node is marked as \(role.name)")
     }
     return try Graph(
-      unshaped: nodes, parameters: parameters, outputs: chosen, selectableOutputs: selectable, inputSize: inputSize)
+      unshaped: nodes, parameters: parameters, outputs: [output], selectableOutputs: selectable, inputSize: inputSize)
   }
 }

@@ -34,7 +34,7 @@ public struct ExportedNetwork: Sendable {
   public init(
     graph: Graph, parameters: ParameterStore, activation: Activation, inputSize: Size? = nil
   ) throws(HGNetError) {
-    let selected = try graph.selecting(outputs: [graph.classCount == nil ? "embedding" : "logits"])
+    let selected = try graph.selecting(outputs: [graph.classCount == nil ? .embedding : .logits])
     self.graph = try inputSize.map { size throws(HGNetError) in try selected.resized(to: size) } ?? selected
     self.parameters = parameters
     self.activation = activation

@@ -12,7 +12,7 @@ struct SelfCheck {
   private let expected: [Double]
   private let activation: Activation
   /// The outputs that are compared: the logits, or the stages of a backbone.
-  private let outputs: [String]
+  private let outputs: [Graph.Output.Role]
 
   /// Runs the network that is to be exported.
   ///
@@ -28,12 +28,10 @@ struct SelfCheck {
     picture = SelfCheck.picture(size)
     activation = isHeadless ? .none : network.activation
     if isHeadless {
-      let isStage = { (output: Graph.Output) in output.name.hasPrefix("stages.") }
-      let stages = network.graph.selectableOutputs.filter(isStage).map(\.name)
       // A head that is left out takes its embedding with it.
-      outputs = stages + (network.classCount == 0 ? ["embedding"] : [])
+      outputs = network.graph.stages.map(\.role) + (network.classCount == 0 ? [.embedding] : [])
     } else {
-      outputs = ["logits"]
+      outputs = [.logits]
     }
     guard !outputs.isEmpty else { throw HGNetError(.unsupported, "expected a network with stages to compare") }
     expected = try SelfCheck.scores(

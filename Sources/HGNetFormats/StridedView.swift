@@ -101,3 +101,17 @@ struct StridedView {
     return BlobSlice(blob)
   }
 }
+
+extension Parameter {
+  /// A matrix with its axes exchanged, in C order; other ranks are returned as they are.
+  ///
+  /// - Throws: `HGNetError.Code.limitExceeded` when the budget has no room for it.
+  func transposed(budget: inout AllocationBudget) throws(HGNetError) -> Parameter {
+    guard shape.rank == 2 else { return self }
+    let view = try StridedView(
+      shape: try Shape(validating: [shape[1], shape[0]]), strides: [1, shape[1]], offset: 0, elementCount: shape.count)
+    return try Parameter(
+      shape: view.shape, elementType: elementType,
+      bytes: try view.elements(of: bytes, elementSize: elementType.byteCount, budget: &budget))
+  }
+}

@@ -106,19 +106,15 @@ extension GraphBuilder {
     return append(.affine(scale: parameters.scale, bias: parameters.bias), name: name, inputs: [input])
   }
 
-  /// Appends the head: what `embedding` appends, then `fc`.
+  /// Appends the classifier: the decoder where the options have one, otherwise the linear layer `fc`.
   ///
   /// The multipliers of `lr_mult_list` do not reach the head.
-  mutating func head(
-    input: Graph.NodeID, inputChannels: Int, options: ModelOptions, hasAffineBlock: Bool, dropoutProbability: Float
-  ) -> Graph.NodeID {
-    let (node, features) = embedding(
-      input: input, inputChannels: inputChannels, options: options, hasAffineBlock: hasAffineBlock,
-      dropoutProbability: dropoutProbability)
+  mutating func classifier(input: Graph.NodeID, features: Int, options: ModelOptions) -> Graph.NodeID {
+    part = .classifier
     if let decoder = options.decoder {
-      return self.decoder(decoder, input: node, inputChannels: features, classCount: options.classCount)
+      return self.decoder(decoder, input: input, inputChannels: features, classCount: options.classCount)
     }
-    let flat = append(.flatten, name: "flatten", inputs: [node])
+    let flat = append(.flatten, name: "flatten", inputs: [input])
     declare(ParameterDeclaration(name: "fc.weight", shape: [features, options.classCount], role: .linearWeight))
     declare(ParameterDeclaration(name: "fc.bias", shape: [options.classCount], role: .linearBias))
     return append(
@@ -132,11 +128,11 @@ extension GraphBuilder {
   /// Without the last convolution the classifier reads the channels of the last stage, and nothing is dropped.
   mutating func embedding(
     input: Graph.NodeID, inputChannels: Int, options: ModelOptions, hasAffineBlock: Bool, dropoutProbability: Float
-  ) -> (node: Graph.NodeID, features: Int) {
+  ) -> (node: Graph.NodeID, channels: Int) {
     // A decoder looks at the whole map.
-    let hasDecoder = options.decoder != nil
-    var node = hasDecoder ? input : append(.globalAveragePool, name: "avg_pool", inputs: [input])
+    var node = options.decoder != nil ? input : append(.globalAveragePool, name: "avg_pool", inputs: [input])
     guard options.useLastConvolution else { return (node, inputChannels) }
+    part = .embedding
     let features = options.classExpand
     let lastConvolution = Convolution(
       weight: "last_conv.weight", inputChannels: inputChannels, outputChannels: features, kernel: Size(1),

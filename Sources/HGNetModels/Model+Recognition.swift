@@ -42,71 +42,115 @@ extension Model {
   ///
   /// Names and layouts are PaddlePaddle's. A model is recognised by its stem and stages, which must all be there in the
   /// right shapes; the head only tells the options, and whatever is missing or too much there is left to strict
-  /// loading, which lists it. A set without a classifier is a backbone, which may end before the fourth stage.
+  /// loading, which lists it. A set without a classifier is a backbone, which may end before the last stage.
   ///
-  /// - Parameter shapes: names with shapes, in any order; names that no model knows do no harm.
+  /// - Parameters:
+  ///   - shapes: names with shapes, in any order; names that no model knows do no harm.
+  ///   - models: the models that it may be, the first that fits being taken; nil for all of the families.
   /// - Throws: `HGNetError.Code.parameterMismatch` naming the nearest model and the first parameter that differs.
-  public static func recognize(_ shapes: [(name: String, shape: Shape)]) throws(HGNetError) -> Recognition {
-    let found = Dictionary(shapes.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
-    let head = headOptions(of: found)
-    let extent = extent(of: found)
-    let parts: [String]
-    switch extent {
-    case .classifier: parts = ["stem."] + (0..<4).map { "stages.\($0)." }
-    case .backbone(let stageCount): parts = ["stem."] + (0..<stageCount).map { "stages.\($0)." }
+  public static func recognize(
+    _ shapes: [(name: String, shape: Shape)], among models: [Model]? = nil
+  ) throws(HGNetError) -> Recognition {
+    let models = models ?? all
+    let found = FoundParameters(shapes)
+    for model in models where model.fitsLandmarks(of: found) {
+      if let recognition = try model.comparison(with: found).recognition { return recognition }
     }
-    let hasAffineBlocks = found.keys.contains { $0.hasSuffix(".lab.scale") }
-    var nearest: (model: Model, agreeing: Int, expected: Int, difference: String)?
-    for model in all {
-      var options = head
-      // PP-HGNet has no affine blocks to switch; PP-HGNetV2 may be built with or without.
-      if case .pphgnetV2 = model.architecture, hasAffineBlocks != model.hasAffineBlocks {
-        options.useLearnableAffineBlock = hasAffineBlocks
-      }
-      let expected = try model.graph(options: options).parameters.filter { parameter in
-        parts.contains { parameter.name.hasPrefix($0) }
-      }
-      var agreeing = 0
-      var difference: String?
-      for parameter in expected {
-        if found[parameter.name] == parameter.shape {
-          agreeing += 1
-        } else if difference == nil {
-          let shape = found[parameter.name].map(\.description) ?? "nothing"
-          difference = "\(parameter.name): expected \(parameter.shape), found \(shape)"
-        }
-      }
-      guard let difference else { return Recognition(model: model, options: options, extent: extent) }
-      if agreeing > nearest?.agreeing ?? 0 { nearest = (model, agreeing, expected.count, difference) }
+    // Nothing fits: every network is looked at, to say what is nearest.
+    var nearest: (model: Model, comparison: FoundParameters.Comparison)?
+    for model in models {
+      let comparison = try model.comparison(with: found)
+      if comparison.agreeing > nearest?.comparison.agreeing ?? 0 { nearest = (model, comparison) }
     }
-    guard let nearest else {
+    guard let (model, comparison) = nearest, let difference = comparison.difference else {
       let example = shapes.first.map { "found for example \(HGNetError.quoted($0.name))" } ?? "found none"
       throw HGNetError(
         .parameterMismatch,
-        "expected the parameters of a PP-HGNetV2 or PP-HGNet network, such as stem.stem1.conv.weight; \(example)")
+        "expected the parameters of a \(NetworkFamily.listing) network, such as "
+          + "\(NetworkFamily.all.first?.firstParameter ?? ""); \(example)")
     }
     throw HGNetError(
       .parameterMismatch,
-      "the parameters fit no known model; the nearest is \(nearest.model), of whose \(nearest.expected) backbone "
-        + "parameters \(nearest.agreeing) fit; the first that does not is \(nearest.difference)")
+      "the parameters fit no known model; the nearest is \(model), of whose \(comparison.expected) backbone "
+        + "parameters \(comparison.agreeing) fit; the first that does not is \(difference)")
   }
 
   /// Finds the model that a store's parameters belong to.
   ///
   /// - Throws: as the other form.
-  public static func recognize(_ store: ParameterStore) throws(HGNetError) -> Recognition {
-    try recognize(store.names.compactMap { name in store[name].map { (name, $0.shape) } })
+  public static func recognize(
+    _ store: ParameterStore, among models: [Model]? = nil
+  ) throws(HGNetError) -> Recognition {
+    try recognize(store.names.compactMap { name in store[name].map { (name, $0.shape) } }, among: models)
   }
 
-  /// Whether there is a classifier, and if not, how many stages there are.
-  private static func extent(of found: [String: Shape]) -> Recognition.Extent {
-    guard !found.keys.contains(where: { $0.hasPrefix("fc.") }) else { return .classifier }
-    let stageCount = (0..<4).last { stage in found.keys.contains { $0.hasPrefix("stages.\(stage).") } }
-    return .backbone(stageCount: (stageCount ?? 3) + 1)
+  /// Whether the parameters may be those of the network, which is found out without a graph.
+  ///
+  /// The landmark of the stem must be there, and none may have another shape.
+  package func fitsLandmarks(of found: FoundParameters) -> Bool {
+    let landmarks = architecture.landmarks
+    guard let stem = landmarks.first, found.shapes[stem.name] != nil else { return false }
+    return landmarks.allSatisfy { name, shape in found.shapes[name].map { $0 == shape } ?? true }
   }
+
+  /// Compares stem and stages with the network's, as far as it goes in the parameters.
+  private func comparison(with found: FoundParameters) throws(HGNetError) -> FoundParameters.Comparison {
+    let options = architecture.options(in: found)
+    let declarations = try graph(options: options).parameters
+    let parts = Set(declarations.compactMap { found.shapes[$0.name] == nil ? nil : $0.part })
+    var extent = Recognition.Extent.classifier
+    if !found.shapes.keys.contains(where: { family.headPart(ofParameter: $0) == .classifier }) {
+      let last = (0..<architecture.stageCount).last { parts.contains(.stage($0)) }
+      extent = .backbone(stageCount: (last ?? architecture.stageCount - 1) + 1)
+    }
+    var comparison = FoundParameters.Comparison()
+    for declaration in declarations {
+      switch (declaration.part, extent) {
+      case (.stem, _), (.stage, .classifier): break
+      case (.stage(let index), .backbone(let stageCount)) where index < stageCount: break
+      default: continue
+      }
+      comparison.expected += 1
+      let shape = found.shapes[declaration.name]
+      if shape == declaration.shape {
+        comparison.agreeing += 1
+      } else if comparison.difference == nil {
+        comparison.difference =
+          "\(declaration.name): expected \(declaration.shape), found \(shape.map(\.description) ?? "nothing")"
+      }
+    }
+    if comparison.difference == nil {
+      comparison.recognition = Recognition(model: self, options: options, extent: extent)
+    }
+    return comparison
+  }
+}
+
+/// Named shapes whose network is looked for.
+package struct FoundParameters {
+  /// How far the parameters are those of a network.
+  struct Comparison {
+    var agreeing = 0
+    var expected = 0
+    /// The first parameter of stem and stages that differs.
+    var difference: String?
+    /// Nil where one differs.
+    var recognition: Model.Recognition?
+  }
+
+  package let shapes: [String: Shape]
+
+  /// Takes names with shapes; of a name that is there twice the first.
+  package init(_ shapes: [(name: String, shape: Shape)]) {
+    self.shapes = Dictionary(shapes.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  /// Whether there is a learnable affine block behind some ReLU.
+  package var hasAffineBlocks: Bool { shapes.keys.contains { $0.hasSuffix(".lab.scale") } }
 
   /// The options that the head's parameters tell; an extent out of range leaves the default, for loading to refuse.
-  private static func headOptions(of found: [String: Shape]) -> ModelOptions {
+  package var headOptions: ModelOptions {
+    let found = shapes
     var options = ModelOptions()
     var classCount: Int?
     if let bias = found["fc.bias"], bias.rank == 1 { classCount = bias[0] }

@@ -17,15 +17,18 @@ extension Model {
   /// - Throws: `HGNetError.Code.unsupported` when no model has these operators, for example because batch normalisations
   ///   are folded into the convolutions.
   package static func structure(of graph: Graph) throws(HGNetError) -> Structure {
-    guard graph.selectableOutputs.contains(where: { $0.name == "logits" }) else {
+    guard graph.output(.logits) != nil else {
       throw HGNetError(
         .unsupported,
         "expected a classifier, found a network that ends in features; begin with the weights that it was exported from"
       )
     }
-    let found = try graph.selecting(outputs: ["logits"])
+    let found = try graph.selecting(outputs: [.logits])
     let size = Size(224)
-    for model in all {
+    let hasAffineBlocks = found.nodes.contains { if case .affine = $0.operation { true } else { false } }
+    let shapes = Set(found.parameters.map(\.shape))
+    // Names are lost, but what tells a network from others keeps its shape.
+    for model in all where model.architecture.landmarks.allSatisfy({ shapes.contains($0.shape) }) {
       for useLastConvolution in [true, false] {
         var options = ModelOptions()
         options.useLastConvolution = useLastConvolution
@@ -35,10 +38,7 @@ extension Model {
         else { continue }
         options.classCount = classes
         if useLastConvolution { options.classExpand = features }
-        if case .pphgnetV2 = model.architecture {
-          let hasAffineBlocks = found.nodes.contains { if case .affine = $0.operation { true } else { false } }
-          if hasAffineBlocks != model.hasAffineBlocks { options.useLearnableAffineBlock = hasAffineBlocks }
-        }
+        options = model.architecture.options(options, hasAffineBlocks: hasAffineBlocks)
         let expected = try model.graph(options: options, inputSize: size)
         if let names = StructureComparison.names(of: found, in: expected) {
           return Structure(recognition: Recognition(model: model, options: options), names: names)
@@ -57,7 +57,8 @@ extension Model {
         : isFolded
           ? "expected a network with batch normalisations, found one in which they are folded into the convolutions; "
             + "begin with the weights that it was exported from"
-          : "expected the operators of a PP-HGNetV2 or PP-HGNet network, found others; begin with its state dictionary")
+          : "expected the operators of a \(NetworkFamily.listing) network, found others; begin with its state dictionary"
+    )
   }
 }
 

@@ -1,27 +1,34 @@
 import HGNetCore
 
-/// A network of the PP-HGNetV2 or PP-HGNet family, by name.
+/// A network of one of the families, by name.
 ///
-/// A model is a row of a table; `graph(options:inputSize:)` turns it into the graph that everything else reads.
+/// A model is a row of its family's table; `graph(options:inputSize:)` turns it into the graph that everything else reads.
 /// Threads: a value, safe to share.
 public struct Model: Sendable, Hashable, CustomStringConvertible {
-  /// The family, with the model's row.
-  public enum Architecture: Sendable, Hashable {
-    /// PP-HGNetV2, B0 to B6.
-    case pphgnetV2(PPHGNetV2.Configuration)
-    /// PP-HGNet: tiny, small, base.
-    case pphgnet(PPHGNet.Configuration)
-  }
-
   /// The name in PaddleClas, such as `PPHGNetV2_B0` or `PPHGNet_tiny`.
   public let name: String
-  /// The family and the row.
-  public let architecture: Architecture
+  /// The row.
+  package let architecture: any NetworkArchitecture
 
-  /// Makes a model of one's own from a row.
-  public init(name: String, architecture: Architecture) {
+  /// Makes a model from a row.
+  package init(name: String, architecture: any NetworkArchitecture) {
     self.name = name
     self.architecture = architecture
+  }
+
+  /// The family.
+  public var family: NetworkFamily { type(of: architecture).family }
+
+  /// Whether another model is the same network, whatever its name.
+  public func isSameNetwork(as other: Model) -> Bool { architecture.isEqual(to: other.architecture) }
+
+  /// Whether two models have the same name and are the same network.
+  public static func == (left: Model, right: Model) -> Bool { left.name == right.name && left.isSameNetwork(as: right) }
+
+  /// Hashes name and row.
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(name)
+    hasher.combine(architecture)
   }
 
   /// The least height and width of a picture: the total stride.
@@ -33,20 +40,10 @@ public struct Model: Sendable, Hashable, CustomStringConvertible {
   public var description: String { name }
 
   /// The probability of dropout before the classifier, unless an option says otherwise.
-  public var dropoutProbability: Float {
-    switch architecture {
-    case .pphgnetV2(let configuration): configuration.dropoutProbability
-    case .pphgnet(let configuration): configuration.dropoutProbability
-    }
-  }
+  public var dropoutProbability: Float { architecture.dropoutProbability }
 
   /// Whether a learnable affine block follows each ReLU, unless an option says otherwise.
-  public var hasAffineBlocks: Bool {
-    switch architecture {
-    case .pphgnetV2(let configuration): configuration.hasAffineBlocks
-    case .pphgnet: false
-    }
-  }
+  public var hasAffineBlocks: Bool { architecture.hasAffineBlocks }
 
   /// Builds the network.
   ///
@@ -64,13 +61,13 @@ public struct Model: Sendable, Hashable, CustomStringConvertible {
   ) throws(HGNetError) -> Graph {
     try check(options, inputSize: inputSize)
     var builder = GraphBuilder()
-    let features = try backbone(into: &builder, options: options)
-    let logits = builder.head(
-      input: features.node, inputChannels: features.channels, options: options,
-      hasAffineBlock: options.useLearnableAffineBlock ?? hasAffineBlocks,
-      dropoutProbability: options.dropoutProbability ?? dropoutProbability)
-    builder.nameOutput("logits", logits)
-    return try builder.graph(outputs: ["logits"], inputSize: inputSize)
+    let backbone = appendBackbone(to: &builder, options: options)
+    let embedding = architecture.appendEmbedding(
+      to: &builder, input: backbone.node, inputChannels: backbone.channels, options: options)
+    let logits = architecture.appendClassifier(
+      to: &builder, input: embedding.node, features: embedding.channels, options: options)
+    builder.markOutput(.logits, logits)
+    return try builder.graph(output: .logits, inputSize: inputSize)
   }
 
   /// Builds the network without its classifier.
@@ -80,31 +77,30 @@ public struct Model: Sendable, Hashable, CustomStringConvertible {
   ///
   /// - Parameters:
   ///   - options: what may differ; the class count does not matter.
-  ///   - stageCount: how many of the four stages there are, 1 … 4; with fewer than four there is no last convolution.
+  ///   - stageCount: how many of its stages there are; nil for all, and with fewer there is no last convolution.
   ///   - inputSize: height and width of the pictures in pixels, 32 … 32768 each.
   /// - Throws: `HGNetError.Code.invalidArgument` for an option or a number out of range.
   public func backboneGraph(
-    options: ModelOptions = ModelOptions(), stageCount: Int = 4, inputSize: Size = Size(224)
+    options: ModelOptions = ModelOptions(), stageCount: Int? = nil, inputSize: Size = Size(224)
   ) throws(HGNetError) -> Graph {
-    guard 1...4 ~= stageCount else {
-      throw HGNetError(.invalidArgument, "expected 1 to 4 stages, found \(stageCount)")
+    let whole = architecture.stageCount
+    let stageCount = stageCount ?? whole
+    guard 1...whole ~= stageCount else {
+      throw HGNetError(.invalidArgument, "expected 1 to \(whole) stages, found \(stageCount)")
     }
     try check(options, inputSize: inputSize)
     var builder = GraphBuilder()
-    _ = try backbone(into: &builder, options: options)
+    _ = appendBackbone(to: &builder, options: options)
     // The stages behind the last one that is wanted go with `selecting`.
-    let whole = try builder.graph(outputs: ["stages.\(stageCount - 1)"], inputSize: inputSize)
-    guard let last = whole.outputs.first else { throw HGNetError(.internalInconsistency, "a backbone has no stages") }
+    let stages = try builder.graph(output: .stage(stageCount - 1), inputSize: inputSize)
+    guard let last = stages.outputs.first else { throw HGNetError(.internalInconsistency, "a backbone has no stages") }
     var own = options
-    own.useLastConvolution = options.useLastConvolution && stageCount == 4
-    let embedding = builder.embedding(
-      input: last.node, inputChannels: whole[last.node].shape.channels, options: own,
-      hasAffineBlock: options.useLearnableAffineBlock ?? hasAffineBlocks,
-      dropoutProbability: options.dropoutProbability ?? dropoutProbability)
-    builder.nameOutput("embedding", builder.append(.flatten, name: "flatten", inputs: [embedding.node]))
-    let stages = (0..<stageCount).map { "stages.\($0)" }
-    return try builder.graph(outputs: ["embedding"], inputSize: inputSize)
-      .selecting(outputs: ["embedding"] + stages).selecting(outputs: ["embedding"])
+    own.useLastConvolution = options.useLastConvolution && stageCount == whole
+    let embedding = architecture.appendEmbedding(
+      to: &builder, input: last.node, inputChannels: stages[last.node].shape.channels, options: own)
+    builder.markOutput(.embedding, builder.append(.flatten, name: "flatten", inputs: [embedding.node]))
+    return try builder.graph(output: .embedding, inputSize: inputSize)
+      .selecting(outputs: [.embedding] + (0..<stageCount).map { .stage($0) }).selecting(outputs: [.embedding])
   }
 
   private func check(_ options: ModelOptions, inputSize: Size) throws(HGNetError) {
@@ -115,49 +111,21 @@ public struct Model: Sendable, Hashable, CustomStringConvertible {
         .invalidArgument,
         "\(name) takes pictures of \(sides.lowerBound) to \(sides.upperBound) pixels on each side, found \(inputSize)")
     }
+    try architecture.check(options, of: name)
   }
 
   /// Appends the input, the stem and all stages.
-  private func backbone(
-    into builder: inout GraphBuilder, options: ModelOptions
-  ) throws(HGNetError) -> (node: Graph.NodeID, channels: Int) {
+  private func appendBackbone(
+    to builder: inout GraphBuilder, options: ModelOptions
+  ) -> (node: Graph.NodeID, channels: Int) {
     let input = builder.append(.input(channels: 3), name: "input", inputs: [])
-    switch architecture {
-    case .pphgnetV2(let configuration):
-      return (builder.backbone(of: configuration, input: input, options: options), configuration.featureChannels)
-    case .pphgnet(let configuration):
-      guard options.useLearnableAffineBlock != true else {
-        throw HGNetError(.invalidArgument, "\(name) has no learnable affine blocks; leave the key out", key: "use_lab")
-      }
-      return (builder.backbone(of: configuration, input: input, options: options), configuration.featureChannels)
-    }
+    return architecture.appendBackbone(to: &builder, input: input, options: options)
   }
 }
 
 extension Model {
-  /// PPHGNetV2_B0.
-  public static let b0 = Model(name: "PPHGNetV2_B0", architecture: .pphgnetV2(.b0))
-  /// PPHGNetV2_B1.
-  public static let b1 = Model(name: "PPHGNetV2_B1", architecture: .pphgnetV2(.b1))
-  /// PPHGNetV2_B2.
-  public static let b2 = Model(name: "PPHGNetV2_B2", architecture: .pphgnetV2(.b2))
-  /// PPHGNetV2_B3.
-  public static let b3 = Model(name: "PPHGNetV2_B3", architecture: .pphgnetV2(.b3))
-  /// PPHGNetV2_B4.
-  public static let b4 = Model(name: "PPHGNetV2_B4", architecture: .pphgnetV2(.b4))
-  /// PPHGNetV2_B5.
-  public static let b5 = Model(name: "PPHGNetV2_B5", architecture: .pphgnetV2(.b5))
-  /// PPHGNetV2_B6.
-  public static let b6 = Model(name: "PPHGNetV2_B6", architecture: .pphgnetV2(.b6))
-  /// PPHGNet_tiny.
-  public static let tiny = Model(name: "PPHGNet_tiny", architecture: .pphgnet(.tiny))
-  /// PPHGNet_small.
-  public static let small = Model(name: "PPHGNet_small", architecture: .pphgnet(.small))
-  /// PPHGNet_base.
-  public static let base = Model(name: "PPHGNet_base", architecture: .pphgnet(.base))
-
-  /// All ten models, B0 to B6, then tiny, small and base.
-  public static let all: [Model] = [b0, b1, b2, b3, b4, b5, b6, tiny, small, base]
+  /// The models of all families: B0 to B6, then tiny, small and base.
+  public static let all: [Model] = NetworkFamily.all.flatMap(\.models)
 
   /// The model of a name.
   ///
@@ -180,9 +148,7 @@ extension Model {
   }
 
   private static func spellings(of model: Model) -> [String] {
-    let full = plain(model.name)
-    let suffix = model.name.split(separator: "_").last.map { plain(String($0)) } ?? full
-    return [full, String(full.dropFirst(2)), suffix]
+    ([model.name] + model.family.aliases(model.name)).map(plain)
   }
 
   private static func distance(_ name: String, to model: Model) -> Int {

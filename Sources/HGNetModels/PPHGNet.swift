@@ -2,6 +2,20 @@ import HGNetCore
 
 /// The PP-HGNet family (tiny, small, base): the first version, and the teachers that PP-HGNetV2 was distilled from.
 public enum PPHGNet {
+  /// tiny, small and base, with what is known about them beside the table.
+  public static let family = NetworkFamily(
+    name: "PP-HGNet", models: [.tiny, .small, .base], firstParameter: "stem.0.conv.weight",
+    aliases: NetworkFamily.shortNames,
+    otherNames: [
+      .timm(
+        firstParameter: "stem.stem.0.conv.weight", aggregation: ["aggregation_conv", "att"], hasNestedStem: true)
+    ],
+    published: PublishedWeights.files(
+      of: .tiny, [(.supervised, (79.83, 95.04)), (.distilled, (81.95, 96.12))])
+      + PublishedWeights.files(
+        of: .small, evaluationShortSide: 236, [(.supervised, (81.51, 95.82)), (.distilled, (83.82, 96.81))])
+      + PublishedWeights.files(of: .base, evaluationShortSide: 236, [(.distilled, (85.00, 97.35))]))
+
   /// One of the four stages.
   public struct StageConfiguration: Sendable, Hashable {
     /// The channels that enter the stage.
@@ -76,49 +90,75 @@ public enum PPHGNet {
   }
 }
 
-extension PPHGNet.Configuration {
-  /// The channels that leave the last stage.
-  var featureChannels: Int { stages.last?.outputChannels ?? 0 }
+extension Model {
+  /// PPHGNet_tiny.
+  public static let tiny = Model(name: "PPHGNet_tiny", configuration: PPHGNet.Configuration.tiny)
+  /// PPHGNet_small.
+  public static let small = Model(name: "PPHGNet_small", configuration: PPHGNet.Configuration.small)
+  /// PPHGNet_base.
+  public static let base = Model(name: "PPHGNet_base", configuration: PPHGNet.Configuration.base)
+
+  /// Makes a PP-HGNet of one's own from a row.
+  public init(name: String, configuration: PPHGNet.Configuration) {
+    self.init(name: name, architecture: configuration)
+  }
 }
 
-extension GraphBuilder {
-  /// Appends stem and stages and names the output of each stage.
-  mutating func backbone(
-    of configuration: PPHGNet.Configuration, input: Graph.NodeID, options: ModelOptions
-  ) -> Graph.NodeID {
+extension PPHGNet.Configuration: NetworkArchitecture {
+  package static var family: NetworkFamily { PPHGNet.family }
+
+  package var stageCount: Int { stages.count }
+
+  package var landmarks: [(name: String, shape: Shape)] {
+    [("stem.0.conv.weight", [stemChannels.first ?? 0, 3, 3, 3])]
+      + stages.enumerated().map { index, row in
+        (
+          "stages.\(index).blocks.0.aggregation_conv.conv.weight",
+          [row.outputChannels, row.inputChannels + layerCount * row.middleChannels, 1, 1]
+        )
+      }
+  }
+
+  package func appendBackbone(
+    to builder: inout GraphBuilder, input: Graph.NodeID, options: ModelOptions
+  ) -> (node: Graph.NodeID, channels: Int) {
     func style(_ part: Int) -> PartStyle {
       PartStyle(hasAffineBlocks: false, learningRateMultiplier: options.learningRateMultipliers[part])
     }
     var node = input
     var channels = 3
-    for (index, outputs) in configuration.stemChannels.enumerated() {
+    builder.part = .stem
+    for (index, outputs) in stemChannels.enumerated() {
       let unit = ConvolutionUnit(
         inputChannels: channels, outputChannels: outputs, kernel: 3, stride: index == 0 ? 2 : 1)
-      node = convolutionUnit(unit, name: "stem.\(index)", input: node, style: style(0))
+      node = builder.convolutionUnit(unit, name: "stem.\(index)", input: node, style: style(0))
       channels = outputs
     }
-    node = append(.maxPool(kernel: Size(3), stride: Size(2), padding: Padding(1)), name: "pool", inputs: [node])
-    for (index, row) in configuration.stages.enumerated() {
+    node = builder.append(
+      .maxPool(kernel: Size(3), stride: Size(2), padding: Padding(1)), name: "pool", inputs: [node])
+    for (index, row) in stages.enumerated() {
       let name = "stages.\(index)"
-      let stageStyle = style(index + 1)
+      builder.part = .stage(index)
       if row.hasDownsample {
-        node = convolutionUnit(
+        node = builder.convolutionUnit(
           .downsample(channels: row.inputChannels), name: "\(name).downsample", input: node,
-          style: stageStyle)
+          style: style(index + 1))
       }
       for block in 0..<row.blockCount {
-        node = self.block(
-          row, layers: configuration.layerCount, name: "\(name).blocks.\(block)", input: node, isFirst: block == 0,
-          style: stageStyle)
+        node = builder.block(
+          row, layers: layerCount, name: "\(name).blocks.\(block)", input: node, isFirst: block == 0,
+          style: style(index + 1))
       }
-      nameOutput(name, node)
+      builder.markOutput(.stage(index), node)
     }
-    return node
+    return (node, stages.last?.outputChannels ?? channels)
   }
+}
 
+extension GraphBuilder {
   /// Appends a block: a chain of 3×3 layers, all their results and the input side by side, joined by a 1×1
   /// convolution and weighed per channel; every block but a stage's first adds its input.
-  private mutating func block(
+  fileprivate mutating func block(
     _ row: PPHGNet.StageConfiguration, layers: Int, name: String, input: Graph.NodeID, isFirst: Bool, style: PartStyle
   ) -> Graph.NodeID {
     let inputChannels = isFirst ? row.inputChannels : row.outputChannels

@@ -4,6 +4,22 @@ import HGNetCore
 ///
 /// Each network is a row of the table below; `Model` turns rows into graphs.
 public enum PPHGNetV2 {
+  /// B0 to B6, with what is known about them beside the table.
+  public static let family = NetworkFamily(
+    name: "PP-HGNetV2", models: [.b0, .b1, .b2, .b3, .b4, .b5, .b6], firstParameter: "stem.stem1.conv.weight",
+    aliases: NetworkFamily.shortNames,
+    otherNames: [
+      .timm(firstParameter: "stem.stem1.conv.weight", aggregation: aggregation, hasNestedStem: false),
+      .huggingFace(firstParameter: "embedder.stem1.convolution.weight", aggregation: aggregation),
+    ],
+    published: [
+      (Model.b0, (77.77, 93.91)), (.b1, (79.18, 94.57)), (.b2, (81.74, 95.88)), (.b3, (82.98, 96.43)),
+      (.b4, (83.57, 96.72)), (.b5, (84.75, 97.32)), (.b6, (86.30, 97.84)),
+    ].flatMap { model, accuracy in PublishedWeights.files(of: model, [(.stage1, nil), (.stage2, accuracy)]) })
+
+  /// The two convolutions that join the layers of a block.
+  private static let aggregation = ["aggregation_squeeze_conv", "aggregation_excitation_conv"]
+
   /// The channels of the stem, which reduces a picture to a quarter of its side.
   public struct StemConfiguration: Sendable, Hashable {
     /// The channels of the first convolutions.
@@ -143,32 +159,76 @@ public enum PPHGNetV2 {
   }
 }
 
-extension PPHGNetV2.Configuration {
-  /// The channels that leave the last stage.
-  var featureChannels: Int { stages.last?.outputChannels ?? stem.outputChannels }
+extension Model {
+  /// PPHGNetV2_B0.
+  public static let b0 = Model(name: "PPHGNetV2_B0", configuration: PPHGNetV2.Configuration.b0)
+  /// PPHGNetV2_B1.
+  public static let b1 = Model(name: "PPHGNetV2_B1", configuration: PPHGNetV2.Configuration.b1)
+  /// PPHGNetV2_B2.
+  public static let b2 = Model(name: "PPHGNetV2_B2", configuration: PPHGNetV2.Configuration.b2)
+  /// PPHGNetV2_B3.
+  public static let b3 = Model(name: "PPHGNetV2_B3", configuration: PPHGNetV2.Configuration.b3)
+  /// PPHGNetV2_B4.
+  public static let b4 = Model(name: "PPHGNetV2_B4", configuration: PPHGNetV2.Configuration.b4)
+  /// PPHGNetV2_B5.
+  public static let b5 = Model(name: "PPHGNetV2_B5", configuration: PPHGNetV2.Configuration.b5)
+  /// PPHGNetV2_B6.
+  public static let b6 = Model(name: "PPHGNetV2_B6", configuration: PPHGNetV2.Configuration.b6)
+
+  /// Makes a PP-HGNetV2 of one's own from a row.
+  public init(name: String, configuration: PPHGNetV2.Configuration) {
+    self.init(name: name, architecture: configuration)
+  }
+}
+
+extension PPHGNetV2.Configuration: NetworkArchitecture {
+  package static var family: NetworkFamily { PPHGNetV2.family }
+
+  package var stageCount: Int { stages.count }
+
+  package var landmarks: [(name: String, shape: Shape)] {
+    [("stem.stem1.conv.weight", [stem.middleChannels, 3, 3, 3])]
+      + stages.enumerated().map { index, row in
+        (
+          "stages.\(index).blocks.0.aggregation_squeeze_conv.conv.weight",
+          [row.outputChannels / 2, row.inputChannels + row.layerCount * row.middleChannels, 1, 1]
+        )
+      }
+  }
+
+  // It may be built with or without affine blocks.
+  package func check(_ options: ModelOptions, of model: String) {}
+
+  package func options(_ options: ModelOptions, hasAffineBlocks: Bool) -> ModelOptions {
+    var options = options
+    if hasAffineBlocks != self.hasAffineBlocks { options.useLearnableAffineBlock = hasAffineBlocks }
+    return options
+  }
+
+  package func appendBackbone(
+    to builder: inout GraphBuilder, input: Graph.NodeID, options: ModelOptions
+  ) -> (node: Graph.NodeID, channels: Int) {
+    func style(_ part: Int) -> PartStyle {
+      PartStyle(
+        hasAffineBlocks: options.useLearnableAffineBlock ?? hasAffineBlocks,
+        learningRateMultiplier: options.learningRateMultipliers[part])
+    }
+    builder.part = .stem
+    var node = builder.stem(stem, input: input, style: style(0))
+    for (index, row) in stages.enumerated() {
+      builder.part = .stage(index)
+      node = builder.stage(row, name: "stages.\(index)", input: node, style: style(index + 1))
+      builder.markOutput(.stage(index), node)
+    }
+    return (node, stages.last?.outputChannels ?? stem.outputChannels)
+  }
 }
 
 extension GraphBuilder {
-  /// Appends stem and stages and names the output of each stage.
-  mutating func backbone(
-    of configuration: PPHGNetV2.Configuration, input: Graph.NodeID, options: ModelOptions
-  ) -> Graph.NodeID {
-    let hasAffineBlocks = options.useLearnableAffineBlock ?? configuration.hasAffineBlocks
-    func style(_ part: Int) -> PartStyle {
-      PartStyle(hasAffineBlocks: hasAffineBlocks, learningRateMultiplier: options.learningRateMultipliers[part])
-    }
-    var node = stem(configuration.stem, input: input, style: style(0))
-    for (index, row) in configuration.stages.enumerated() {
-      node = stage(row, name: "stages.\(index)", input: node, style: style(index + 1))
-      nameOutput("stages.\(index)", node)
-    }
-    return node
-  }
-
   /// Appends the stem: a halving, two 2×2 convolutions beside a 2×2 maximum pool, and a second halving.
   ///
   /// The two-by-two windows see their border below and right only.
-  private mutating func stem(
+  fileprivate mutating func stem(
     _ row: PPHGNetV2.StemConfiguration, input: Graph.NodeID, style: PartStyle
   ) -> Graph.NodeID {
     let middle = row.middleChannels
@@ -189,7 +249,7 @@ extension GraphBuilder {
   }
 
   /// Appends the downsampling of a stage, if any, and its blocks.
-  private mutating func stage(
+  fileprivate mutating func stage(
     _ row: PPHGNetV2.StageConfiguration, name: String, input: Graph.NodeID, style: PartStyle
   ) -> Graph.NodeID {
     var node = input

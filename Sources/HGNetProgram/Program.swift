@@ -18,8 +18,8 @@ package struct Program: Sendable {
 
   /// A named result of the network.
   package struct Output: Hashable, Sendable {
-    /// The name of the graph's output.
-    package var name: String
+    /// What it is.
+    package var role: Graph.Output.Role
     /// The number of the result.
     package var result: Int
   }
@@ -31,7 +31,7 @@ package struct Program: Sendable {
   ///   - isTraining: whether dropout has work to do.
   /// - Throws: `HGNetError.Code.unsupported` for a second input.
   package init(_ graph: Graph, isTraining: Bool = false) throws(HGNetError) {
-    let graph = try graph.selecting(outputs: graph.outputs.map(\.name))
+    let graph = try graph.selecting(outputs: graph.outputs.map(\.role))
     var fusion = try Fusion(graph, isTraining: isTraining)
     fusion.foldBatchNormalization()
     fusion.fuseReLU()
@@ -40,7 +40,7 @@ package struct Program: Sendable {
     fusion.resolveAliases()
     self.init(
       graph: graph, isTraining: isTraining, layers: fusion.layers.compactMap { $0 },
-      outputs: fusion.outputs.map { Output(name: $0.name, result: $0.node.index) })
+      outputs: fusion.outputs.map { Output(role: $0.role, result: $0.node.index) })
   }
 
   private init(graph: Graph, isTraining: Bool, layers: [Layer], outputs: [Output]) {

@@ -90,26 +90,23 @@ extension Layer.Kind {
   /// The operator in a few words.
   var title: String {
     switch self {
-    case .convolution(let convolution, _):
-      if convolution.isIdentity { return "batch norm" }
-      let kind = convolution.isDepthwise ? "depthwise" : "convolution"
-      return "\(kind) \(convolution.kernel)"
-        + (convolution.stride == Size(1) ? "" : " stride \(convolution.stride.height)")
-    case .linear: return "linear"
-    case .maxPool(let kernel, let stride, _):
-      return "max pool \(kernel)" + (stride == Size(1) ? "" : " stride \(stride.height)")
-    case .globalAveragePool: return "average pool"
-    case .concatenate: return "concatenate"
-    case .copy: return "copy"
-    case .add: return "add"
-    case .gate: return "multiply"
-    case .sigmoid: return "sigmoid"
-    case .softmax: return "softmax"
-    case .decoder(.queries): return "queries"
-    case .decoder(.layerNormalization): return "layer norm"
-    case .decoder(.attention(let heads, _)): return "attention, \(heads) heads"
-    case .decoder(.dropout): return "dropout"
-    case .decoder(.groupedLinear): return "linear per query"
+    case .convolution(let convolution, let normalization?) where convolution.isIdentity:
+      Operator.batchNormalization(normalization).title
+    case .convolution(let convolution, _): Operator.convolution(convolution).title
+    case .linear(let weight, let bias, let inputFeatures, let outputFeatures):
+      Operator.linear(
+        weight: weight, bias: bias, inputFeatures: inputFeatures, outputFeatures: outputFeatures
+      ).title
+    case .maxPool(let kernel, let stride, let padding):
+      Operator.maxPool(kernel: kernel, stride: stride, padding: padding).title
+    case .globalAveragePool: Operator.globalAveragePool.title
+    case .concatenate: Operator.concatenate.title
+    case .copy: "copy"
+    case .add: Operator.add.title
+    case .gate: Operator.multiplyPerChannel.title
+    case .sigmoid: Operator.sigmoid.title
+    case .softmax: Operator.softmax.title
+    case .decoder(let operation): Operator.decoder(operation).title
     }
   }
 }

@@ -19,37 +19,34 @@ struct EngineNetwork: Sendable {
 
   private static let affine = Model(
     name: "small V2",
-    architecture: .pphgnetV2(
-      PPHGNetV2.Configuration(
-        stem: .init(middle: 6, output: 8), hasAffineBlocks: true,
-        stages: [
-          .init(8, 16, 20, blocks: 1, downsample: false, light: false, kernel: 3, layers: 2),
-          .init(20, 8, 24, blocks: 2, downsample: true, light: true, kernel: 5, layers: 2),
-          .init(24, 16, 32, blocks: 1, downsample: true, light: false, kernel: 3, layers: 2),
-          .init(32, 8, 18, blocks: 2, downsample: true, light: true, kernel: 5, layers: 1),
-        ])))
+    configuration: PPHGNetV2.Configuration(
+      stem: .init(middle: 6, output: 8), hasAffineBlocks: true,
+      stages: [
+        .init(8, 16, 20, blocks: 1, downsample: false, light: false, kernel: 3, layers: 2),
+        .init(20, 8, 24, blocks: 2, downsample: true, light: true, kernel: 5, layers: 2),
+        .init(24, 16, 32, blocks: 1, downsample: true, light: false, kernel: 3, layers: 2),
+        .init(32, 8, 18, blocks: 2, downsample: true, light: true, kernel: 5, layers: 1),
+      ]))
 
   private static let plain = Model(
     name: "small V2",
-    architecture: .pphgnetV2(
-      PPHGNetV2.Configuration(
-        stem: .init(middle: 8, output: 16), hasAffineBlocks: false,
-        stages: [
-          .init(16, 16, 32, blocks: 2, downsample: false, light: false, kernel: 3, layers: 2),
-          .init(32, 16, 40, blocks: 1, downsample: true, light: false, kernel: 3, layers: 1),
-          .init(40, 12, 24, blocks: 1, downsample: true, light: true, kernel: 5, layers: 1),
-          .init(24, 8, 18, blocks: 1, downsample: true, light: true, kernel: 3, layers: 1),
-        ])))
+    configuration: PPHGNetV2.Configuration(
+      stem: .init(middle: 8, output: 16), hasAffineBlocks: false,
+      stages: [
+        .init(16, 16, 32, blocks: 2, downsample: false, light: false, kernel: 3, layers: 2),
+        .init(32, 16, 40, blocks: 1, downsample: true, light: false, kernel: 3, layers: 1),
+        .init(40, 12, 24, blocks: 1, downsample: true, light: true, kernel: 5, layers: 1),
+        .init(24, 8, 18, blocks: 1, downsample: true, light: true, kernel: 3, layers: 1),
+      ]))
 
   private static let first = Model(
     name: "small V1",
-    architecture: .pphgnet(
-      PPHGNet.Configuration(
-        stemChannels: [6, 8, 16], layers: 2, dropoutProbability: 0,
-        stages: [
-          .init(16, 16, 24, blocks: 1, downsample: false), .init(24, 8, 20, blocks: 2, downsample: true),
-          .init(20, 16, 32, blocks: 1, downsample: true), .init(32, 8, 18, blocks: 1, downsample: true),
-        ])))
+    configuration: PPHGNet.Configuration(
+      stemChannels: [6, 8, 16], layers: 2, dropoutProbability: 0,
+      stages: [
+        .init(16, 16, 24, blocks: 1, downsample: false), .init(24, 8, 20, blocks: 2, downsample: true),
+        .init(20, 16, 32, blocks: 1, downsample: true), .init(32, 8, 18, blocks: 1, downsample: true),
+      ]))
 
   /// The head for several labels, with two classes a query of which the last is left out.
   private var decoder: MLDecoder? {

@@ -61,7 +61,7 @@ extension Graph {
     var builder = GraphBuilder()
     for node in nodes { builder.append(node.operation, name: node.name, inputs: node.inputs) }
     for parameter in parameters { builder.declare(parameter) }
-    builder.nameOutput("result", NodeID(node))
-    return try builder.graph(outputs: ["result"], inputSize: inputSize).selecting(outputs: ["result"])
+    builder.markOutput(.probabilities, NodeID(node))
+    return try builder.graph(output: .probabilities, inputSize: inputSize).selecting(outputs: [.probabilities])
   }
 }

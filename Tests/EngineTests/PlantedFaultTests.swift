@@ -55,8 +55,9 @@ import Testing
         builder.append(operation, name: node.name, inputs: inputs)
       }
       for parameter in graph.parameters { builder.declare(parameter) }
-      for output in graph.outputs { builder.nameOutput(output.name, output.node) }
-      return try builder.graph(outputs: graph.outputs.map(\.name), inputSize: graph.inputSize)
+      for output in graph.outputs { builder.markOutput(output.role, output.node) }
+      let roles = graph.outputs.map(\.role)
+      return try builder.graph(output: roles.first ?? .logits, inputSize: graph.inputSize).selecting(outputs: roles)
     }
   }
 

@@ -41,8 +41,8 @@ struct OperatorTests {
       var builder = GraphBuilder()
       let input = builder.append(.input(channels: 3), name: "input", inputs: [])
       let node = builder.append(operation, name: "layer", inputs: [Graph.NodeID](repeating: input, count: count))
-      builder.nameOutput("logits", node)
-      let error = #expect(throws: HGNetError.self) { try builder.graph(outputs: ["logits"], inputSize: Size(4)) }
+      builder.markOutput(.logits, node)
+      let error = #expect(throws: HGNetError.self) { try builder.graph(output: .logits, inputSize: Size(4)) }
       #expect(error?.code == .shapeMismatch && error?.context.layer == "layer")
     }
   }

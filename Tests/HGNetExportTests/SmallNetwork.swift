@@ -35,8 +35,8 @@ enum SmallNetwork {
     declare(&builder, "fc.bias", [5], .linearBias)
     node = builder.append(
       .linear(weight: "fc.weight", bias: "fc.bias", inputFeatures: 8, outputFeatures: 5), name: "fc", inputs: [node])
-    builder.nameOutput("logits", node)
-    let graph = try builder.graph(outputs: ["logits"], inputSize: Size(height: 8, width: 10))
+    builder.markOutput(.logits, node)
+    let graph = try builder.graph(output: .logits, inputSize: Size(height: 8, width: 10))
     return try ExportedNetwork(graph: graph, parameters: parameters(of: graph), activation: activation)
   }
 

@@ -145,7 +145,7 @@ struct PublishedWeightsTests {
     #expect(PublishedWeights.pretrained(for: .base) == nil)
     #expect(PublishedWeights.mostAccurate(for: .b6)?.accuracy?.top1 == 86.30)
     #expect(PublishedWeights.pretrained(for: .b6)?.accuracy == nil)
-    let own = Model(name: "mine", architecture: .pphgnetV2(.b0))
+    let own = Model(name: "mine", configuration: PPHGNetV2.Configuration.b0)
     #expect(PublishedWeights.mostAccurate(for: own) == nil)
   }
 

@@ -4,15 +4,15 @@ import Testing
 
 /// What each pass fuses, and what it must leave alone.
 @Suite struct PassTests {
-  /// A graph of one input and the nodes that `body` appends; the last one is the output, unless `body` names others.
+  /// A graph of one input and the nodes that `body` appends; `body` returns its outputs, the logits among them.
   static func graph(
-    _ body: (inout GraphBuilder, Graph.NodeID) -> [(String, Graph.NodeID)]
+    _ body: (inout GraphBuilder, Graph.NodeID) -> [(Graph.Output.Role, Graph.NodeID)]
   ) throws -> Graph {
     var builder = GraphBuilder()
     let input = builder.append(.input(channels: 16), name: "input", inputs: [])
     let outputs = body(&builder, input)
-    for (name, node) in outputs { builder.nameOutput(name, node) }
-    return try builder.graph(outputs: outputs.map(\.0), inputSize: Size(12))
+    for (role, node) in outputs { builder.markOutput(role, node) }
+    return try builder.graph(output: .logits, inputSize: Size(12)).selecting(outputs: outputs.map(\.0))
   }
 
   static let convolution = Convolution(
@@ -28,7 +28,7 @@ import Testing
       let rectified = builder.append(.relu, name: "relu", inputs: [normalized])
       let scaled = builder.append(.affine(scale: "lab.scale", bias: "lab.bias"), name: "lab", inputs: [rectified])
       let sum = builder.append(.add, name: "add", inputs: [scaled, input])
-      return [("result", sum)]
+      return [(.logits, sum)]
     }
     let program = try Program(graph)
     let layer = try #require(program.layers.first)
@@ -37,7 +37,7 @@ import Testing
     #expect(layer.hasReLU)
     #expect(layer.affine == [.affine(scale: "lab.scale", bias: "lab.bias")])
     #expect(layer.residual == program.input)
-    #expect(program.outputs.map(\.name) == ["result"])
+    #expect(program.outputs.map(\.role) == [.logits])
     #expect(program.outputs.map(\.result) == [layer.result])
     #expect(
       layer.learnedParameters == ["conv.weight", "bn.weight", "bn.bias", "lab.scale", "lab.bias"])
@@ -47,7 +47,7 @@ import Testing
     let graph = try PassTests.graph { builder, input in
       let convolved = builder.append(.convolution(PassTests.convolution), name: "conv", inputs: [input])
       let rectified = builder.append(.relu, name: "relu", inputs: [convolved])
-      return [("before", convolved), ("after", rectified)]
+      return [(.stage(0), convolved), (.logits, rectified)]
     }
     let program = try Program(graph)
     #expect(program.layers.map(\.name) == ["conv", "relu"])
@@ -60,7 +60,7 @@ import Testing
       let convolved = builder.append(.convolution(PassTests.convolution), name: "conv", inputs: [input])
       let scaled = builder.append(.affine(scale: "lab.scale", bias: "lab.bias"), name: "lab", inputs: [convolved])
       let rectified = builder.append(.relu, name: "relu", inputs: [scaled])
-      return [("result", rectified)]
+      return [(.logits, rectified)]
     }
     let program = try Program(graph)
     #expect(program.layers.map(\.name) == ["conv", "relu"])
@@ -69,7 +69,7 @@ import Testing
 
   @Test func aNormalizationAloneIsDepthwise() throws {
     let graph = try PassTests.graph { builder, input in
-      [("result", builder.append(.batchNormalization(PassTests.normalization), name: "bn", inputs: [input]))]
+      [(.logits, builder.append(.batchNormalization(PassTests.normalization), name: "bn", inputs: [input]))]
     }
     let program = try Program(graph)
     guard case .convolution(let convolution, PassTests.normalization) = program.layers.first?.kind else {
@@ -82,14 +82,14 @@ import Testing
   @Test(arguments: [(false, 1), (true, 2)]) func dropoutOfTokensStaysInTraining(isTraining: Bool, layers: Int) throws {
     let graph = try PassTests.graph { builder, input in
       let convolved = builder.append(.convolution(PassTests.convolution), name: "conv", inputs: [input])
-      return [("result", builder.append(.decoder(.dropout(probability: 0.3)), name: "drop", inputs: [convolved]))]
+      return [(.logits, builder.append(.decoder(.dropout(probability: 0.3)), name: "drop", inputs: [convolved]))]
     }
     #expect(try Program(graph, isTraining: isTraining).layers.count == layers)
   }
 
   @Test func resizingKeepsLayers() throws {
     let graph = try PassTests.graph { builder, input in
-      [("result", builder.append(.convolution(PassTests.convolution), name: "conv", inputs: [input]))]
+      [(.logits, builder.append(.convolution(PassTests.convolution), name: "conv", inputs: [input]))]
     }
     let program = try Program(graph)
     let resized = try program.resized(to: Size(height: 5, width: 7))

@@ -10,8 +10,7 @@ import Testing
   static func program(_ name: String, _ size: Size) throws -> Program {
     let model = try Model.named(name)
     let graph = try model.graph(inputSize: size)
-    let names = graph.selectableOutputs.map(\.name)
-    return try Program(graph.selecting(outputs: names))
+    return try Program(graph.selecting(outputs: graph.selectableOutputs.map(\.role)))
   }
 
   /// Values that a result holds in an arena: the first byte, the distance of pixels, their number, and bytes of a pixel.
@@ -93,7 +92,7 @@ import Testing
       let b = builder.append(.convolution(PassTests.convolution), name: "b", inputs: [a])
       let first = builder.append(.concatenate, name: "first", inputs: [a, b])
       let second = builder.append(.concatenate, name: "second", inputs: [b, a])
-      return [("first", first), ("second", second)]
+      return [(.stage(0), first), (.logits, second)]
     }
     let inference = try InferenceProgram(Program(graph), batch: 1)
     let copies = inference.steps.compactMap { if case .copy(let copy) = $0 { copy.channel } else { nil } }

@@ -8,15 +8,14 @@ import Testing
 @Suite struct TrainingStepTests {
   static let model = Model(
     name: "small V2",
-    architecture: .pphgnetV2(
-      PPHGNetV2.Configuration(
-        stem: .init(middle: 8, output: 16), hasAffineBlocks: true,
-        stages: [
-          .init(16, 16, 24, blocks: 1, downsample: false, light: false, kernel: 3, layers: 2),
-          .init(24, 16, 32, blocks: 1, downsample: true, light: false, kernel: 3, layers: 2),
-          .init(32, 16, 48, blocks: 1, downsample: true, light: true, kernel: 5, layers: 2),
-          .init(48, 16, 64, blocks: 1, downsample: true, light: true, kernel: 5, layers: 1),
-        ])))
+    configuration: PPHGNetV2.Configuration(
+      stem: .init(middle: 8, output: 16), hasAffineBlocks: true,
+      stages: [
+        .init(16, 16, 24, blocks: 1, downsample: false, light: false, kernel: 3, layers: 2),
+        .init(24, 16, 32, blocks: 1, downsample: true, light: false, kernel: 3, layers: 2),
+        .init(32, 16, 48, blocks: 1, downsample: true, light: true, kernel: 5, layers: 2),
+        .init(48, 16, 64, blocks: 1, downsample: true, light: true, kernel: 5, layers: 1),
+      ]))
 
   /// Pictures `[N, 48, 48, 3]` of stripes that run across, down or both ways, under noise.
   static func batch(_ count: Int, random: inout RandomGenerator) -> (Tensor, [Int]) {

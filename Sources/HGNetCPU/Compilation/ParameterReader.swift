@@ -79,22 +79,17 @@ struct ParameterReader {
       throw HGNetError(.internalInconsistency, "expected a convolution", layer: layer.name)
     }
     let columns = convolution.outputChannels
-    // Folded in double: y = (conv(x) + b - mean) * f + beta with f = gamma / sqrt(variance + epsilon).
     var factors = [Float](repeating: 1, count: columns)
     var biases = [Float](repeating: 0, count: columns)
-    if let name = convolution.bias {
-      biases = try tensor(name, shape: [columns], layer: layer.name).values
+    func values(_ name: String) throws(HGNetError) -> [Float] {
+      try tensor(name, shape: [columns], layer: layer.name).values
     }
     if let normalization {
-      let gamma = try tensor(normalization.weight, shape: [columns], layer: layer.name)
-      let beta = try tensor(normalization.bias, shape: [columns], layer: layer.name)
-      let mean = try tensor(normalization.mean, shape: [columns], layer: layer.name)
-      let variance = try tensor(normalization.variance, shape: [columns], layer: layer.name)
-      for column in 0..<columns {
-        let factor = Double(gamma[column]) / (Double(variance[column]) + Double(normalization.epsilon)).squareRoot()
-        factors[column] = Float(factor)
-        biases[column] = Float((Double(biases[column]) - Double(mean[column])) * factor + Double(beta[column]))
-      }
+      let folding = try normalization.folding(into: convolution.bias, values: values)
+      factors = folding.factors.map { Float($0) }
+      biases = folding.biases
+    } else if let name = convolution.bias {
+      biases = try values(name)
     }
     packed.bias.update(from: biases, count: columns)
     if convolution.isIdentity { return body(convolution, [Float](repeating: 1, count: columns), factors) }

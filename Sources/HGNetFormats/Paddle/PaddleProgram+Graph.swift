@@ -184,16 +184,16 @@ struct PaddleTranslator {
     }
     var builder = builder
     let head = heads[output.node]
-    let name = head != nil || isClassifier(output.node) ? "logits" : "embedding"
-    builder.nameOutput(name, head?.logits ?? output.node)
-    if head != nil { builder.nameOutput("probabilities", output.node) }
+    let role: Graph.Output.Role = head != nil || isClassifier(output.node) ? .logits : .embedding
+    builder.markOutput(role, head?.logits ?? output.node)
+    if head != nil { builder.markOutput(.probabilities, output.node) }
     let stages = [4, 8, 16, 32].map { stride in strides.lastIndex { $0 == stride } }
     let found = stages.compactMap { $0 }
     if found.count == stages.count, zip(found, found.dropFirst()).allSatisfy({ $0 < $1 }) {
-      for (number, index) in found.enumerated() { builder.nameOutput("stages.\(number)", Graph.NodeID(index)) }
+      for (number, index) in found.enumerated() { builder.markOutput(.stage(number), Graph.NodeID(index)) }
     }
     return PaddleTranslation(
-      graph: try builder.graph(outputs: [name], inputSize: input.size), activation: head?.activation ?? .none,
+      graph: try builder.graph(output: role, inputSize: input.size), activation: head?.activation ?? .none,
       inputName: input.name, outputName: output.name, declaredInputSize: declaredInputSize, added: added)
   }
 

@@ -199,7 +199,7 @@ extension EngineSession {
     guard count == expected.count else {
       throw HGNetError(
         .shapeMismatch, "expected room for \(expected.count) values of a result \(expected), found \(count)",
-        layer: program.outputs[output].name)
+        layer: program.outputs[output].role.name)
     }
   }
 

@@ -85,6 +85,6 @@ struct Fusion {
       layer.residual = layer.residual.map { producer(of: $0) }
       layers[index] = layer
     }
-    outputs = outputs.map { Graph.Output(name: $0.name, node: Graph.NodeID(producer(of: $0.node.index))) }
+    outputs = outputs.map { $0.moved(to: Graph.NodeID(producer(of: $0.node.index))) }
   }
 }

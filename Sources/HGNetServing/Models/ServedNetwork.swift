@@ -44,8 +44,8 @@ package struct ServedNetwork: Sendable {
     let head = Result { () throws(HGNetError) in
       try ClassifierHead(weights.graph, parameters: weights.parameters)
     }
-    var outputs = ["logits"]
-    if case .success = head { outputs = ClassActivation.outputs }
+    var outputs = [Graph.Output.Role.logits]
+    if case .success = head { outputs = ClassActivation.outputs(of: weights.graph) }
     let single = Device(device.kind, pool: ThreadPool(count: 1))
     let made = try InferenceModel(
       graph: weights.graph.selecting(outputs: outputs), parameters: weights.parameters,

@@ -207,11 +207,13 @@ public struct TrainingConfiguration: Sendable {
 
   /// Whether a parameter keeps its value.
   public func isFrozen(_ parameter: ParameterDeclaration) -> Bool {
-    let name = parameter.name
     if freezesNormalization, parameter.role.isNormalization { return true }
     guard let frozenStages else { return false }
-    if name.hasPrefix("stem.") { return true }
-    return (0..<frozenStages).contains { name.hasPrefix("stages.\($0).") }
+    return switch parameter.part {
+    case .stem: true
+    case .stage(let index): index < frozenStages
+    case .embedding, .classifier, nil: false
+    }
   }
 
   /// Whether an epoch (from 1) is followed by an evaluation.

@@ -51,7 +51,7 @@ final class StepNetwork {
         if let program {
           whole = program
         } else {
-          whole = try Program(graph.selecting(outputs: graph.outputs.prefix(1).map(\.name)), isTraining: true)
+          whole = try Program(graph.selecting(outputs: graph.outputs.prefix(1).map(\.role)), isTraining: true)
           program = whole
         }
         return try device.engine.trainingRun(

@@ -142,11 +142,10 @@ extension Optimizer.Settings {
     var result: [String] = []
     let learned = parameters.filter { $0.role.isLearned }
     let idle = namesWithoutDecay.filter { name in !learned.contains { $0.name.contains(substring: name) } }
-    if !idle.isEmpty {
+    if !idle.isEmpty, let example = learned.first?.name {
       let list = idle.joined(separator: ", ")
       result.append(
-        "Optimizer.no_weight_decay_name: no parameter has \(list) in its name; names look like "
-          + "\(learned.first?.name ?? "fc.weight")")
+        "Optimizer.no_weight_decay_name: no parameter has \(list) in its name; names look like \(example)")
     }
     if case .momentum = rule, oneAxisWithoutDecay, namesWithoutDecay.isEmpty {
       result.append(

@@ -42,17 +42,18 @@ struct Run: ParsableCommand {
     }
     let file = try WeightsFile(contentsOf: weights, model: model)
     if !features { try file.requireClassifier() }
-    let names = [file.hasClassifier ? "logits" : "embedding"] + (features ? file.stageNames : [])
-    let graph = try file.graph.selecting(outputs: names)
+    if features { try file.requireStages() }
+    let graph = try file.graph.selecting(
+      outputs: [file.hasClassifier ? .logits : .embedding] + (features ? file.graph.stages.map(\.role) : []))
     let network = try InferenceModel(graph: graph, parameters: file.parameters, device: compute.device())
     let results = try TensorRun(model: network).run(tensor)
     if !file.hasClassifier {
       StandardError.write(
         "hgnet: note: a backbone without a classifier: \(output) is the mean over the last of its "
-          + "\(file.stageNames.count) stages")
+          + "\(file.graph.stages.count) stages")
     }
     let stem = output.hasSuffix(".npy") ? String(output.dropLast(4)) : output
-    for (index, name) in names.enumerated() {
+    for (index, name) in graph.outputs.map(\.name).enumerated() {
       let (result, count) = (results[index], tensor.shape[0])
       // A value for each class, or of each channel: the stages alone are maps.
       let written = index == 0 ? try result.reshaped([count, result.count / count]) : result

@@ -1,11 +1,17 @@
 import HGNetCore
-import HGNetFormats
+import HGNetModels
 import Testing
 
 @Suite("Name translation") struct NameTranslationTests {
+  private static let fixtures: String = {
+    let tests = #filePath.split(separator: "/").dropLast(2).joined(separator: "/")
+    return "/\(tests)/Fixtures/pickles"
+  }()
+
   /// A store with the names and shapes of a list; the elements are bytes counting from 0.
   private func store(_ list: String, prefix: String = "") throws -> ParameterStore {
-    let text = String(decoding: PickleFixtures.bytes(try PickleFixtures.blob("\(list).tsv")), as: UTF8.self)
+    let blob = try Blob(mapping: "\(Self.fixtures)/\(list).tsv")
+    let text = blob.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
     var store = ParameterStore()
     for line in text.split(separator: "\n") {
       let parts = line.split(separator: "\t", omittingEmptySubsequences: false)
@@ -31,7 +37,7 @@ import Testing
     let translation = try NameTranslation.translation(of: try store("\(model).timm", prefix: prefix))
     #expect(translation.recognition.convention == .timm)
     #expect(translation.recognition.prefix == prefix)
-    #expect(translation.recognition.isFirstGeneration == (model == "tiny"))
+    #expect(translation.recognition.family == (model == "tiny" ? PPHGNet.family : PPHGNetV2.family))
     #expect(translation.unrelatedNames == [])
     #expect(shapes(translation.parameters) == shapes(paddle))
     #expect(shapes(try NameTranslation.fromPaddle(paddle, to: .timm)) == shapes(timm))
@@ -135,16 +141,18 @@ import Testing
     var both = try store("b0.paddle", prefix: "a.")
     let second = try store("b0.paddle", prefix: "b.")
     for name in second.names { both[name] = second[name] }
-    let error = PickleFixtures.error { _ = try NameTranslation.toPaddle(both) }
+    let error = #expect(throws: HGNetError.self) { _ = try NameTranslation.toPaddle(both) }
     #expect(error?.code == .parameterMismatch)
     #expect(error?.message.contains("a., b.") == true)
-    let unknown = PickleFixtures.error { _ = try NameTranslation.recognition(of: ["layer1.0.conv1.weight"]) }
+    let unknown = #expect(throws: HGNetError.self) {
+      _ = try NameTranslation.recognition(of: ["layer1.0.conv1.weight"])
+    }
     #expect(unknown?.code == .parameterMismatch)
     #expect(unknown?.message.contains("layer1.0.conv1.weight") == true)
     #expect(NameTranslation.convention(of: []) == nil)
     let firstGeneration = try store("tiny.paddle")
     #expect(
-      PickleFixtures.error { _ = try NameTranslation.fromPaddle(firstGeneration, to: .huggingFace) }?.code
+      #expect(throws: HGNetError.self) { _ = try NameTranslation.fromPaddle(firstGeneration, to: .huggingFace) }?.code
         == .unsupported)
   }
 }

@@ -1,8 +1,8 @@
 import HGNetCore
 
-/// A file of weights trained on ImageNet-1k that the authors of the family publish.
+/// A file of weights trained on ImageNet-1k that the authors of a family publish.
 ///
-/// Only facts are kept here: names, places and published figures. Fetching is the work of HGNetDownload.
+/// Only facts are kept here and with the families: names, places and published figures. Fetching is the work of HGNetDownload.
 /// Threads: a value, safe to share. Source: PaddleClas' model pages.
 package struct PublishedWeights: Sendable, Hashable {
   /// How the weights were trained, and what the file holds.
@@ -48,6 +48,13 @@ package struct PublishedWeights: Sendable, Hashable {
   package let kind: Kind
   /// What the file holds.
   package let form: Form
+  /// The published accuracy at 224×224, where there is a figure for these weights.
+  package let accuracy: Accuracy?
+  /// The side that the shorter side of a picture is resized to in the model's evaluation configuration, in pixels.
+  ///
+  /// Bicubic as Pillow does it; the middle 224×224 pixels are then cut out. The distillation configurations of
+  /// PP-HGNetV2 evaluate at 236 instead.
+  package let evaluationShortSide: Int
 
   /// The folder that all files lie under; a mirror has the same layout below its own.
   package static let baseURL = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph"
@@ -74,47 +81,31 @@ package struct PublishedWeights: Sendable, Hashable {
     while folder.last == "/" { folder.removeLast() }
     return "\(folder)/\(path)"
   }
-
-  /// The published accuracy at 224×224, where there is a figure for these weights.
-  package var accuracy: Accuracy? {
-    let figures: [String: (Double, Double)] = [
-      "PPHGNetV2_B0_ssld": (77.77, 93.91), "PPHGNetV2_B1_ssld": (79.18, 94.57), "PPHGNetV2_B2_ssld": (81.74, 95.88),
-      "PPHGNetV2_B3_ssld": (82.98, 96.43), "PPHGNetV2_B4_ssld": (83.57, 96.72), "PPHGNetV2_B5_ssld": (84.75, 97.32),
-      "PPHGNetV2_B6_ssld": (86.30, 97.84), "PPHGNet_tiny": (79.83, 95.04), "PPHGNet_tiny_ssld": (81.95, 96.12),
-      "PPHGNet_small": (81.51, 95.82), "PPHGNet_small_ssld": (83.82, 96.81), "PPHGNet_base_ssld": (85.00, 97.35),
-    ]
-    return figures[model.name + kind.suffix].map { Accuracy(top1: $0.0, top5: $0.1) }
-  }
-
-  /// The side that the shorter side of a picture is resized to in the model's evaluation configuration, in pixels.
-  ///
-  /// Bicubic as Pillow does it; the middle 224×224 pixels are then cut out. The distillation configurations of
-  /// PP-HGNetV2 evaluate at 236 instead.
-  package var evaluationShortSide: Int {
-    switch model.architecture {
-    case .pphgnetV2: 232
-    case .pphgnet: model == .tiny ? 232 : 236
-    }
-  }
 }
 
 extension PublishedWeights {
   /// Every published file, by model; state dictionaries before inference models.
-  package static let all: [PublishedWeights] = Model.all.flatMap { model in
-    let kinds = trainings(of: model)
-    let states = kinds.map { PublishedWeights(model: model, kind: $0, form: .stateDictionary) }
-    // The inference models of PP-HGNetV2 hold the second stage only.
-    let inference = kinds.filter { $0 != .stage1 }.map {
-      PublishedWeights(model: model, kind: $0, form: .inferenceModel)
-    }
-    return states + inference
-  }
+  package static let all: [PublishedWeights] = NetworkFamily.all.flatMap(\.published)
 
-  private static func trainings(of model: Model) -> [Kind] {
-    switch model.architecture {
-    case .pphgnetV2: [.stage1, .stage2]
-    case .pphgnet: model == .base ? [.distilled] : [.supervised, .distilled]
+  /// The files of a model: a state dictionary of each training, then the inference models.
+  ///
+  /// - Parameters:
+  ///   - model: the model.
+  ///   - evaluationShortSide: as the property.
+  ///   - trainings: the trainings, the most accurate last, with their top-1 and top-5 accuracy in percent where there is a
+  ///     figure. Of the first stage there is no inference model.
+  static func files(
+    of model: Model, evaluationShortSide: Int = 232, _ trainings: [(kind: Kind, accuracy: (Double, Double)?)]
+  ) -> [PublishedWeights] {
+    func files(_ form: Form, _ trainings: [(kind: Kind, accuracy: (Double, Double)?)]) -> [PublishedWeights] {
+      trainings.map { training in
+        PublishedWeights(
+          model: model, kind: training.kind, form: form,
+          accuracy: training.accuracy.map { Accuracy(top1: $0.0, top5: $0.1) },
+          evaluationShortSide: evaluationShortSide)
+      }
     }
+    return files(.stateDictionary, trainings) + files(.inferenceModel, trainings.filter { $0.kind != .stage1 })
   }
 
   /// The file of a name, with or without its extension.
@@ -145,15 +136,12 @@ extension PublishedWeights {
   ///
   /// - Parameters:
   ///   - model: the model.
-  ///   - distilled: `Arch.use_ssld`; PP-HGNetV2 has distilled weights only and ignores it.
+  ///   - distilled: `Arch.use_ssld`; a model that is published by stages of distillation ignores it.
   /// - Returns: nil where nothing is published.
   package static func pretrained(for model: Model, distilled: Bool = false) -> PublishedWeights? {
-    all.first {
-      guard $0.model == model, $0.form == .stateDictionary else { return false }
-      switch model.architecture {
-      case .pphgnetV2: return $0.kind == .stage1
-      case .pphgnet: return $0.kind == (distilled ? .distilled : .supervised)
-      }
+    func file(_ kind: Kind) -> PublishedWeights? {
+      all.first { $0.model == model && $0.form == .stateDictionary && $0.kind == kind }
     }
+    return file(.stage1) ?? file(distilled ? .distilled : .supervised)
   }
 }
