@@ -27,15 +27,11 @@ package struct CPUEngine: Engine {
 
   /// Why no implementation takes a layer, nil if one does.
   package func refusal(of layer: Layer, in program: Program, at precision: Precision) -> String? {
-    if program.isTraining {
-      if let reason = TrainingProgram.refusal(of: layer) { return reason }
-      // What else a step needs depends on its size and is told by the plan.
-      return nil
-    }
+    if program.isTraining, let reason = TrainingProgram.refusal(of: layer) { return reason }
     guard layer.kind != .concatenate else { return nil }
     do throws(HGNetError) {
       _ = try ImplementationList.choice(
-        for: layer, on: Target(instructionSet: instructionSet, purpose: .inference))
+        for: layer, on: Target(instructionSet: instructionSet, purpose: program.isTraining ? .trainingForward : .inference))
       return nil
     } catch {
       return error.message

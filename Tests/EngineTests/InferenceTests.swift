@@ -134,6 +134,39 @@ import Testing
       #expect(error?.code == .parameterMismatch && error?.context.key == kept, "\(subject.testDescription)")
     }
   }
+
+  @Test("What an engine refuses it names, in inference and in training", arguments: EngineSubject.all)
+  func refusals(subject: EngineSubject) throws {
+    var builder = GraphBuilder()
+    let input = builder.append(.input(channels: 4), name: "input", inputs: [])
+    let shape: Shape = [6, 2, 3, 3]
+    let convolution = Convolution(
+      weight: "grouped.weight", inputChannels: 4, outputChannels: 6, kernel: Size(3), stride: Size(1),
+      padding: Padding(1), groups: 2)
+    let grouped = builder.append(.convolution(convolution), name: "grouped", inputs: [input])
+    builder.declare(ParameterDeclaration(name: "grouped.weight", shape: shape, role: .convolutionWeight))
+    builder.markOutput(.logits, builder.append(.globalAveragePool, name: "pool", inputs: [grouped]))
+    let graph = try builder.graph(output: .logits, inputSize: Size(5))
+    var parameters = ParameterStore()
+    parameters["grouped.weight"] = Parameter(seededTensor(shape, seed: 1))
+    for isTraining in [false, true] {
+      let program = try Program(graph, isTraining: isTraining)
+      let refused = program.layers.first { subject.engine.refusal(of: $0, in: program, at: .float32) != nil }?.name
+      var found: HGNetError?
+      do throws(HGNetError) {
+        if isTraining {
+          let state = try subject.engine.trainingState(of: graph.parameters, parameters: parameters) { _ in false }
+          _ = try subject.engine.trainingRun(program, state: state, batch: 1, statistics: nil)
+        } else {
+          _ = try subject.engine.compile(program, parameters: parameters, precision: .float32)
+        }
+      } catch { found = error }
+      #expect(found?.code == (refused == nil ? nil : .unsupported), "\(found?.description ?? "taken")")
+      if let refused { #expect(found?.context.layer?.hasPrefix(refused) == true) }
+    }
+    #expect(
+      EngineSubject.reference.refusal(of: try Program(graph).layers[0], in: try Program(graph), at: .float32) == nil)
+  }
 }
 
 extension ParameterStore {
