@@ -200,19 +200,26 @@ public struct WeightsFile: Sendable {
   ) throws(HGNetError) {
     let stored: ParameterStore
     var metadata: [String: String] = [:]
+    var choice: String?
     switch format {
     case .safetensors: (stored, metadata) = try Safetensors.read(blob)
-    case .torchCheckpoint: stored = try TorchCheckpoint.read(blob)
+    case .torchCheckpoint:
+      let checkpoint = try TorchCheckpoint.contents(of: blob)
+      stored = checkpoint.parameters
+      if let entry = checkpoint.entry, !checkpoint.otherEntries.isEmpty {
+        choice = "the checkpoint holds several networks: \(entry) is taken, not "
+          + checkpoint.otherEntries.joined(separator: ", ")
+      }
     default: stored = try PaddleParameters.read(blob)
     }
     try self.init(
       stored: stored, metadata: metadata, path: path, format: format, model: model, options: options,
-      allowsNewHead: allowsNewHead, part: part)
+      allowsNewHead: allowsNewHead, part: part, choice: choice)
   }
 
   private init(
     stored: ParameterStore, metadata: [String: String], path: String, format: Format, model: Model?,
-    options: ModelOptions?, allowsNewHead: Bool, part: String? = nil
+    options: ModelOptions?, allowsNewHead: Bool, part: String? = nil, choice: String? = nil
   ) throws(HGNetError) {
     var stored = stored
     guard !stored.isEmpty else {
@@ -232,7 +239,7 @@ public struct WeightsFile: Sendable {
     // A network inside something larger (`Student.`, `backbone.`) is read alone.
     let matching = ParameterMatching(store: translated, graph: graph, ignored: others + translation.unrelatedNames)
     let loaded = try matching.strict(
-      freshHead: allowsNewHead ? Model.initialParameters(for: graph, seed: 0) : nil)
+      freshHead: allowsNewHead ? try Model.initialParameters(for: graph, seed: 0) : nil)
     self.path = path
     self.format = format
     self.metadata = metadata
@@ -242,7 +249,9 @@ public struct WeightsFile: Sendable {
     // A decoder is for several labels a picture.
     activation = found.options.decoder == nil ? nil : .sigmoid
     declaredInputSize = nil
-    report = loaded.report
+    var report = loaded.report
+    report.choice = choice
+    self.report = report
   }
 
   /// The names of the networks that a state dictionary holds, such as `Teacher` and `Student`; empty for one network.
@@ -304,7 +313,7 @@ public struct WeightsFile: Sendable {
 
   /// The path itself, the model in a folder that was exported, or with `.pdparams` where that is meant: a training run
   /// leaves `best_model.pdparams` beside a folder `best_model`.
-  private static func resolve(_ path: String) -> String {
+  static func resolve(_ path: String) -> String {
     func holds(_ name: String) -> Bool { FileKind.exists("\(path)/\(name)") }
     let hasProgram = holds("inference.json") || holds("inference.pdmodel")
     if !hasProgram, let exported = exportedNames.first(where: holds) { return "\(path)/\(exported)" }

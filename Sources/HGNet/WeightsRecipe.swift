@@ -75,6 +75,13 @@ public struct WeightsRecipe: Sendable {
 }
 
 extension WeightsFile {
+  /// Every file that `findRecipe()` may look at for weights under a path, whether it is there or not.
+  ///
+  /// What these files are decides about the recipe, so that whoever keeps weights open can see that it has changed.
+  package static func recipeFiles(of path: String) -> [String] {
+    NeighboringConfiguration.candidates(at: WeightsFile.resolve(path))
+  }
+
   /// Finds the recipe that belongs to the weights; see `WeightsRecipe` for the rule.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` for an `inference.yml` or `config.yaml` of this network that

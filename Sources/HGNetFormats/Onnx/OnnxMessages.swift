@@ -172,7 +172,8 @@ enum OnnxConstant {
       guard elementType == .float32, floats.count == shape.count else {
         throw HGNetError(.malformedData, "expected \(shape.count) floats, found \(floats.count)")
       }
-      return .weights(Parameter(Tensor(shape: shape, values: floats)))
+      return .weights(
+        try Parameter(allocating: shape, for: "a constant") { _ = $0.update(fromContentsOf: floats) })
     }
 
     private func externalBytes(

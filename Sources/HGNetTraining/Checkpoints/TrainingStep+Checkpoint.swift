@@ -35,7 +35,7 @@ extension TrainingStep {
   /// - Throws: `HGNetError.Code.parameterMismatch` when the optimiser's state belongs to another network.
   mutating func restore(_ checkpoint: CheckpointContents) throws(HGNetError) {
     let names = networks.declarations.internalNames
-    try optimizer.restore(checkpoint.optimizer.tensorsByName, internalNames: names)
+    try optimizer.restore(checkpoint.optimizer.tensorsByName(), internalNames: names)
     if let stored = checkpoint.optimizer.schedule { try schedule.restore(stored) }
     if let averaged = checkpoint.averaged, average != nil {
       var stored: [Tensor] = []
@@ -43,7 +43,7 @@ extension TrainingStep {
         guard let parameter = averaged[declaration.name] else {
           throw HGNetError(.parameterMismatch, "the averaged parameter is missing", key: declaration.name)
         }
-        stored.append(parameter.tensor())
+        stored.append(try parameter.allocatedTensor())
       }
       try average?.restore(stored)
     }

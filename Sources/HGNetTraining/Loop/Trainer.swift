@@ -313,7 +313,7 @@ public final class Trainer: Sendable {
         continue
       }
       let allCount = Int(counts[0])
-      var (inputs, targets) = (batch.inputs, batch.targets.targets(classCount: training.dataset.classCount))
+      var (inputs, targets) = (batch.inputs, try batch.targets.targets(classCount: training.dataset.classCount))
       if hasSingleValues(inputs.shape, allCount: allCount), !hasToldOfSingleValues.exchange(true, ordering: .relaxed) {
         report(
           .warning(

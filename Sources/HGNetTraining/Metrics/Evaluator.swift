@@ -157,7 +157,7 @@ public struct Evaluator: Sendable {
           }
           let logits = try active.run(inputs)[0]
           session = consume active
-          let targets = batch.targets.targets(classCount: data.dataset.classCount)
+          let targets = try batch.targets.targets(classCount: data.dataset.classCount)
           let newest = try loss?.evaluate(logits: logits, targets: targets).logged.map { ($0.name, Double($0.value)) }
           var accuracies: [Double] = []
           if case .classes(let labels) = targets {

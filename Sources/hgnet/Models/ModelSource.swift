@@ -48,7 +48,7 @@ enum ModelSource {
 
   /// The weights of a model for prediction: those that are named, or else the most accurate published ones.
   static func weights(
-    file: String?, model: Model?, isOffline: Bool, standard: Model? = nil
+    file: String?, model: Model?, isOffline: Bool, standard: Model? = nil, isFirst: Bool = true
   ) async throws -> WeightsFile {
     let path: String
     if let file {
@@ -60,12 +60,20 @@ enum ModelSource {
       path = try await Self.published(published, isOffline: isOffline)
     }
     do throws(HGNetError) {
-      return try WeightsFile(contentsOf: path, model: model)
+      return try WeightsFile(contentsOf: path, model: model).told(isFirst: isFirst)
     } catch {
       guard path != file, error.code == .malformedData else { throw error }
       throw HGNetError(
         error.code, "the fetched file is damaged; remove it, and it is fetched again", path: path,
         cause: error.description)
     }
+  }
+}
+
+extension WeightsFile {
+  /// The weights, after a line on standard error where the file holds several networks.
+  func told(isFirst: Bool = true) -> WeightsFile {
+    if isFirst, let choice = report.choice { StandardError.write("hgnet: note: \(path): \(choice)") }
+    return self
   }
 }

@@ -85,7 +85,8 @@ struct Predict: AsyncParsableCommand {
     let model = try self.model.map { name throws(HGNetError) in try Model.named(name) }
     let pictures = try pictures(configuration: configuration, input: input)
     let file = try weights ?? modelFolder(of: configuration)
-    let opened = try await ModelSource.weights(file: file, model: model, isOffline: offline, standard: .b4)
+    let opened = try await ModelSource.weights(
+      file: file, model: model, isOffline: offline, standard: .b4, isFirst: communicator.isFirst)
     if options.verbose {
       StandardError.write("hgnet: \(opened.path): \(opened.format.title): \(opened.report.summary)")
     }
