@@ -207,7 +207,8 @@ public struct WeightsFile: Sendable {
       let checkpoint = try TorchCheckpoint.contents(of: blob)
       stored = checkpoint.parameters
       if let entry = checkpoint.entry, !checkpoint.otherEntries.isEmpty {
-        choice = "the checkpoint holds several networks: \(entry) is taken, not "
+        choice =
+          "the checkpoint holds several networks: \(entry) is taken, not "
           + checkpoint.otherEntries.joined(separator: ", ")
       }
     default: stored = try PaddleParameters.read(blob)
@@ -300,9 +301,9 @@ public struct WeightsFile: Sendable {
       return Model.Recognition(model: known, options: options ?? found.options)
     }
     if allowsNewHead {
-      var standard = found.options
-      standard.useLastConvolution = true
-      return Model.Recognition(model: known, options: options ?? standard)
+      var completed = found.options
+      completed.useLastConvolution = true
+      return Model.Recognition(model: known, options: options ?? completed)
     }
     guard options == nil else { throw WeightsFile.missingClassifier(of: known) }
     return Model.Recognition(model: known, options: found.options, extent: found.extent)

@@ -99,7 +99,7 @@ extension WeightsFile {
       }
       warnings.append("\(origin): says nothing about the preparation of pictures")
     }
-    var recipe = standardRecipe
+    var recipe = defaultRecipe
     recipe.activation = head(for: recipe)
     let published = PublishedWeights.all.first { $0.fileName == NeighboringConfiguration.name(of: path) }
     return WeightsRecipe(
@@ -209,7 +209,7 @@ extension WeightsFile {
 
   /// The recipe that is assumed where none is found: the model's evaluation, at the size that the file declares, with
   /// ImageNet's names for 1000 classes.
-  public var standardRecipe: Recipe {
+  public var defaultRecipe: Recipe {
     let labels = graph.classCount == ImageNetLabels.names.count ? Labels.imageNet : nil
     let model = model ?? (try? Model.structure(of: graph))?.recognition.model
     var recipe = model.map { Recipe.evaluation(of: $0, labels: labels) } ?? Recipe.evaluation(labels: labels)

@@ -59,7 +59,8 @@ import Testing
       var lines: [String] = []
       var steps = 0
       let outcome = try trainer.run(
-        from: try Model.initialParameters(for: trainer.graph, seed: 1), checkpoint: checkpoint, log: { lines.append($0) }
+        from: try Model.initialParameters(for: trainer.graph, seed: 1), checkpoint: checkpoint,
+        log: { lines.append($0) }
       ) { event in
         guard case .step = event else { return }
         steps += 1

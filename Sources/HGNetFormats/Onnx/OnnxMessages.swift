@@ -33,10 +33,10 @@ struct OnnxNode {
   }
 
   /// A whole number.
-  func integer(_ key: String, _ standard: Int) -> Int { attributes[key]?.integer ?? standard }
+  func integer(_ key: String, _ defaultValue: Int) -> Int { attributes[key]?.integer ?? defaultValue }
 
   /// A fraction.
-  func float(_ key: String, _ standard: Float) -> Float { attributes[key]?.float ?? standard }
+  func float(_ key: String, _ defaultValue: Float) -> Float { attributes[key]?.float ?? defaultValue }
 
   /// Whole numbers, nil where none are given.
   func integers(_ key: String) -> [Int]? { attributes[key]?.integers }

@@ -84,8 +84,8 @@ extension TrainingStep {
     next.advance()
     let tolerance = 1e-6 * max(beginning.baseRate, 1e-30)
     guard abs(restored.learningRate - next.learningRate) > tolerance else { return nil }
-    return "the learning rate goes on from the checkpoint's \(TextFormat.fixed(now, digits: 8)), as in PaddlePaddle; "
-      + "Optimizer.lr and the \(epochs) epochs of this configuration have \(TextFormat.fixed(other, digits: 8)) at this step. "
+    return "the learning rate goes on from the checkpoint's \(FixedPoint.text(now, digits: 8)), as in PaddlePaddle; "
+      + "Optimizer.lr and the \(epochs) epochs of this configuration have \(FixedPoint.text(other, digits: 8)) at this step. "
       + (restored.learningRate == 0 ? "At a rate of 0 nothing is learnt. " : "")
       + "-o Global.recompute_learning_rate=True takes the configuration's"
   }

@@ -193,7 +193,7 @@ extension TrainingData {
 extension TrainingData {
   /// A hash of what is read and how it is labelled, by which ranks see that they have the same.
   var hash: String {
-    var chain = CheckpointHash.Chain()
+    var chain = XXHash64.Chain()
     for path in dataset.paths { chain.add(path) }
     switch dataset.targets {
     case .classes(let classes): classes.withUnsafeBytes { chain.add($0) }

@@ -79,7 +79,9 @@ package struct Dataset: Sendable {
   /// - Throws: `HGNetError.Code.limitExceeded` where these and the scores of all classes have no room.
   package func withSeveralLabels() throws(HGNetError) -> Dataset {
     guard case .classes(let classes) = targets else { return self }
-    try MemoryNeed("labels and scores of \(count) pictures in \(classCount) classes", bytes: 6, count, classCount).check()
+    let need = MemoryNeed(
+      "labels and scores of \(count) pictures in \(classCount) classes", bytes: 6, count, classCount)
+    try need.check()
     var values = [UInt8](repeating: 0, count: count * classCount)
     for (index, number) in classes.enumerated() where number >= 0 { values[index * classCount + number] = 1 }
     return Dataset(

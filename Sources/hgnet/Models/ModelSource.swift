@@ -48,13 +48,13 @@ enum ModelSource {
 
   /// The weights of a model for prediction: those that are named, or else the most accurate published ones.
   static func weights(
-    file: String?, model: Model?, isOffline: Bool, standard: Model? = nil, isFirst: Bool = true
+    file: String?, model: Model?, isOffline: Bool, defaultModel: Model? = nil, isFirst: Bool = true
   ) async throws -> WeightsFile {
     let path: String
     if let file {
       path = try await Self.file(named: file, isOffline: isOffline)
     } else {
-      guard let model = model ?? standard, let published = PublishedWeights.mostAccurate(for: model) else {
+      guard let model = model ?? defaultModel, let published = PublishedWeights.mostAccurate(for: model) else {
         throw HGNetError(.invalidArgument, "expected weights; give a file with --weights FILE, or try `make demo`")
       }
       path = try await Self.published(published, isOffline: isOffline)

@@ -151,7 +151,7 @@
       var fields = [
         ("request", requestID), ("protocol", "http"), ("method", call.method), ("path", call.path),
         ("status", "\(answer.status)"), ("bytes", "\(call.body.count)"),
-        ("milliseconds", String(format: "%.3f", duration.inSeconds * 1e3)),
+        ("milliseconds", FixedPoint.text(duration.inSeconds * 1e3, digits: 3)),
       ]
       if let model = answer.model { fields.append(("model", model)) }
       if let refusal = answer.refusal { fields.append(("outcome", refusal.rawValue)) }
