@@ -65,7 +65,7 @@ public struct Parameter: Sendable {
     elementType = .float32
     let (byteCount, overflow) = shape.checkedCount.multipliedReportingOverflow(by: 4)
     let blob = try Blob(
-      allocating: overflow ? .max : byteCount, for: "\(subject()), an array of shape \(shape),"
+      allocating: overflow ? .max : byteCount, for: "\(subject()), an array of shape \(shape)"
     ) { (bytes) throws(HGNetError) in try body(bytes.bindMemory(to: Float.self)) }
     bytes = BlobSlice(blob)
   }
