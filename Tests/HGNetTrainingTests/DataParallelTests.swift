@@ -16,7 +16,7 @@ import Testing
       let graph = try TrainingStepTests.model.graph(
         options: ModelOptions(classCount: 3, classExpand: 32), inputSize: Size(48))
       let parameters = try TrainingParameters(
-        graph: graph, parameters: Model.initialParameters(for: graph, seed: 3))
+        graph: graph, parameters: try Model.initialParameters(for: graph, seed: 3))
       var step = try TrainingStep(
         graph: graph, parameters: parameters, loss: CombinedLoss(CrossEntropyLoss(epsilon: 0.1)),
         optimizer: Optimizer.Settings(.momentum(0.9), regularizer: .l2(2e-5), clipNorm: clipNorm),

@@ -89,21 +89,25 @@ package struct Optimizer: Sendable {
 
   /// Makes an optimiser whose state is that before the first step.
   ///
-  /// - Throws: `HGNetError.Code.invalidConfiguration` for numbers outside their range.
+  /// - Throws: `HGNetError.Code.invalidConfiguration` for numbers outside their range, `limitExceeded`.
   package init(_ settings: Settings, for parameters: some TrainableParameters) throws(HGNetError) {
     try settings.check()
     self.settings = settings
     declarations = parameters.declarations
     indices = parameters.trainedIndices
-    let zeros = { (declarations: [ParameterDeclaration], indices: [Int]) in
-      indices.map { Tensor(shape: declarations[$0].shape) }
+    func zeros() throws(HGNetError) -> [Tensor] {
+      try indices.map { (index) throws(HGNetError) in
+        try Tensor(allocating: declarations[index].shape, for: "the state of the optimizer") { values in
+          values.initialize(repeating: 0)
+        }
+      }
     }
     switch settings.rule {
     case .sgd: break
-    case .momentum: first = zeros(declarations, indices)
+    case .momentum: first = try zeros()
     case .adamW(let beta1, let beta2, _, _):
-      first = zeros(declarations, indices)
-      second = zeros(declarations, indices)
+      first = try zeros()
+      second = try zeros()
       powers = indices.map { _ in (beta1, beta2) }
     }
   }

@@ -77,9 +77,13 @@ struct TrainingBench {
     }
     title = opened.model?.name ?? subject
     isRandom = opened.file == nil
-    let parameters = try TrainingParameters(
-      graph: opened.graph,
-      parameters: opened.file?.parameters ?? Model.initialParameters(for: opened.graph, seed: 1))
+    let initial: ParameterStore
+    if let file = opened.file {
+      initial = file.parameters
+    } else {
+      initial = try Model.initialParameters(for: opened.graph, seed: 1)
+    }
+    let parameters = try TrainingParameters(graph: opened.graph, parameters: initial)
     return try TrainingStep(
       graph: opened.graph, parameters: parameters, loss: CombinedLoss(CrossEntropyLoss(epsilon: 0.1)),
       optimizer: Optimizer.Settings(.momentum(0.9), regularizer: .l2(TrainingBench.decay)),

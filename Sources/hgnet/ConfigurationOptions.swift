@@ -2,8 +2,6 @@ import ArgumentParser
 import HGNet
 import HGNetConfiguration
 import HGNetCore
-import HGNetModels
-import HGNetPlatform
 
 /// `-c FILE -o KEY=VALUE …`, as in PaddleClas.
 struct ConfigurationOptions: ParsableArguments {
@@ -56,58 +54,4 @@ extension WeightsRecipe {
     if let assumption { StandardError.write("hgnet: note: \(assumption)") }
     if verbose, assumption == nil { StandardError.write("hgnet: transforms and labels of \(origin)") }
   }
-}
-
-/// `--threads N`.
-struct ThreadOptions: ParsableArguments {
-  @Option(
-    help: ArgumentHelp(
-      "Threads, at most the processors that affinity, control group and HGNET_NUM_THREADS allow; otherwise all of them.",
-      valueName: "n"))
-  var threads: Int?
-
-  func validate() throws {
-    if let threads, !(1...1024).contains(threads) {
-      throw ValidationError("expected 1 to 1024 threads, found \(threads)")
-    }
-  }
-
-  /// The threads of this process: as many as wanted and allowed.
-  ///
-  /// - Parameter standard: how many are wanted where the command line says nothing.
-  func pool(standard: Int? = nil) -> ThreadPool {
-    if let text = getenv("HGNET_NUM_THREADS").map({ String(cString: $0) }), !text.isEmpty, (Int(text) ?? 0) < 1 {
-      StandardError.write(
-        "hgnet: warning: HGNET_NUM_THREADS: expected a whole number of at least 1, found \(HGNetError.quoted(text)); it is ignored"
-      )
-    }
-    let allowed = ProcessorCount.current()
-    if threads == nil, let wish = ProcessorCount.excessiveWish(over: allowed) {
-      StandardError.write("hgnet: note: HGNET_NUM_THREADS=\(wish): \(allowed.count) at most here (\(allowed.reason))")
-    }
-    if let threads, threads > allowed.count {
-      StandardError.write("hgnet: note: --threads \(threads): \(allowed.count) at most here (\(allowed.reason))")
-    }
-    return ThreadPool(count: min(threads ?? standard ?? allowed.count, allowed.count))
-  }
-}
-
-/// Height and width on the command line: `224`, `193x257`.
-struct SizeArgument: ExpressibleByArgument {
-  let size: Size
-
-  init?(argument: String) {
-    let parts = argument.lowercased().split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }
-    switch parts.count {
-    case 1:
-      guard let side = parts[0], side > 0 else { return nil }
-      size = Size(side)
-    case 2:
-      guard let height = parts[0], let width = parts[1], height > 0, width > 0 else { return nil }
-      size = Size(height: height, width: width)
-    default: return nil
-    }
-  }
-
-  var defaultValueDescription: String { "\(size.height)x\(size.width)" }
 }
