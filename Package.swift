@@ -23,7 +23,8 @@ let package = Package(
     .library(
       name: "HGNet",
       targets: [
-        "HGNet", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision",
+        "HGNet", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetReference", "HGNetFormats",
+        "HGNetVision",
         "HGNetConfiguration",
       ]),
     // Training and export from Swift; a program that only classifies does not need it.
@@ -77,12 +78,15 @@ let package = Package(
       name: "HGNetCPU", dependencies: ["HGNetPlatform", "HGNetCore", "HGNetProgram", "CHGNetKernels"],
       exclude: ["README.md"]),
     .target(
+      name: "HGNetReference", dependencies: ["HGNetPlatform", "HGNetCore", "HGNetProgram"], exclude: ["README.md"]),
+    .target(
       name: "HGNetConfiguration", dependencies: ["HGNetCore", "HGNetModels", "HGNetVision"], exclude: ["README.md"]),
     // Floor 4.
     .target(
       name: "HGNet",
       dependencies: [
-        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision",
+        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetReference", "HGNetFormats",
+        "HGNetVision",
         "HGNetConfiguration",
       ],
       exclude: ["README.md"]),
@@ -93,14 +97,14 @@ let package = Package(
     .target(
       name: "HGNetExport",
       dependencies: [
-        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNet",
+        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetFormats", "HGNetVision", "HGNet",
       ],
       exclude: ["README.md"]),
     // Floor 6.
     .target(
       name: "HGNetTraining",
       dependencies: [
-        "HGNetPlatform", "CHGNetKernels", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats",
+        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetFormats",
         "HGNetVision",
         "HGNet", "HGNetConfiguration", .target(name: "CHGNetMPI", condition: .when(traits: ["MPI"])),
       ],
@@ -108,13 +112,13 @@ let package = Package(
     .target(
       name: "HGNetC",
       dependencies: [
-        "CHGNet", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetVision", "HGNet", "HGNetConfiguration",
+        "CHGNet", "HGNetCore", "HGNetModels", "HGNetVision", "HGNet", "HGNetConfiguration",
       ],
       exclude: ["README.md"]),
     .target(
       name: "HGNetServing",
       dependencies: [
-        "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNet",
+        "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetFormats", "HGNetVision", "HGNet",
         "HGNetConfiguration",
       ] + servingProducts,
       exclude: ["README.md", "Protocols/open_inference.proto", "Protocols/paddle_serving.proto"],
@@ -145,6 +149,9 @@ let package = Package(
     .testTarget(
       name: "HGNetCPUTests",
       dependencies: ["HGNetProgram", "HGNetCPU", "HGNetModels", "HGNetCore", "CHGNetKernels", "CAllocationCounter"]),
+    // Every engine behind the contract, judged by the reference.
+    .testTarget(
+      name: "EngineTests", dependencies: ["HGNetProgram", "HGNetCPU", "HGNetReference", "HGNetModels", "HGNetCore"]),
     .testTarget(name: "HGNetFormatsTests", dependencies: ["HGNetPlatform", "HGNetFormats", "HGNetCore"]),
     .testTarget(name: "HGNetVisionTests", dependencies: ["HGNetVision", "HGNetCore", "CHGNetKernels"]),
     .testTarget(
@@ -159,8 +166,7 @@ let package = Package(
     .testTarget(
       name: "HGNetExportTests",
       dependencies: [
-        "HGNetExport", "HGNet", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision", "HGNetCore",
-        "TemporaryFolders",
+        "HGNetExport", "HGNet", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNetCore", "TemporaryFolders",
       ]),
     .testTarget(
       name: "HGNetTrainingTests",
@@ -188,7 +194,9 @@ let package = Package(
       ], exclude: ["README.md"]),
     .testTarget(
       name: "BitTests",
-      dependencies: ["HGNetPlatform", "HGNetTraining", "HGNetProgram", "HGNetCPU", "HGNetModels", "HGNetCore"],
+      dependencies: [
+        "HGNetPlatform", "HGNetTraining", "HGNet", "HGNetProgram", "HGNetCPU", "HGNetModels", "HGNetCore",
+      ],
       exclude: ["x86-64.txt"]),
     .target(name: "TemporaryFolders", path: "Tests/TemporaryFolders"),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),

@@ -1,5 +1,4 @@
 import HGNetCore
-import HGNetCPU
 import HGNetVision
 
 /// Where in a picture the evidence for a class is: the class activation map of the last stage.
@@ -31,20 +30,19 @@ public final class ClassActivation: Sendable {
   }
 
   private let head: ClassifierHead
-  private let pool: ThreadPool
   private let sessions: ForkSafeLock<SessionKeeper<Session>>
 
   /// Compiles a network, and takes a copy of its head's weights.
   ///
   /// - Throws: `HGNetError.Code.unsupported` for a network whose classes are not read from the mean of its last map, as
   ///   one with an ML-Decoder; `parameterMismatch` naming a layer.
-  public convenience init(_ weights: WeightsFile, pool: ThreadPool = ThreadPool()) throws(HGNetError) {
+  public convenience init(_ weights: WeightsFile, device: Device = .cpu()) throws(HGNetError) {
     try weights.requireClassifier()
     let head = try ClassifierHead(weights.graph, parameters: weights.parameters)
     let model = try InferenceModel(
       graph: weights.graph.selecting(outputs: ClassActivation.outputs(of: weights.graph)),
-      parameters: weights.parameters, pool: pool)
-    self.init(model, head: head, pool: pool)
+      parameters: weights.parameters, device: device)
+    self.init(model, head: head)
   }
 
   /// Shares a compiled network.
@@ -52,11 +50,9 @@ public final class ClassActivation: Sendable {
   /// - Parameters:
   ///   - model: a network with the outputs `ClassActivation.outputs(of:)`.
   ///   - head: of the same weights.
-  ///   - pool: the threads.
-  package init(_ model: InferenceModel, head: ClassifierHead, pool: ThreadPool) {
+  package init(_ model: InferenceModel, head: ClassifierHead) {
     self.head = head
-    self.pool = pool
-    sessions = ForkSafeLock(SessionKeeper(model: model, pool: pool))
+    sessions = ForkSafeLock(SessionKeeper(model: model))
   }
 
   /// The map of a class.
@@ -75,7 +71,7 @@ public final class ClassActivation: Sendable {
   /// - Throws: as `map(of:classIndex:)`.
   package func map(ofPrepared picture: PreparedPicture, classIndex: Int? = nil) throws(HGNetError) -> Map {
     let (logits, last) = try sessions.withLock { (sessions) throws(HGNetError) in
-      let kept = try sessions.run([picture], pool: pool)
+      let kept = try sessions.run([picture])
       return (try kept.session.result(0).values, try kept.session.result(1))
     }
     let wanted = classIndex ?? logits.indices.max { logits[$0] < logits[$1] } ?? 0

@@ -1,5 +1,4 @@
 import HGNetCore
-import HGNetCPU
 import HGNetVision
 
 /// Classifies pictures: the front door of the package.
@@ -23,8 +22,8 @@ public final class Classifier: Sendable {
   public let warnings: [String]
   /// The compiled network.
   public let model: InferenceModel
-  /// The threads that it runs on.
-  public let pool: ThreadPool
+  /// What it runs on.
+  public let device: Device
   private let sessions: ForkSafeLock<SessionKeeper<Session>>
 
   /// Opens weights of any format with the recipe that belongs to them.
@@ -38,7 +37,7 @@ public final class Classifier: Sendable {
   public convenience init(weights path: String, recipe: Recipe? = nil, threads: Int? = nil) throws(HGNetError) {
     try self.init(
       try WeightsFile(contentsOf: path), recipe: recipe,
-      pool: try threads.map { (count) throws(HGNetError) in try ThreadPool(threads: count) } ?? ThreadPool())
+      device: .cpu(threads: threads))
   }
 
   /// Compiles the network of a weights file.
@@ -46,11 +45,11 @@ public final class Classifier: Sendable {
   /// - Parameters:
   ///   - weights: the network and its parameters.
   ///   - recipe: nil for `weights.findRecipe()`. One whose activation is nil gets the head of the weights.
-  ///   - pool: the threads.
+  ///   - device: what it runs on.
   /// - Throws: `HGNetError.Code.parameterMismatch` or `unsupported` naming a layer, `unsupported` for a backbone without a
   ///   classifier; `invalidArgument` for labels that cannot be those of the network's classes; `limitExceeded` when a
   ///   picture of the recipe's size takes more memory than the process may have; as `WeightsFile.findRecipe()`.
-  public init(_ weights: WeightsFile, recipe: Recipe? = nil, pool: ThreadPool = ThreadPool()) throws(HGNetError) {
+  public init(_ weights: WeightsFile, recipe: Recipe? = nil, device: Device = .cpu()) throws(HGNetError) {
     try weights.requireClassifier()
     if let recipe {
       (self.recipe, recipeOrigin, warnings) = (try weights.completing(recipe), .given, [])
@@ -58,12 +57,12 @@ public final class Classifier: Sendable {
       let found = try weights.findRecipe()
       (self.recipe, recipeOrigin, warnings) = (found.recipe, found.origin, found.warnings)
     }
-    self.pool = pool
-    let model = try InferenceModel(graph: weights.graph, parameters: weights.parameters, pool: pool)
+    self.device = device
+    let model = try InferenceModel(graph: weights.graph, parameters: weights.parameters, device: device)
     self.model = model
-    sessions = ForkSafeLock(SessionKeeper(model: model, pool: pool))
+    sessions = ForkSafeLock(SessionKeeper(model: model))
     if let size = Transform.outputSize(of: self.recipe.transforms) {
-      try model.checkMemory(batch: 1, inputSize: size, threads: pool.count)
+      try model.checkMemory(batch: 1, inputSize: size)
     }
   }
 
@@ -91,7 +90,7 @@ public final class Classifier: Sendable {
   public func classify(
     contentsOf paths: [String]
   ) throws(HGNetError) -> [Result<[ScoredClass], HGNetError>] {
-    let pictures = PreparedPictures(paths.count, pool: pool) { [recipe] (index) throws(HGNetError) in
+    let pictures = PreparedPictures(paths.count, pool: device.pool) { [recipe] (index) throws(HGNetError) in
       try recipe.picture(decoding: Blob(mapping: paths[index]))
     }
     var results = pictures.results.map { $0.map { _ in [ScoredClass]() } }
@@ -129,7 +128,7 @@ public final class Classifier: Sendable {
   package func classes(ofPrepared pictures: [PreparedPicture]) throws(HGNetError) -> [[ScoredClass]] {
     guard !pictures.isEmpty else { return [] }
     let logits = try sessions.withLock { (sessions) throws(HGNetError) in
-      try sessions.run(pictures, pool: pool).session.rows()
+      try sessions.run(pictures).session.rows()
     }
     var results: [[ScoredClass]] = []
     for row in logits {

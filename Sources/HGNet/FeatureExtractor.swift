@@ -1,5 +1,4 @@
 import HGNetCore
-import HGNetCPU
 import HGNetVision
 
 /// What a network sees in a picture before it names a class: for search by similarity, clustering, or a detector.
@@ -39,7 +38,6 @@ public final class FeatureExtractor: Sendable {
   /// Where the recipe comes from; `assumed` where nothing lies beside the weights.
   public let recipeOrigin: WeightsRecipe.Origin
   private let outputCount: Int
-  private let pool: ThreadPool
   private let sessions: ForkSafeLock<SessionKeeper<Session>>
 
   /// Opens weights of any format with the recipe that belongs to them.
@@ -55,7 +53,7 @@ public final class FeatureExtractor: Sendable {
   ) throws(HGNetError) {
     try self.init(
       try WeightsFile(contentsOf: path), keepsStages: keepsStages, recipe: recipe,
-      pool: try threads.map { (count) throws(HGNetError) in try ThreadPool(threads: count) } ?? ThreadPool())
+      device: .cpu(threads: threads))
   }
 
   /// Compiles the part of a network that the features need.
@@ -63,7 +61,7 @@ public final class FeatureExtractor: Sendable {
   /// - Throws: `HGNetError.Code.invalidArgument` for a network that does not end in a linear layer, as one with an
   ///   ML-Decoder; `parameterMismatch` or `unsupported` naming a layer; as `WeightsFile.findRecipe()`.
   public init(
-    _ weights: WeightsFile, keepsStages: Bool = false, recipe: Recipe? = nil, pool: ThreadPool = ThreadPool()
+    _ weights: WeightsFile, keepsStages: Bool = false, recipe: Recipe? = nil, device: Device = .cpu()
   ) throws(HGNetError) {
     if let recipe {
       (self.recipe, recipeOrigin) = (recipe, .given)
@@ -71,13 +69,12 @@ public final class FeatureExtractor: Sendable {
       let found = try weights.findRecipe()
       (self.recipe, recipeOrigin) = (found.recipe, found.origin)
     }
-    self.pool = pool
     if keepsStages { try weights.requireStages() }
     let stages = keepsStages ? weights.graph.stages.map(\.role) : []
     outputCount = 1 + stages.count
     let model = try InferenceModel(
-      graph: weights.graph.selecting(outputs: [.embedding] + stages), parameters: weights.parameters, pool: pool)
-    sessions = ForkSafeLock(SessionKeeper(model: model, pool: pool))
+      graph: weights.graph.selecting(outputs: [.embedding] + stages), parameters: weights.parameters, device: device)
+    sessions = ForkSafeLock(SessionKeeper(model: model))
   }
 
   /// The features of a picture file.
@@ -103,7 +100,7 @@ public final class FeatureExtractor: Sendable {
 
   private func features(ofPrepared picture: PreparedPicture) throws(HGNetError) -> Features {
     try sessions.withLock { (sessions) throws(HGNetError) in
-      let kept = try sessions.run([picture], pool: pool)
+      let kept = try sessions.run([picture])
       var stages: [Tensor] = []
       for index in 1..<outputCount {
         let map = try kept.session.result(index)

@@ -1,29 +1,26 @@
 import HGNetCore
-import HGNetCPU
 
 /// Takes tensors `[N, 3, H, W]` through a network, of which results come out as `[N, C, H, W]`.
 ///
 /// Threads: safe to share; calls take turns.
 package final class TensorRun: Sendable {
   private let model: InferenceModel
-  private let pool: ThreadPool
   private let sessions: ForkSafeLock<SessionKeeper<Session>>
 
   /// Pictures per run of the network: bounds the memory, and the results do not depend on it.
   private static let batchLimit = 16
 
   /// Shares a compiled network.
-  package init(model: InferenceModel, pool: ThreadPool) {
+  package init(model: InferenceModel) {
     self.model = model
-    self.pool = pool
-    sessions = ForkSafeLock(SessionKeeper(model: model, pool: pool))
+    sessions = ForkSafeLock(SessionKeeper(model: model))
   }
 
   /// The shapes of the outputs for one picture of a size.
   ///
   /// - Throws: `HGNetError.Code.shapeMismatch`, `limitExceeded`.
   package func shapes(inputSize: Size) throws(HGNetError) -> [ActivationShape] {
-    try model.plan(batch: 1, inputSize: inputSize, threads: pool.count).outputShapes
+    try model.outputShapes(inputSize: inputSize)
   }
 
   /// Runs the network.
@@ -101,7 +98,7 @@ package final class TensorRun: Sendable {
               into: UnsafeMutableBufferPointer(rebasing: target[place * count..<(place + 1) * count]))
           }
         }
-        kept.session.execute()
+        try kept.session.execute()
         try read(pictures, kept.session)
       }
     }
@@ -119,9 +116,9 @@ extension Session {
     guard target.count == result.count else {
       throw HGNetError(.shapeMismatch, "expected room for \(result.count) values, found \(target.count)")
     }
-    let count = result.count / plan.batch
+    let (count, batch) = (result.count / batch, batch)
     result.withUnsafeBufferPointer { values in
-      for picture in 0..<plan.batch {
+      for picture in 0..<batch {
         let part = picture * count..<(picture + 1) * count
         ChannelOrder.planes(
           fromPixels: UnsafeBufferPointer(rebasing: values[part]), channels: result.shape[3],

@@ -100,7 +100,7 @@ public func hgnet_classifier_describe(
     }
     result.class_count = open.classCount
     result.has_labels = open.labels == nil ? 0 : 1
-    result.threads = Int32(clamping: open.classifier.pool.count)
+    result.threads = Int32(clamping: open.classifier.device.pool.count)
     let input = open.classifier.recipe.inputSize ?? open.classifier.model.graph.inputSize
     result.height = Int32(clamping: input.height)
     result.width = Int32(clamping: input.width)

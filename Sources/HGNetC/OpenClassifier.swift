@@ -1,6 +1,5 @@
 import HGNet
 import HGNetCore
-import HGNetCPU
 import HGNetVision
 
 /// What a handle stands for.
@@ -26,15 +25,15 @@ final class OpenClassifier: Sendable {
       throw HGNetError(.unsupported, "expected a network that classifies, found one without logits", path: weights.path)
     }
     threads = QuietThreads(threads: options.threads)
-    let pool = threads.pool
-    classifier = try Classifier(weights, recipe: recipe, pool: pool)
-    logits = TensorRun(model: classifier.model, pool: pool)
+    let device = Device.cpu(threads.pool)
+    classifier = try Classifier(weights, recipe: recipe, device: device)
+    logits = TensorRun(model: classifier.model)
     stageCount = weights.graph.stages.count
     if options.keepsFeatures {
       try weights.requireStages()
       let graph = try weights.graph.selecting(outputs: weights.graph.stages.map(\.role))
       features = TensorRun(
-        model: try InferenceModel(graph: graph, parameters: weights.parameters, pool: pool), pool: pool)
+        model: try InferenceModel(graph: graph, parameters: weights.parameters, device: device))
     } else {
       features = nil
     }

@@ -1,6 +1,5 @@
 import HGNet
 import HGNetCore
-import HGNetCPU
 import HGNetFormats
 
 /// Runs a network on a picture before and after an export.
@@ -74,7 +73,7 @@ struct SelfCheck {
   ) throws(HGNetError) -> [Double] {
     let size = Size(height: picture.shape[1], width: picture.shape[2])
     let model = try InferenceModel(graph: graph, parameters: parameters)
-    var session = try model.session(batch: 1, inputSize: size, pool: ThreadPool())
+    var session = try model.session(batch: 1, inputSize: size)
     let logits = try session.run(picture).flatMap(\.values)
     guard logits.allSatisfy(\.isFinite) else {
       throw HGNetError(

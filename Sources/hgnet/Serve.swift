@@ -54,7 +54,7 @@ struct Serve: AsyncParsableCommand {
 
   @OptionGroup(title: "Listening") var listening: ListeningOptions
   @OptionGroup(title: "Limits") var limits: ServingLimitOptions
-  @OptionGroup var compute: ThreadOptions
+  @OptionGroup var compute: DeviceOptions
 
   func validate() throws {
     if let topK, topK < 1 { throw ValidationError("expected --top-k of at least 1, found \(topK)") }
@@ -202,7 +202,7 @@ struct ServingLimitOptions: ParsableArguments {
       bounds.queueCapacity = limits.queue
       bounds.pixelLimit = limits.pixels * 1_000_000
       let source = try await source()
-      let models = ModelRepository(source: source, pool: compute.pool(), limits: bounds, log: log)
+      let models = ModelRepository(source: source, device: compute.device(), limits: bounds, log: log)
       models.metrics.registry.bootstrap()
       let state = ServingState(
         repository: models, log: log, token: token, requestTimeout: .seconds(limits.request))

@@ -1,5 +1,6 @@
-import HGNetCore
+import HGNet
 import HGNetCPU
+import HGNetCore
 import HGNetModels
 import HGNetPlatform
 import HGNetTraining
@@ -20,15 +21,19 @@ import Testing
     for size in Self.sizes {
       let graph = try Model.named(name).graph(options: ModelOptions(classCount: 100), inputSize: size)
         .selecting(outputs: ["logits"] + (0..<4).map { "stages.\($0)" })
-      let model = try InferenceModel(
-        graph: graph, parameters: SeededValues.parameters(graph, seed: seed),
-        instructionSet: try instructionSet(instructions))
+      let parameters = SeededValues.parameters(graph, seed: seed)
+      let instructionSet = try instructionSet(instructions)
+      let models = try [1, 3].map { threads in
+        try InferenceModel(
+          graph: graph, parameters: parameters,
+          device: Device(pool: ThreadPool(threads: threads), instructionSet: instructionSet))
+      }
       for batch in [1, 3, 8] {
         var values = SeededValues(seed: seed &+ 1)
         let input = values.tensor([batch, size.height, size.width, 3])
         var digests: [String] = []
-        for threads in [1, 3] {
-          var session = try model.session(batch: batch, pool: ThreadPool(threads: threads))
+        for model in models {
+          var session = try model.session(batch: batch)
           var digest = Digest()
           for result in try session.run(input) { digest.add(result) }
           digests.append(digest.text)
@@ -48,7 +53,7 @@ import Testing
     defer { unsetenv("HGNET_INSTRUCTION_SET") }
     var digests: [String] = []
     for threads in [1, 3] {
-      var step = try network.step(pool: ThreadPool(threads: threads), seed: DigestTable.seed)
+      var step = try network.step(device: .cpu(threads: threads), seed: DigestTable.seed)
       var values = SeededValues(seed: DigestTable.seed &+ 2)
       var digest = Digest()
       for _ in 0..<5 {
@@ -57,10 +62,12 @@ import Testing
         digest.add(outcome.loss.value)
         digest.add(outcome.logits)
       }
-      let store = step.parameters.store()
+      let store = try step.parameters.store()
       for name in store.names { if let parameter = store[name] { digest.add(parameter.tensor()) } }
-      for tensor in step.optimizer.state(internalNames: [:]) { digest.add(tensor.value) }
-      for tensor in step.average?.averages ?? [] { digest.add(tensor) }
+      for tensor in try step.optimizer.state(internalNames: [:]) { digest.add(tensor.value) }
+      if let averages = try step.average?.store() {
+        for name in averages.names { if let parameter = averages[name] { digest.add(parameter.tensor()) } }
+      }
       digests.append(digest.text)
     }
     #expect(digests[0] == digests[1], "\(name): 1 and 3 threads differ")
@@ -102,11 +109,11 @@ struct TrainedNetwork: Sendable {
     return .vectors(Tensor(shape: [4, 10], values: (0..<40).map { $0 % 3 == 0 ? 1 : 0 }))
   }
 
-  func step(pool: ThreadPool, seed: UInt64) throws -> TrainingStep {
+  func step(device: Device, seed: UInt64) throws -> TrainingStep {
     let graph = try Model.named(model).graph(
       options: ModelOptions(classCount: 10, decoder: decoder), inputSize: size)
-    let parameters = try TrainingParameters(
-      graph: graph, parameters: SeededValues.parameters(graph, seed: seed),
+    let parameters = try device.engine.trainingState(
+      of: graph.parameters, parameters: SeededValues.parameters(graph, seed: seed),
       isFrozen: { declaration in frozenPrefixes.contains { declaration.name.hasPrefix($0) } })
     let loss =
       decoder == nil
@@ -114,6 +121,6 @@ struct TrainedNetwork: Sendable {
     return try TrainingStep(
       graph: graph, parameters: parameters, loss: loss, optimizer: optimizer,
       schedule: Schedule(.constant, learningRate: 0.001, epochs: 1, stepsPerEpoch: 5),
-      averageDecay: averageDecay, accumulatedSteps: accumulatedSteps, pool: pool)
+      averageDecay: averageDecay, accumulatedSteps: accumulatedSteps, device: device)
   }
 }

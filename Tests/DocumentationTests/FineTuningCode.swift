@@ -17,7 +17,7 @@ func fineTune(folder: String, weights: String, output: String, epochs: Int) thro
   let trainer = try Trainer(
     configuration: settings, training: training,
     evaluation: try TrainingData(configuration, part: "Eval", classCount: classCount),
-    folder: CheckpointFolder(path: output, configuration: configuration), pool: ThreadPool())
+    folder: CheckpointFolder(path: output, configuration: configuration), device: .cpu())
   // A head for other classes is left out and begins anew.
   let start = try WeightsFile(
     contentsOf: weights, model: settings.model, options: settings.options, allowsNewHead: true)

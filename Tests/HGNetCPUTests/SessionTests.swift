@@ -2,6 +2,7 @@ import CAllocationCounter
 import HGNetCore
 import HGNetCPU
 import HGNetModels
+import HGNetProgram
 import Testing
 
 /// What a user relies on when a network runs.
@@ -21,10 +22,10 @@ import Testing
     let input = random.tensor([1, size.height, size.width, 3])
     var expected: [Float] = []
     for instructionSet in InstructionSet.available.reversed() {
-      let model = try InferenceModel(graph: graph, parameters: parameters, instructionSet: instructionSet)
-      var session = try model.session(batch: 1, pool: ThreadPool(count: 1))
+      let model = try CPUModel(graph: graph, parameters: parameters, instructionSet: instructionSet)
+      let session = try model.session(batch: 1, pool: ThreadPool(count: 1))
       let logits = try session.run(input)[0]
-      #expect(logits.shape == [1, 1000])
+      #expect(logits.shape == [1, 1, 1, 1000])
       if expected.isEmpty { expected = logits.values }
       let largest = expected.reduce(0) { max($0, abs($1)) }
       let worst = zip(expected, logits.values).reduce(0) { max($0, abs($1.0 - $1.1)) }
@@ -36,16 +37,16 @@ import Testing
   @Test(arguments: names.map { ($0, Size(height: 33, width: 64)) } + [("PPHGNetV2_B0", Size(height: 192, width: 256))])
   func bitsDoNotDependOnThreadsOrPlaceInBatch(name: String, size: Size) throws {
     let graph = try Model.named(name).graph(options: ModelOptions(classCount: 10), inputSize: size)
-    let model = try InferenceModel(graph: graph, parameters: randomParameters(graph, seed: 21))
+    let model = try CPUModel(graph: graph, parameters: randomParameters(graph, seed: 21))
     var random = TestRandom(seed: 22)
     let pictures = (0..<3).map { _ in random.tensor([1, size.height, size.width, 3]) }
     let together = Tensor(
       shape: [3, size.height, size.width, 3], values: pictures.flatMap(\.values))
-    var alone = try model.session(batch: 1, pool: ThreadPool(count: 1))
+    let alone = try model.session(batch: 1, pool: ThreadPool(count: 1))
     var single: [Float] = []
     for picture in pictures { single += try alone.run(picture)[0].values }
     for threads in [1, 2, 3] {
-      var session = try model.session(batch: 3, pool: ThreadPool(count: threads))
+      let session = try model.session(batch: 3, pool: ThreadPool(count: threads))
       for _ in 0..<2 {
         let found = try session.run(together)[0].values
         #expect(found == single, "\(threads) threads, batch 3")
@@ -59,15 +60,15 @@ import Testing
     let size = Size(height: 208, width: 240)
     let graph = try Model.named(name).graph(options: ModelOptions(classCount: 10), inputSize: size)
       .selecting(outputs: ["stages.0", "stages.1", "stages.3", "logits"])
-    let model = try InferenceModel(graph: graph, parameters: randomParameters(graph, seed: 23))
+    let model = try CPUModel(graph: graph, parameters: randomParameters(graph, seed: 23))
     var random = TestRandom(seed: 24)
     let pictures = (0..<5).map { _ in random.tensor([1, size.height, size.width, 3]) }
-    var alone = try model.session(batch: 1, pool: ThreadPool(count: 1))
+    let alone = try model.session(batch: 1, pool: ThreadPool(count: 1))
     var single = [[Float]](repeating: [], count: 4)
     for picture in pictures {
       for (index, result) in try alone.run(picture).enumerated() { single[index] += result.values }
     }
-    var session = try model.session(batch: 5, pool: ThreadPool(count: threads))
+    let session = try model.session(batch: 5, pool: ThreadPool(count: threads))
     let together = Tensor(shape: [5, size.height, size.width, 3], values: pictures.flatMap(\.values))
     let found = try session.run(together).map(\.values)
     for (index, output) in graph.outputs.enumerated() {
@@ -77,9 +78,9 @@ import Testing
 
   @Test func theFirstLayersNeedRoomForOnePicture() throws {
     let graph = try Model.named("PPHGNetV2_B0").graph(inputSize: Size(224))
-    let model = try InferenceModel(graph: graph, parameters: randomParameters(graph, seed: 25))
+    let model = try CPUModel(graph: graph, parameters: randomParameters(graph, seed: 25))
     let graphBytes = 4 * graph.nodes.reduce(0) { $0 + $1.shape.count }
-    let bytes = try [1, 8, 9].map { try model.plan(batch: $0, threads: 1).arenaByteCount }
+    let bytes = try [1, 8, 9].map { try model.byteCount(batch: $0) }
     // Another picture takes its own pixels, the map between the segments and little else.
     #expect(bytes[2] - bytes[1] < bytes[0] / 2)
     #expect(bytes[1] < 4 * bytes[0])
@@ -90,11 +91,11 @@ import Testing
   @Test(arguments: ["PPHGNetV2_B0", "PPHGNet_small"], [1, 2])
   func aRunAllocatesNothing(name: String, threads: Int) throws {
     let graph = try Model.named(name).graph(inputSize: Size(64))
-    let model = try InferenceModel(graph: graph, parameters: randomParameters(graph, seed: 31))
+    let model = try CPUModel(graph: graph, parameters: randomParameters(graph, seed: 31))
     let pool = ThreadPool(count: threads)
-    var session = try model.session(batch: 2, pool: pool)
+    let session = try model.session(batch: 2, pool: pool)
     session.withInput { $0.update(repeating: 0.5) }
-    session.execute()
+    try session.execute()
     var before = [Int64](repeating: 0, count: pool.count)
     var after = before
     func count(into counts: inout [Int64]) {
@@ -106,7 +107,7 @@ import Testing
       }
     }
     count(into: &before)
-    for _ in 0..<3 { session.execute() }
+    for _ in 0..<3 { try session.execute() }
     count(into: &after)
     #expect(before == after)
     #if os(Linux)
@@ -120,8 +121,8 @@ import Testing
     let graph = try model.graph(inputSize: size)
       .selecting(outputs: ["stages.0", "stages.1", "stages.2", "stages.3", "logits"])
     let parameters = randomParameters(graph, seed: 41)
-    let compiled = try InferenceModel(graph: graph, parameters: parameters)
-    var session = try compiled.session(batch: 1, pool: ThreadPool(count: 1))
+    let compiled = try CPUModel(graph: graph, parameters: parameters)
+    let session = try compiled.session(batch: 1, pool: ThreadPool(count: 1))
     var random = TestRandom(seed: 42)
     let input = random.tensor([1, 64, 96, 3])
     let results = try session.run(input)
@@ -129,17 +130,17 @@ import Testing
       #expect(results[index].shape[1] == 64 / stride && results[index].shape[2] == 96 / stride)
     }
     // Asking for more results changes none of them.
-    let logitsOnly = try InferenceModel(graph: model.graph(inputSize: size), parameters: parameters)
-    var other = try logitsOnly.session(batch: 1, pool: ThreadPool(count: 1))
+    let logitsOnly = try CPUModel(graph: model.graph(inputSize: size), parameters: parameters)
+    let other = try logitsOnly.session(batch: 1, pool: ThreadPool(count: 1))
     let logits = try other.run(input)[0].values
     #expect(logits == results[4].values)
   }
 
   @Test func oneModelServesManySizes() throws {
     let graph = try Model.named("PPHGNetV2_B1").graph()
-    let model = try InferenceModel(graph: graph, parameters: randomParameters(graph, seed: 51))
+    let model = try CPUModel(graph: graph, parameters: randomParameters(graph, seed: 51))
     for size in [Size(32), Size(height: 50, width: 37), Size(96)] {
-      var session = try model.session(batch: 1, inputSize: size, pool: ThreadPool(count: 2))
+      let session = try model.session(batch: 1, inputSize: size, pool: ThreadPool(count: 2))
       let logits = try session.run(Tensor(shape: [1, size.height, size.width, 3], repeating: 0.1))[0]
       let isFinite = logits.values.allSatisfy { $0.isFinite }
       #expect(isFinite)
@@ -148,55 +149,25 @@ import Testing
 
   @Test func sessionsOfOneMemoryDoNotDisturbEachOther() throws {
     let graph = try Model.named("PPHGNetV2_B0").graph(inputSize: Size(96))
-    let model = try InferenceModel(graph: graph, parameters: randomParameters(graph, seed: 51))
+    let model = try CPUModel(graph: graph, parameters: randomParameters(graph, seed: 51))
     let pool = ThreadPool(count: 2)
     var random = TestRandom(seed: 52)
     let pictures = random.tensor([4, 96, 96, 3])
     let picture = Tensor(shape: [1, 96, 96, 3], values: Array(pictures.values.prefix(96 * 96 * 3)))
-    var alone = try model.session(batch: 4, pool: pool)
+    let alone = try model.session(batch: 4, pool: pool)
     let expected = try alone.run(pictures)[0].values
-    let plans = [try model.plan(batch: 1, threads: 2), try model.plan(batch: 4, threads: 2)]
-    let memory = try SessionMemory(for: plans, threads: 2)
-    var single = try model.session(plan: plans[0], memory: memory, pool: pool)
-    var four = try model.session(plan: plans[1], memory: memory, pool: pool)
+    let memory = try model.memory(batches: [1, 4], threads: 2)
+    let single = try model.session(batch: 1, memory: memory, pool: pool)
+    let four = try model.session(batch: 4, memory: memory, pool: pool)
     for _ in 0..<3 {
       let one = try single.run(picture)[0].values
       let all = try four.run(pictures)[0].values
       #expect(one == Array(expected.prefix(1000)))
       #expect(all == expected)
     }
-    let small = try SessionMemory(for: [plans[0]], threads: 2)
-    #expect(throws: HGNetError.self) { _ = try model.session(plan: plans[1], memory: small, pool: pool) }
-    let narrow = try SessionMemory(for: plans, threads: 1)
-    #expect(throws: HGNetError.self) { _ = try model.session(plan: plans[1], memory: narrow, pool: pool) }
-  }
-
-  @Test func wrongShapesAndMissingParametersAreErrors() throws {
-    let graph = try Model.named("PPHGNetV2_B0").graph(inputSize: Size(32))
-    var parameters = randomParameters(graph, seed: 61)
-    let model = try InferenceModel(graph: graph, parameters: parameters)
-    var session = try model.session(batch: 1, pool: ThreadPool(count: 1))
-    do {
-      _ = try session.run(Tensor(shape: [1, 3, 32, 32]))
-      Issue.record("an input in the wrong layout was taken")
-    } catch {
-      #expect(error.code == .shapeMismatch)
-    }
-    #expect(code { _ = try model.plan(batch: 0, threads: 1) } == .invalidArgument)
-    #expect(code { _ = try model.plan(batch: 1, inputSize: Size(1 << 20), threads: 1) } == .limitExceeded)
-    parameters["stem.stem3.conv.weight"] = Parameter(Tensor(shape: [1, 2]))
-    #expect(code { _ = try InferenceModel(graph: graph, parameters: parameters) } == .parameterMismatch)
-    parameters["stem.stem3.conv.weight"] = nil
-    #expect(code { _ = try InferenceModel(graph: graph, parameters: parameters) } == .parameterMismatch)
-  }
-
-  /// The code of the error that `body` throws.
-  func code(_ body: () throws -> Void) -> HGNetError.Code? {
-    do {
-      try body()
-      return nil
-    } catch {
-      return (error as? HGNetError)?.code
-    }
+    let small = try model.memory(batches: [1], threads: 2)
+    #expect(throws: HGNetError.self) { _ = try model.session(batch: 4, memory: small, pool: pool) }
+    let narrow = try model.memory(batches: [1, 4], threads: 1)
+    #expect(throws: HGNetError.self) { _ = try model.session(batch: 4, memory: narrow, pool: pool) }
   }
 }

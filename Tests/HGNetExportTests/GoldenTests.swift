@@ -1,7 +1,6 @@
 import Foundation
 import HGNet
 import HGNetCore
-import HGNetCPU
 import HGNetExport
 import HGNetFormats
 import HGNetVision
@@ -80,8 +79,8 @@ struct GoldenTests {
     #expect(file.graph.classCount == 5)
     let input = Tensor(shape: [2, 8, 10, 3], values: (0..<480).map { Float($0 % 37) / 16 - 1 })
     func logits(_ graph: Graph, _ parameters: ParameterStore) throws -> [Float] {
-      var session = try InferenceModel(graph: graph, parameters: parameters)
-        .session(batch: 2, inputSize: Size(height: 8, width: 10), pool: ThreadPool(count: 1))
+      var session = try InferenceModel(graph: graph, parameters: parameters, device: .cpu(threads: 1))
+        .session(batch: 2, inputSize: Size(height: 8, width: 10))
       return try session.run(input)[0].values
     }
     let expected = try logits(network.graph, network.parameters)

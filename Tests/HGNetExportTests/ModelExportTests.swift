@@ -1,7 +1,6 @@
 import Foundation
 import HGNet
 import HGNetCore
-import HGNetCPU
 import HGNetExport
 import HGNetFormats
 import HGNetModels
@@ -169,8 +168,8 @@ struct ModelExportTests {
       shape: [2, size.height, size.width, 3], values: (0..<6 * size.height * size.width).map { Float($0 % 37) / 16 - 1 }
     )
     func logits(_ graph: Graph, _ parameters: ParameterStore) throws -> [Float] {
-      var session = try InferenceModel(graph: graph, parameters: parameters)
-        .session(batch: 2, inputSize: size, pool: ThreadPool(threads: 1))
+      var session = try InferenceModel(graph: graph, parameters: parameters, device: .cpu(threads: 1))
+        .session(batch: 2, inputSize: size)
       return try session.run(input)[0].values
     }
     let expected = try logits(graph, weights.parameters)

@@ -82,12 +82,12 @@ struct RepositoryTests {
     try fixture.folder.write(Array("1 one\n2 two\n".utf8), to: "shapes/1/labels.txt")
     let location = try ModelFolder(path: fixture.folder.path).source(of: "shapes", version: 1)
     var warnings: [String] = []
-    let network = try location.load(pool: nil) { warnings.append($0) }
+    let network = try location.load(device: .cpu()) { warnings.append($0) }
     #expect(network.recipe.labels == nil)
     #expect(warnings.contains { $0.contains("numbered from 0") || $0.contains("number them from 0") })
     var named = location
     named.areLabelsNamed = true
-    #expect(throws: HGNetError.self) { try named.load(pool: nil) { _ in } }
+    #expect(throws: HGNetError.self) { try named.load(device: .cpu()) { _ in } }
   }
 
   @Test("A heat map is that of the network that serves, whatever lies in its place by then")

@@ -22,7 +22,7 @@ final class ServingFixture: Sendable {
 
   func repository(limits: Batcher.Limits = Batcher.Limits()) -> ModelRepository {
     ModelRepository(
-      source: .folder(ModelFolder(path: folder.path)), pool: pool, limits: limits,
+      source: .folder(ModelFolder(path: folder.path)), device: .cpu(pool), limits: limits,
       log: ServingLog(level: .error, isJSON: false, output: { _ in }))
   }
 

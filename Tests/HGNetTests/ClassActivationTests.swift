@@ -1,6 +1,5 @@
 import HGNet
 import HGNetCore
-import HGNetCPU
 import HGNetFormats
 import HGNetModels
 import HGNetVision
@@ -27,11 +26,10 @@ struct ClassActivationTests {
   func sum(_ name: String) throws {
     let model = try Model.named(name)
     let weights = try weights(model)
-    let activation = try ClassActivation(weights, pool: ThreadPool(count: 2))
+    let activation = try ClassActivation(weights, device: .cpu(threads: 2))
     let classifier = try InferenceModel(
-      graph: weights.graph, parameters: weights.parameters, pool: ThreadPool(count: 1))
-    var session = try classifier.session(
-      batch: 1, inputSize: Size(height: 96, width: 64), pool: ThreadPool(count: 1))
+      graph: weights.graph, parameters: weights.parameters, device: .cpu(threads: 1))
+    var session = try classifier.session(batch: 1, inputSize: Size(height: 96, width: 64))
     let values: [Float] = picture.withUnsafeBufferPointer { Array($0) }
     let results = try session.run(Tensor(shape: [1, 96, 64, 3], values: values))
     let logits: [Float] = results[0].withUnsafeBufferPointer { Array($0) }

@@ -259,11 +259,11 @@ struct NumberSweepTests {
     _ = EpochPlan(
       batches: 3, iterationsPerEpoch: settings.iterationsPerEpoch, updateFrequency: settings.updateFrequency
     ).segment(epoch: 1, iteration: 0)
-    let parameters = PlainParameters(
+    let parameters = try plainState(
       [ParameterDeclaration(name: "fc.weight", shape: [2, 2], role: .convolutionWeight)], values: [[1, -1, 0, 2]])
-    parameters.setGradient(0, [0.5, 0, -1, 2])
+    try parameters.setGradient(0, [0.5, 0, -1, 2])
     var optimizer = try Optimizer(settings.optimizer, for: parameters)
-    try optimizer.step(parameters, learningRate: schedule.learningRate)
+    try optimizer.step(learningRate: schedule.learningRate)
     let logits = Tensor(shape: [2, 3], values: [1, 2, 3, -1, 0, 5])
     _ = try settings.trainingLoss.evaluate(logits: logits, targets: .classes([0, 2]))
     guard let transforms = try configuration.trainingTransforms() else { return }

@@ -1,5 +1,5 @@
+import HGNet
 import HGNetCore
-import HGNetCPU
 import HGNetModels
 import HGNetTraining
 import Testing
@@ -10,18 +10,20 @@ import Testing
   static func train(
     ranks: Int, threads: Int = 1, synchronizes: Bool = true, accumulatedSteps: Int = 1, averageDecay: Double? = nil,
     clipNorm: Float? = nil, steps: Int = 5
-  ) throws -> [(parameters: ParameterStore, averages: [Tensor], losses: [Float])] {
+  ) throws -> [(parameters: ParameterStore, averages: ParameterStore, losses: [Float])] {
     let all = 8
     return try onRanks(ranks) { communicator in
       let graph = try TrainingStepTests.model.graph(
         options: ModelOptions(classCount: 3, classExpand: 32), inputSize: Size(48))
-      let parameters = try TrainingParameters(
-        graph: graph, parameters: try Model.initialParameters(for: graph, seed: 3))
+      let device = try Device.cpu(threads: threads)
+      let parameters = try device.engine.trainingState(
+        of: graph.parameters, parameters: Model.initialParameters(for: graph, seed: 3)
+      ) { _ in false }
       var step = try TrainingStep(
         graph: graph, parameters: parameters, loss: CombinedLoss(CrossEntropyLoss(epsilon: 0.1)),
         optimizer: Optimizer.Settings(.momentum(0.9), regularizer: .l2(2e-5), clipNorm: clipNorm),
         schedule: Schedule(.cosine(), learningRate: 0.005, epochs: 3, stepsPerEpoch: 20), averageDecay: averageDecay,
-        accumulatedSteps: accumulatedSteps, pool: ThreadPool(count: threads), communicator: communicator,
+        accumulatedSteps: accumulatedSteps, device: device, communicator: communicator,
         synchronizesNormalization: synchronizes)
       var random = RandomGenerator(seed: 9)
       var losses: [Float] = []
@@ -36,7 +38,7 @@ import Testing
           targets: .classes(Array(classes[part])))
         losses.append(outcome.loss.value)
       }
-      return (step.parameters.store(), step.average?.averages ?? [], losses)
+      return (try step.parameters.store(), try step.average?.store() ?? ParameterStore(), losses)
     }
   }
 
@@ -65,8 +67,9 @@ import Testing
       let difference = Self.difference(single.parameters, one.parameters)
       #expect(difference.value < Self.tolerance, "\(difference)")
       for (left, right) in zip(single.losses, one.losses) { #expect(abs(left - right) < 1e-5) }
-      for (left, right) in zip(single.averages, one.averages) {
-        let distance = zip(left.values, right.values).map { abs($0 - $1) }.max() ?? 0
+      for name in single.averages.names {
+        let (left, right) = (single.averages[name]?.tensor().values, one.averages[name]?.tensor().values)
+        let distance = zip(left ?? [], right ?? []).map { abs($0 - $1) }.max() ?? .infinity
         #expect(distance < Self.tolerance)
       }
       #expect(Self.difference(several[0].parameters, one.parameters).value == 0, "ranks have drifted apart")

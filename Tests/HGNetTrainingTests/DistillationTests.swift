@@ -199,7 +199,7 @@ import Testing
           transforms: TrainingTransforms(steps: flip + [normalization])),
         evaluation: TrainingData(dataset: dataset, batchSize: 8, shuffles: false, transforms: fixed),
         folder: folder.map { (name) throws(HGNetError) in try CheckpointFolder(path: "\(workspace.path)/\(name)") },
-        pool: ThreadPool(count: 2), communicator: communicator)
+        device: .cpu(threads: 2), communicator: communicator)
     }
 
     func initial() throws -> ParameterStore {

@@ -1,5 +1,7 @@
 import Foundation
+import HGNetCPU
 import HGNetCore
+import HGNetProgram
 import HGNetTraining
 
 /// The committed numbers of other systems.
@@ -14,46 +16,6 @@ enum Fixture {
   }
 }
 
-/// Parameters in memory for the tests of optimisers.
-final class PlainParameters: TrainableParameters {
-  let declarations: [ParameterDeclaration]
-  var isFrozen: [Bool]
-  private let values: [UnsafeMutableBufferPointer<Float>]
-  private let gradients: [UnsafeMutableBufferPointer<Float>]
-
-  init(_ declarations: [ParameterDeclaration], values: [[Float]]) {
-    self.declarations = declarations
-    isFrozen = declarations.map { _ in false }
-    self.values = values.map {
-      let buffer = UnsafeMutableBufferPointer<Float>.allocate(capacity: $0.count)
-      _ = buffer.initialize(fromContentsOf: $0)
-      return buffer
-    }
-    gradients = values.map {
-      let buffer = UnsafeMutableBufferPointer<Float>.allocate(capacity: $0.count)
-      buffer.initialize(repeating: 0)
-      return buffer
-    }
-  }
-
-  deinit {
-    values.forEach { $0.deallocate() }
-    gradients.forEach { $0.deallocate() }
-  }
-
-  func withValue<Result>(_ index: Int, _ body: (UnsafeMutableBufferPointer<Float>) -> Result) -> Result {
-    body(values[index])
-  }
-
-  func withGradient<Result>(_ index: Int, _ body: (UnsafeMutableBufferPointer<Float>) -> Result) -> Result {
-    body(gradients[index])
-  }
-
-  subscript(index: Int) -> [Float] { Array(values[index]) }
-
-  func setGradient(_ index: Int, _ new: [Float]) { _ = gradients[index].update(fromContentsOf: new) }
-}
-
 /// The largest difference, as a share of the largest expected magnitude.
 func relativeDifference(_ found: [Float], _ expected: [Float]) -> Float {
   guard found.count == expected.count else { return .infinity }
@@ -62,4 +24,26 @@ func relativeDifference(_ found: [Float], _ expected: [Float]) -> Float {
     let difference = abs(pair.0 - pair.1)
     return difference.isNaN ? .infinity : max(largest, difference)
   } / scale
+}
+
+/// Parameters with given values on the processor.
+func plainState(
+  _ declarations: [ParameterDeclaration], values: [[Float]], frozen: Set<String> = [], threads: Int = 2
+) throws(HGNetError) -> any TrainingState {
+  var store = ParameterStore()
+  for (declaration, values) in zip(declarations, values) {
+    store[declaration.name] = Parameter(Tensor(shape: declaration.shape, values: values))
+  }
+  return try CPUEngine(pool: ThreadPool(threads: threads))
+    .trainingState(of: declarations, parameters: store) { frozen.contains($0.name) }
+}
+
+extension TrainingState {
+  /// The values of a parameter.
+  func values(_ index: Int) throws(HGNetError) -> [Float] { try read(.value, of: index).values }
+
+  /// Replaces the gradient of a parameter.
+  func setGradient(_ index: Int, _ values: [Float]) throws(HGNetError) {
+    try write(Tensor(shape: declarations[index].shape, values: values), to: .gradient, of: index)
+  }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import HGNetCore
+import HGNetProgram
 import HGNetTraining
 import Testing
 
@@ -71,20 +72,19 @@ struct OptimizerTests {
   @Test("Five steps and the state are Paddle's", arguments: OptimizerGoldens.shared.cases)
   func golden(_ item: OptimizerGoldens.Case) throws {
     let goldens = OptimizerGoldens.shared
-    let parameters = PlainParameters(goldens.declarations, values: item.start)
+    let parameters = try plainState(goldens.declarations, values: item.start)
     var optimizer = try Optimizer(item.settings, for: parameters)
-    let pool = ThreadPool(count: 2)
     for (step, rate) in goldens.rates.enumerated() {
-      for index in goldens.parameters.indices { parameters.setGradient(index, item.gradients[step][index]) }
-      try optimizer.step(parameters, learningRate: rate, pool: pool)
+      for index in goldens.parameters.indices { try parameters.setGradient(index, item.gradients[step][index]) }
+      try optimizer.step(learningRate: rate)
       for index in goldens.parameters.indices {
         // A few units in the last place per step.
         #expect(
-          relativeDifference(parameters[index], item.results[step][index]) < 2e-6,
+          relativeDifference(try parameters.values(index), item.results[step][index]) < 2e-6,
           "step \(step), \(goldens.parameters[index].name)")
       }
     }
-    let state = optimizer.state(internalNames: [:])
+    let state = try optimizer.state(internalNames: [:])
     #expect(Set(state.map(\.name)) == Set(item.state.keys))
     for entry in state {
       #expect(relativeDifference(entry.value.values, item.state[entry.name] ?? []) < 2e-6, "\(entry.name)")
@@ -96,28 +96,28 @@ struct OptimizerTests {
   @Test("A restored optimiser goes on bit for bit", arguments: OptimizerGoldens.shared.cases)
   func resume(_ item: OptimizerGoldens.Case) throws {
     let goldens = OptimizerGoldens.shared
-    let parameters = PlainParameters(goldens.declarations, values: item.start)
+    let parameters = try plainState(goldens.declarations, values: item.start)
     let names = ["conv.weight": "conv2d_0.w_0"]
     var optimizer = try Optimizer(item.settings, for: parameters)
     for (step, rate) in goldens.rates.enumerated() {
       if step == 3 {
         var other = try Optimizer(item.settings, for: parameters)
-        let state = optimizer.state(internalNames: names)
+        let state = try optimizer.state(internalNames: names)
         try other.restore(
           Dictionary(state.map { ($0.name, $0.value) }) { first, _ in first }, internalNames: names)
         if case .momentum = item.settings.rule { #expect(state.first?.name == "conv2d_0.w_0_velocity_0") }
         optimizer = other
       }
-      for index in goldens.parameters.indices { parameters.setGradient(index, item.gradients[step][index]) }
-      try optimizer.step(parameters, learningRate: rate)
+      for index in goldens.parameters.indices { try parameters.setGradient(index, item.gradients[step][index]) }
+      try optimizer.step(learningRate: rate)
     }
-    let straight = PlainParameters(goldens.declarations, values: item.start)
+    let straight = try plainState(goldens.declarations, values: item.start)
     var whole = try Optimizer(item.settings, for: straight)
     for (step, rate) in goldens.rates.enumerated() {
-      for index in goldens.parameters.indices { straight.setGradient(index, item.gradients[step][index]) }
-      try whole.step(straight, learningRate: rate)
+      for index in goldens.parameters.indices { try straight.setGradient(index, item.gradients[step][index]) }
+      try whole.step(learningRate: rate)
     }
-    for index in goldens.parameters.indices { #expect(parameters[index] == straight[index]) }
+    for index in goldens.parameters.indices { #expect(try parameters.values(index) == straight.values(index)) }
   }
 
   @Test("Frozen parameters and running statistics stay, and have no state")
@@ -127,15 +127,14 @@ struct OptimizerTests {
       ParameterDeclaration(name: "b._mean", shape: [2], role: .runningMean),
       ParameterDeclaration(name: "c.weight", shape: [2], role: .linearWeight),
     ]
-    let parameters = PlainParameters(declarations, values: [[1, 2], [3, 4], [5, 6]])
-    parameters.isFrozen = [true, false, false]
-    for index in 0..<3 { parameters.setGradient(index, [1, 1]) }
+    let parameters = try plainState(declarations, values: [[1, 2], [3, 4], [5, 6]], frozen: ["a.weight"])
+    for index in 0..<3 { try parameters.setGradient(index, [1, 1]) }
     var optimizer = try Optimizer(.init(.momentum(0.9)), for: parameters)
-    try optimizer.step(parameters, learningRate: 0.5)
-    #expect(parameters[0] == [1, 2])
-    #expect(parameters[1] == [3, 4])
-    #expect(parameters[2] == [4.5, 5.5])
-    #expect(optimizer.state(internalNames: [:]).map(\.name) == ["c.weight_velocity_0"])
+    try optimizer.step(learningRate: 0.5)
+    #expect(try parameters.values(0) == [1, 2])
+    #expect(try parameters.values(1) == [3, 4])
+    #expect(try parameters.values(2) == [4.5, 5.5])
+    #expect(try optimizer.state(internalNames: [:]).map(\.name) == ["c.weight_velocity_0"])
   }
 
   @Test("The same bits on any number of threads")
@@ -148,12 +147,11 @@ struct OptimizerTests {
     for rule in [Optimizer.Rule.sgd, .momentum(), .adamW()] {
       var results: [[UInt32]] = []
       for threads in [1, 2, 3] {
-        let parameters = PlainParameters([declaration], values: [start])
-        parameters.setGradient(0, gradient)
+        let parameters = try plainState([declaration], values: [start], threads: threads)
+        try parameters.setGradient(0, gradient)
         var optimizer = try Optimizer(.init(rule, clipNorm: 1), for: parameters)
-        let pool = ThreadPool(count: threads)
-        for _ in 0..<2 { try optimizer.step(parameters, learningRate: 0.1, gradientScale: 0.5, pool: pool) }
-        results.append(parameters[0].map(\.bitPattern))
+        for _ in 0..<2 { try optimizer.step(learningRate: 0.1, gradientScale: 0.5) }
+        results.append(try parameters.values(0).map(\.bitPattern))
       }
       #expect(results[0] == results[1])
       #expect(results[0] == results[2])
@@ -163,19 +161,19 @@ struct OptimizerTests {
   @Test("A foreign state is refused, and nothing changes")
   func foreignState() throws {
     let declaration = ParameterDeclaration(name: "w", shape: [2], role: .linearWeight)
-    let parameters = PlainParameters([declaration], values: [[1, 2]])
+    let parameters = try plainState([declaration], values: [[1, 2]])
     var optimizer = try Optimizer(.init(.momentum()), for: parameters)
     #expect(throws: HGNetError.self) { try optimizer.restore([:], internalNames: [:]) }
     let error = #expect(throws: HGNetError.self) {
       try optimizer.restore(["w_velocity_0": Tensor(shape: [3])], internalNames: [:])
     }
     #expect(error?.code == .parameterMismatch)
-    #expect(optimizer.state(internalNames: [:]).first?.value.values == [0, 0])
+    #expect(try optimizer.state(internalNames: [:]).first?.value.values == [0, 0])
   }
 
   @Test("Numbers outside their range are refused")
-  func badSettings() {
-    let parameters = PlainParameters([], values: [])
+  func badSettings() throws {
+    let parameters = try plainState([], values: [])
     for settings in [
       Optimizer.Settings(.momentum(1)), .init(.momentum(-0.1)), .init(.adamW(beta2: 1)), .init(.sgd, clipNorm: 0),
       .init(.sgd, regularizer: .l2(-1)), .init(.adamW(), regularizer: .l2(1e-4)), .init(.momentum(.nan)),
@@ -184,18 +182,19 @@ struct OptimizerTests {
     }
   }
 
-  @Test("An average moves towards the parameters and can be exchanged with them")
+  @Test("An average moves towards the parameters and can be taken up again")
   func average() throws {
     let declaration = ParameterDeclaration(name: "w", shape: [3], role: .runningMean)
-    let parameters = PlainParameters([declaration], values: [[1, 2, 3]])
-    var average = try ExponentialMovingAverage(of: parameters, decay: 0.75)
-    parameters.withValue(0) { $0[0] = 5 }
-    average.update(parameters)
-    #expect(average.averages[0].values == [2, 2, 3])
-    average.swap(with: parameters)
-    #expect(parameters[0] == [2, 2, 3])
-    #expect(average.averages[0].values == [5, 2, 3])
+    let parameters = try plainState([declaration], values: [[1, 2, 3]])
+    let average = try ExponentialMovingAverage(of: parameters, decay: 0.75)
+    try parameters.write(Tensor(shape: [3], values: [5, 2, 3]), to: .value, of: 0)
+    try average.update()
+    let store = try average.store()
+    #expect(store["w"]?.tensor().values == [2, 2, 3])
+    try average.update()
+    try average.restore(store)
+    #expect(try parameters.read(.average, of: 0).values == [2, 2, 3])
     #expect(throws: HGNetError.self) { try ExponentialMovingAverage(of: parameters, decay: 1) }
-    #expect(throws: HGNetError.self) { try average.restore([]) }
+    #expect(throws: HGNetError.self) { try average.restore(ParameterStore()) }
   }
 }

@@ -32,7 +32,7 @@ import Testing
         ? folder.map { (name) throws(HGNetError) in
           try CheckpointFolder(path: "\(workspace.path)/\(name)", saveInterval: 1)
         } : nil,
-      pool: ThreadPool(count: 1), communicator: communicator)
+      device: .cpu(threads: 1), communicator: communicator)
   }
 
   // A few small steps: a network of many layers on few pixels soon makes much of a difference in rounding.
@@ -110,9 +110,9 @@ import Testing
       let results: [[Evaluator.Result?]] = try [1, 2, 5].map { ranks in
         try onRanks(ranks) { communicator -> Evaluator.Result? in
           let graph = try Model.named("PPHGNetV2_B0").graph(options: ModelOptions(classCount: 3), inputSize: Size(48))
-          let evaluator = Evaluator(
+          let evaluator = try Evaluator(
             data: data, loss: isMultiple ? CombinedLoss(MultiLabelLoss()) : CombinedLoss(CrossEntropyLoss()),
-            metrics: [isMultiple ? .meanAveragePrecision(.integral) : .topK([1, 2])], pool: ThreadPool(count: 1),
+            metrics: [isMultiple ? .meanAveragePrecision(.integral) : .topK([1, 2])], device: .cpu(threads: 1),
             communicator: communicator)
           return try evaluator.evaluate(
             graph: graph, parameters: try Model.initialParameters(for: graph, seed: 4), epoch: 1, log: { _ in })

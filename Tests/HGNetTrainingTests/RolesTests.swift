@@ -1,7 +1,6 @@
 import HGNet
 import HGNetConfiguration
 import HGNetCore
-import HGNetCPU
 import HGNetFormats
 import HGNetModels
 import HGNetTraining
@@ -109,7 +108,7 @@ private struct Ladder: NetworkArchitecture {
     }
     let graph = try weights.graph.selecting(outputs: [.stage(2), .logits]).resized(to: Size(16))
     let engine = try InferenceModel(graph: graph, parameters: weights.parameters)
-    var session = try engine.session(batch: 1, inputSize: Size(16), pool: ThreadPool())
+    var session = try engine.session(batch: 1, inputSize: Size(16))
     let results = try session.run(Tensor(shape: [1, 16, 16, 3], repeating: 0.5))
     let ranks: [[Int]] = results.map { $0.shape.dimensions }
     #expect(ranks == [[1, 1, 1, 8], [1, 5]])

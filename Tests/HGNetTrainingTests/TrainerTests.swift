@@ -65,7 +65,7 @@ import Testing
           dataset: dataset, batchSize: 8, shuffles: false, transforms: TrainingTransforms(steps: [normalization])),
         folder: folder.map { (name) throws(HGNetError) in try CheckpointFolder(path: "\(path)/\(name)", saveInterval: 2)
         },
-        pool: ThreadPool(count: threads))
+        device: .cpu(threads: threads))
     }
 
     func initial(_ trainer: Trainer) throws(HGNetError) -> ParameterStore {

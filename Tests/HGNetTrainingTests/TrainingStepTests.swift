@@ -1,5 +1,5 @@
+import HGNet
 import HGNetCore
-import HGNetCPU
 import HGNetModels
 import HGNetTraining
 import Testing
@@ -40,21 +40,21 @@ import Testing
   }
 
   func makeStep(
-    pool: ThreadPool, accumulatedSteps: Int = 1, isFrozen: (ParameterDeclaration) -> Bool = { _ in false }
+    device: Device, accumulatedSteps: Int = 1, isFrozen: (ParameterDeclaration) -> Bool = { _ in false }
   ) throws -> TrainingStep {
     let graph = try Self.model.graph(options: ModelOptions(classCount: 3, classExpand: 32), inputSize: Size(48))
-    let parameters = try TrainingParameters(
-      graph: graph, parameters: try Model.initialParameters(for: graph, seed: 3), isFrozen: isFrozen)
+    let parameters = try device.engine.trainingState(
+      of: graph.parameters, parameters: Model.initialParameters(for: graph, seed: 3), isFrozen: isFrozen)
     return try TrainingStep(
       graph: graph, parameters: parameters, loss: CombinedLoss(CrossEntropyLoss(epsilon: 0.1)),
       optimizer: Optimizer.Settings(.momentum(0.9), regularizer: .l2(2e-5)),
       schedule: Schedule(.cosine(), learningRate: 0.1, epochs: 3, stepsPerEpoch: 20, warmupEpochs: 0.25),
-      accumulatedSteps: accumulatedSteps, pool: pool)
+      accumulatedSteps: accumulatedSteps, device: device)
   }
 
   @Test func learnsStripes() throws {
-    let pool = ThreadPool(count: 2)
-    var step = try makeStep(pool: pool)
+    let device = try Device.cpu(threads: 2)
+    var step = try makeStep(device: device)
     var random = RandomGenerator(seed: 9)
     var losses: [Float] = []
     for number in 0..<60 {
@@ -67,8 +67,9 @@ import Testing
     // A smoothed cross entropy cannot fall below 0.39 with three classes and epsilon 0.1.
     #expect(losses.suffix(10).reduce(0, +) / 10 < 0.6, "\(losses)")
 
-    let compiled = try InferenceModel(graph: step.graph, parameters: step.parameters.store())
-    var session = try compiled.session(batch: 60, pool: pool)
+    let compiled = try InferenceModel(
+      graph: step.graph, parameters: step.parameters.store(), device: device)
+    var session = try compiled.session(batch: 60)
     let (pictures, classes) = Self.batch(60, random: &random)
     let logits = try session.run(pictures)[0].values
     let right = classes.indices.filter { row in
@@ -81,13 +82,13 @@ import Testing
   @Test func sameBitsForAnyNumberOfThreads() throws {
     var results: [[Float]] = []
     for threads in [1, 3] {
-      var step = try makeStep(pool: ThreadPool(count: threads), accumulatedSteps: 2)
+      var step = try makeStep(device: .cpu(threads: threads), accumulatedSteps: 2)
       var random = RandomGenerator(seed: 10)
       for _ in 0..<6 {
         let (pictures, classes) = Self.batch(6, random: &random)
         _ = try step.run(pictures, targets: .classes(classes))
       }
-      let store = step.parameters.store()
+      let store = try step.parameters.store()
       results.append(store.names.flatMap { store[$0]?.tensor().values ?? [] })
     }
     #expect(results[0] == results[1])
@@ -97,14 +98,14 @@ import Testing
     let isStem = { (declaration: ParameterDeclaration) in
       declaration.name.hasPrefix("stem.") && declaration.role.isLearned
     }
-    var step = try makeStep(pool: ThreadPool(count: 1), isFrozen: isStem)
-    let before = step.parameters.store()
+    var step = try makeStep(device: .cpu(threads: 1), isFrozen: isStem)
+    let before = try step.parameters.store()
     var random = RandomGenerator(seed: 11)
     for _ in 0..<3 {
       let (pictures, classes) = Self.batch(6, random: &random)
       _ = try step.run(pictures, targets: .classes(classes))
     }
-    let after = step.parameters.store()
+    let after = try step.parameters.store()
     for declaration in step.parameters.declarations where declaration.role == .convolutionWeight {
       let isSame = before[declaration.name]?.tensor().values == after[declaration.name]?.tensor().values
       #expect(isSame == isStem(declaration), "\(declaration.name)")
@@ -112,7 +113,7 @@ import Testing
   }
 
   @Test func aLossThatIsNoNumberStopsTheRun() throws {
-    var step = try makeStep(pool: ThreadPool(count: 1))
+    var step = try makeStep(device: .cpu(threads: 1))
     do {
       _ = try step.run(Tensor(shape: [2, 48, 48, 3], repeating: .nan), targets: .classes([0, 1]))
       Issue.record("a loss of NaN was taken")

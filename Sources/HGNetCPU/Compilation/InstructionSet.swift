@@ -6,7 +6,7 @@ import HGNetPlatform
 ///
 /// Results of two instruction sets agree to rounding, not bit for bit: a fused multiply-add rounds once where the
 /// baseline rounds twice. Threads: safe to share.
-public struct InstructionSet: Sendable, CustomStringConvertible {
+package struct InstructionSet: Sendable, CustomStringConvertible {
   nonisolated(unsafe) let kernels: UnsafePointer<hg_kernels>
   nonisolated(unsafe) let trainingKernels: UnsafePointer<hg_training_kernels>
 
@@ -16,15 +16,15 @@ public struct InstructionSet: Sendable, CustomStringConvertible {
   }
 
   /// The name: `avx512`, `avx2`, `neon`, `baseline` or `reference`.
-  public var description: String { String(cString: kernels.pointee.name) }
+  package var description: String { String(cString: kernels.pointee.name) }
 
   /// All implementations for this processor, fastest first; the scalar reference comes last.
-  public static var available: [InstructionSet] {
+  package static var available: [InstructionSet] {
     (0..<hg_kernels_count()).map { InstructionSet(index: $0) }
   }
 
   /// The fastest one, or the one that the environment variable `HGNET_INSTRUCTION_SET` names where it is available.
-  public static var best: InstructionSet {
+  package static var best: InstructionSet {
     let all = available
     if let name = getenv("HGNET_INSTRUCTION_SET").map({ String(cString: $0) }),
       let named = all.first(where: { $0.description == name })

@@ -4,18 +4,16 @@ import HGNetProgram
 
 /// The steps of a network on this processor for one batch and picture size, over a planned arena.
 ///
-/// Immutable and shareable; a `Session` runs it. Threads: safe to share.
-public final class Plan: Sendable {
+/// Immutable and shareable; a `CPUSession` runs it. Threads: safe to share.
+final class Plan: Sendable {
+  /// The network, for the size of the pictures.
+  let program: Program
   /// The number of pictures of a run.
-  public let batch: Int
+  let batch: Int
   /// Height and width of the pictures.
-  public let inputSize: Size
-  /// What the results are, in the order of the graph's outputs.
-  public let outputRoles: [Graph.Output.Role]
-  /// The extents of each result for one picture.
-  public let outputShapes: [ActivationShape]
+  var inputSize: Size { program.inputSize }
   /// Bytes of activations that a session holds.
-  public let arenaByteCount: Int
+  let arenaByteCount: Int
 
   let steps: [Step]
   let input: Location
@@ -36,7 +34,7 @@ public final class Plan: Sendable {
     self.threads = threads
     self.weights = weights
     self.instructionSet = instructionSet
-    inputSize = program.program.inputSize
+    self.program = program.program
     let segments = BatchSegment.segments(
       program.traffic(weights), batch: program.batch, threads: threads)
     var placement = program.placement
@@ -45,7 +43,8 @@ public final class Plan: Sendable {
     guard memory.byteCount <= 1 << 40 else {
       throw HGNetError(
         .limitExceeded,
-        "a batch of \(batch) pictures of \(inputSize) needs \(memory.byteCount / 1_000_000_000) GB of activations")
+        "a batch of \(batch) pictures of \(program.program.inputSize) needs \(memory.byteCount / 1_000_000_000) GB of activations"
+      )
     }
     offsets = memory.offsets
     arenaByteCount = memory.byteCount
@@ -54,8 +53,6 @@ public final class Plan: Sendable {
     }
     self.input = input
     outputs = program.program.outputs.compactMap { placement.locations[$0.result] }
-    outputRoles = program.program.outputs.map(\.role)
-    outputShapes = outputs.map(\.shape)
 
     let writer = StepWriter(
       program: program, placement: placement, weights: weights, threads: threads,

@@ -5,7 +5,7 @@ import HGNetProgram
 ///
 /// Sessions for several batches can share one, so that a server keeps the activations of its largest batch and no more.
 /// What no run has touched yet is not resident. Threads: as the sessions, one task at a time.
-package final class SessionMemory {
+final class SessionMemory: EngineMemory {
   /// As many as the largest plan wants, always zero.
   let zeros: UnsafeMutablePointer<Float>
   /// One piece for each thread.
@@ -14,6 +14,7 @@ package final class SessionMemory {
   /// The arenas of all plans, one upon the other; last, so that small plans touch little.
   let activations: UnsafeMutableRawPointer
   private let base: UnsafeMutableRawPointer
+  let byteCount: Int
   private let counts: (zeros: Int, threads: Int, arenaBytes: Int)
 
   /// Allocates what the hungriest of the plans wants.
@@ -22,15 +23,16 @@ package final class SessionMemory {
   ///   - plans: what will run here.
   ///   - threads: the number of threads that will run it.
   /// - Throws: `HGNetError.Code.limitExceeded` when there is not enough memory.
-  package init(for plans: [Plan], threads: Int) throws(HGNetError) {
+  init(for plans: [Plan], threads: Int) throws(HGNetError) {
     let largest = plans.max { $0.arenaByteCount < $1.arenaByteCount }
     let zeroCount = (plans.map(\.zeroCount).max() ?? 0).roundedUp(to: 16)
     let arenaByteCount = plans.map(\.arenaByteCount).max() ?? 0
     counts = (zeroCount, threads, arenaByteCount)
     scratchDistance = (plans.map(\.scratchCount).max() ?? 0).roundedUp(to: 16) + 16
     let floatCount = zeroCount + scratchDistance * threads
+    byteCount = 4 * floatCount + arenaByteCount
     base = try UnsafeMutableRawPointer.pages(
-      byteCount: 4 * floatCount + arenaByteCount, isLarge: false,
+      byteCount: byteCount, isLarge: false,
       for: "a run of the network on \(largest?.batch ?? 0) pictures of \(largest?.inputSize ?? Size(0))",
       advice: MemoryNeed.fittingPictures(largest?.batch ?? 0, of: largest?.inputSize ?? Size(0)))
     zeros = base.bindMemory(to: Float.self, capacity: floatCount)

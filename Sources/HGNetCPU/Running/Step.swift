@@ -96,7 +96,7 @@ struct Addresses {
   let kernels: hg_kernels
   let training: hg_training_kernels
   /// Values and gradients of a network in training.
-  let parameters: TrainingParameters?
+  let parameters: CPUTrainingState?
 
   /// The first value of a location.
   func pointer(_ location: Location) -> UnsafeMutablePointer<Float> {
@@ -142,10 +142,10 @@ struct Addresses {
 
   /// The gradient of a parameter, nil if it is kept as it is.
   func wantedGradient(_ name: String) throws(HGNetError) -> UnsafeMutablePointer<Float>? {
-    try trained.isFrozen(named: name) ? nil : gradient(name)
+    try trained.frozenNames.contains(name) ? nil : gradient(name)
   }
 
-  private var trained: TrainingParameters {
+  private var trained: CPUTrainingState {
     get throws(HGNetError) {
       guard let parameters else { throw HGNetError(.internalInconsistency, "a training step without parameters") }
       return parameters

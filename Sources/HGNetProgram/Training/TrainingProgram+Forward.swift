@@ -4,12 +4,10 @@ extension TrainingProgram {
   /// Appends the operations that compute the network with batch statistics.
   mutating func addForward() throws(HGNetError) {
     for layer in program.layers {
+      if let reason = TrainingProgram.refusal(of: layer) { throw HGNetError(.unsupported, reason, layer: layer.name) }
       switch layer.kind {
-      case .concatenate: continue
+      case .concatenate, .copy, .softmax: continue
       case .convolution(let convolution, let normalization):
-        guard !convolution.isIdentity else {
-          throw HGNetError(.unsupported, "training a batch normalisation without a convolution", layer: layer.name)
-        }
         try addUnit(layer, convolution, isLinear: false, normalization)
       case .linear(let weight, let bias, let inputFeatures, let outputFeatures):
         let convolution = Convolution(
@@ -17,9 +15,6 @@ extension TrainingProgram {
           stride: Size(1), padding: Padding(0), groups: 1)
         try addUnit(layer, convolution, isLinear: true, nil)
       case .maxPool, .globalAveragePool, .gate, .sigmoid, .add:
-        guard !layer.hasReLU, layer.affine.isEmpty else {
-          throw HGNetError(.unsupported, "training an activation after this operator", layer: layer.name)
-        }
         add(
           layer.name,
           .layer(
@@ -27,8 +22,6 @@ extension TrainingProgram {
             residual: try layer.residual.map { (residual) throws(HGNetError) in try location(residual) },
             output: try location(layer.result)))
       case .decoder(let operation): try addDecoder(layer, operation)
-      case .copy, .softmax:
-        throw HGNetError(.unsupported, "training a network with this operator here", layer: layer.name)
       }
     }
   }
@@ -36,10 +29,6 @@ extension TrainingProgram {
   private mutating func addUnit(
     _ layer: Layer, _ convolution: Convolution, isLinear: Bool, _ normalization: BatchNormalization?
   ) throws(HGNetError) {
-    guard normalization == nil || convolution.bias == nil else {
-      throw HGNetError(
-        .unsupported, "training a convolution with a bias and a batch normalisation", layer: layer.name)
-    }
     let output = try location(layer.result)
     let input = try location(layer.inputs[0])
     let residual = try layer.residual.map { (residual) throws(HGNetError) in try location(residual) }
@@ -49,11 +38,7 @@ extension TrainingProgram {
       convolved: newArray(output.shape, batch: batch), rows: batch * output.pixels)
     for step in layer.affine {
       switch step {
-      case .affine(let scale, let bias):
-        guard unit.affine == nil, unit.mask == nil else {
-          throw HGNetError(.unsupported, "training two affine blocks in a row", layer: layer.name)
-        }
-        unit.affine = TrainingUnit.Affine(scale: scale, bias: bias)
+      case .affine(let scale, let bias): unit.affine = TrainingUnit.Affine(scale: scale, bias: bias)
       case .dropout(let probability):
         guard probability > 0 else { continue }
         unit.mask = newMask(output.shape, probability: probability, kept: 1)
@@ -70,9 +55,6 @@ extension TrainingProgram {
   }
 
   private mutating func addDecoder(_ layer: Layer, _ operation: DecoderOperator) throws(HGNetError) {
-    guard !layer.hasReLU, layer.affine.isEmpty, layer.residual == nil else {
-      throw HGNetError(.unsupported, "training an activation after this operator", layer: layer.name)
-    }
     let output = try location(layer.result)
     let inputs = try layer.inputs.map { (input) throws(HGNetError) in try location(input) }
     var mask: Location?

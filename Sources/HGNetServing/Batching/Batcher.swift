@@ -1,7 +1,6 @@
 import Foundation
 import HGNet
 import HGNetCore
-import HGNetCPU
 import HGNetVision
 
 /// Runs the requests of many clients through one network, several at a time while it is busy.
@@ -30,17 +29,16 @@ package final class Batcher: Sendable {
   /// - Parameters:
   ///   - network: what is run.
   ///   - usualSize: the picture size for which sessions are kept.
-  ///   - pool: the threads that share the work.
   ///   - limits: the bounds.
   ///   - observe: told of each batch, on the batcher's thread.
   package init(
-    network: ServedNetwork, usualSize: Size, pool: ThreadPool, limits: Limits,
+    network: ServedNetwork, usualSize: Size, limits: Limits,
     observe: @escaping @Sendable (BatchResult) -> Void = { _ in }
   ) {
     let queue = BatchQueue(capacity: limits.queueCapacity)
     self.queue = queue
     let thread = Thread {
-      var runner = BatchRunner(network: network, usualSize: usualSize, pool: pool, limits: limits)
+      var runner = BatchRunner(network: network, usualSize: usualSize, limits: limits)
       while let jobs = queue.take(atMost: limits.batchSize) {
         let started = ContinuousClock.now
         runner.run(jobs, observe: observe)
@@ -85,17 +83,15 @@ package final class Batcher: Sendable {
 /// The work of a batcher's thread.
 private struct BatchRunner: ~Copyable {
   let network: ServedNetwork
-  let pool: ThreadPool
   let limits: Batcher.Limits
   /// For pieces of 8, 4, 2 and 1 pictures of the usual size, so that a change of load plans nothing and allocates nothing.
   var sessions: SessionKeeper<Session>
 
-  init(network: ServedNetwork, usualSize: Size, pool: ThreadPool, limits: Batcher.Limits) {
+  init(network: ServedNetwork, usualSize: Size, limits: Batcher.Limits) {
     self.network = network
-    self.pool = pool
     self.limits = limits
     let pieces = sequence(first: 1) { $0 * 2 }.prefix { $0 <= limits.batchSize }
-    sessions = SessionKeeper(model: network.model, pool: pool, keeping: Array(pieces), of: usualSize)
+    sessions = SessionKeeper(model: network.model, keeping: Array(pieces), of: usualSize)
   }
 
   /// Runs the requests of a batch and answers them.
@@ -110,7 +106,8 @@ private struct BatchRunner: ~Copyable {
       }
       return
     }
-    let prepared = PreparedPictures(pictures.count, pool: pool) { [network, limits] (index) throws(HGNetError) in
+    let prepared = PreparedPictures(pictures.count, pool: network.model.device.pool) {
+      [network, limits] (index) throws(HGNetError) in
       try pictures[index].prepared(recipe: network.recipe, pixelLimit: limits.pixelLimit)
     }
     let preparedAt = ContinuousClock.now
@@ -148,7 +145,7 @@ private struct BatchRunner: ~Copyable {
         let count = BatchRunner.piece(of: group.pictures.count - start, atMost: limits.batchSize)
         let part: Result<[[Float]], HGNetError>
         do throws(HGNetError) {
-          part = .success(try sessions.run(group.pictures[start..<start + count], pool: pool).session.rows())
+          part = .success(try sessions.run(group.pictures[start..<start + count]).session.rows())
         } catch { part = .failure(error) }
         for place in 0..<count { results[group.indices[start + place]] = part.map { $0[place] } }
         start += count

@@ -30,10 +30,13 @@ package struct ModelLocation: Sendable {
   /// Reads and compiles the network.
   ///
   /// - Parameters:
-  ///   - pool: the threads that pack the weights; nil for the caller's alone, so that running models go on.
+  ///   - device: where the network will run.
+  ///   - isAlone: whether all threads may pack the weights; else the caller's does, so that running models go on.
   ///   - warn: told of what can be lived with.
   /// - Throws: `HGNetError` naming the file.
-  package func load(pool: ThreadPool?, warn: (String) -> Void) throws(HGNetError) -> ServedNetwork {
+  package func load(
+    device: Device, isAlone: Bool = true, warn: (String) -> Void
+  ) throws(HGNetError) -> ServedNetwork {
     let weights = try WeightsFile(contentsOf: path, model: model)
     if let choice = weights.report.choice { warn("\(path): \(choice)") }
     let found = try weights.findRecipe()
@@ -48,7 +51,7 @@ package struct ModelLocation: Sendable {
         : weights.fittingLabels(try Labels(contentsOf: labelsPath), warn: { warn("\(labelsPath): \($0)") })
     }
     if let topK, case .topK = recipe.postProcessing { recipe.postProcessing = .topK(topK) }
-    return try ServedNetwork(weights, recipe: recipe, pool: pool)
+    return try ServedNetwork(weights, recipe: recipe, device: device, isAlone: isAlone)
   }
 
   /// What changes when somebody replaces the files, or those that say how their pictures are prepared.

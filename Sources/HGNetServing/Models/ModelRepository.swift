@@ -1,4 +1,5 @@
 import Dispatch
+import HGNet
 import HGNetCore
 import Synchronization
 
@@ -56,7 +57,7 @@ package final class ModelRepository: Sendable {
   }
 
   private let source: Source
-  private let pool: ThreadPool
+  private let device: Device
   private let limits: Batcher.Limits
   private let log: ServingLog
   /// The numbers for Prometheus.
@@ -67,11 +68,11 @@ package final class ModelRepository: Sendable {
 
   /// Names the models; nothing is loaded yet.
   package init(
-    source: Source, pool: ThreadPool, limits: Batcher.Limits, log: ServingLog,
+    source: Source, device: Device, limits: Batcher.Limits, log: ServingLog,
     metrics: ServingMetrics = ServingMetrics()
   ) {
     self.source = source
-    self.pool = pool
+    self.device = device
     self.limits = limits
     self.log = log
     self.metrics = metrics
@@ -271,12 +272,14 @@ package final class ModelRepository: Sendable {
         return found
       }
       // While requests run, their threads stay theirs.
-      let (pool, packing, limits, log) = (pool, hasLoaded ? nil : pool, limits, log)
+      let (device, isAlone, limits, log) = (device, !hasLoaded, limits, log)
       let loaded = await onLoadingQueue {
         Result { () throws(HGNetError) -> ServedModel in
-          let network = try source.load(pool: packing) { log.write(.warning, $0, [("model", key.name)]) }
+          let network = try source.load(device: device, isAlone: isAlone) {
+            log.write(.warning, $0, [("model", key.name)])
+          }
           return try ServedModel(
-            name: key.name, version: String(key.version), network: network, pool: pool, limits: limits,
+            name: key.name, version: String(key.version), network: network, limits: limits,
             statistics: statistics)
         }
       }

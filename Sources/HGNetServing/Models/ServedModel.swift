@@ -26,7 +26,7 @@ package final class ServedModel: Sendable {
   ///
   /// - Throws: as the recipe, for one that cannot make an input.
   package init(
-    name: String, version: String, network: ServedNetwork, pool: ThreadPool, limits: Batcher.Limits,
+    name: String, version: String, network: ServedNetwork, limits: Batcher.Limits,
     statistics: ModelStatistics
   ) throws(HGNetError) {
     self.name = name
@@ -36,7 +36,7 @@ package final class ServedModel: Sendable {
     self.statistics = statistics
     let size = try Transform.size(of: ServedModel.exampleSize, applying: network.recipe.transforms)
     inputSize = size
-    batcher = Batcher(network: network, usualSize: size, pool: pool, limits: limits) { statistics.note($0) }
+    batcher = Batcher(network: network, usualSize: size, limits: limits) { statistics.note($0) }
   }
 
   /// Runs one picture, so that memory and caches are in place.

@@ -1,6 +1,5 @@
 import HGNet
 import HGNetCore
-import HGNetCPU
 
 /// A compiled network with what turns pictures into its input and its results into scores.
 ///
@@ -24,8 +23,15 @@ package struct ServedNetwork: Sendable {
   /// Heat maps come from the same network, so that nothing is read later: the file may be another one by then. They take
   /// a copy of the classifier's last layers, 10 MB for 1000 classes.
   ///
+  /// - Parameters:
+  ///   - weights: the file.
+  ///   - recipe: how pictures become input.
+  ///   - device: where the network will run.
+  ///   - isAlone: whether all threads may pack the weights; else the caller's does.
   /// - Throws: `HGNetError.Code.unsupported` for a network that does not classify, and as `InferenceModel`.
-  package init(_ weights: WeightsFile, recipe: Recipe, pool: ThreadPool?) throws(HGNetError) {
+  package init(
+    _ weights: WeightsFile, recipe: Recipe, device: Device, isAlone: Bool = true
+  ) throws(HGNetError) {
     try weights.requireClassifier()
     guard let classCount = weights.graph.classCount else {
       throw HGNetError(.unsupported, "expected a network that classifies, found one without logits", path: weights.path)
@@ -40,10 +46,13 @@ package struct ServedNetwork: Sendable {
     }
     var outputs = [Graph.Output.Role.logits]
     if case .success = head { outputs = ClassActivation.outputs(of: weights.graph) }
-    let model = try InferenceModel(
-      graph: weights.graph.selecting(outputs: outputs), parameters: weights.parameters, pool: pool)
-    self.model = model
-    heatMaps = HeatMaps(
-      head.map { ClassActivation(model, head: $0, pool: ThreadPool(count: 1)) }, recipe: recipe)
+    let single = Device(device.kind, pool: ThreadPool(count: 1))
+    let made = try InferenceModel(
+      graph: weights.graph.selecting(outputs: outputs), parameters: weights.parameters,
+      device: isAlone ? device : single)
+    model = isAlone ? made : try InferenceModel(sharing: made, on: device)
+    // Beside the batcher's threads.
+    let beside = try InferenceModel(sharing: made, on: single)
+    heatMaps = HeatMaps(head.map { ClassActivation(beside, head: $0) }, recipe: recipe)
   }
 }

@@ -1,30 +1,34 @@
 import HGNetCore
 import HGNetModels
+import HGNetProgram
 
 extension TrainingStep {
   /// Everything that a run needs to go on from here.
-  func contents(_ progress: TrainingProgress) -> CheckpointContents {
+  ///
+  /// - Throws: `HGNetError.Code.limitExceeded` without memory for the copies.
+  func contents(_ progress: TrainingProgress) throws(HGNetError) -> CheckpointContents {
     let names = networks.declarations.internalNames
     var progress = progress
     progress.generators["dropout"] = random
     progress.values["batches"] = Double(batchCount)
     return CheckpointContents(
-      parameters: store(), internalNames: names,
-      optimizer: OptimizerState(optimizer.state(internalNames: names), schedule: schedule.state), progress: progress,
-      averaged: averagedStore())
+      parameters: try store(), internalNames: names,
+      optimizer: OptimizerState(try optimizer.state(internalNames: names), schedule: schedule.state),
+      progress: progress,
+      averaged: try averagedStore())
   }
 
   /// All parameters under their names.
-  func store() -> ParameterStore { networks.store(parameters.store()) }
+  ///
+  /// - Throws: `HGNetError.Code.limitExceeded` without memory for the copies.
+  func store() throws(HGNetError) -> ParameterStore { networks.store(try parameters.store()) }
 
   /// The average of the parameters under their names; nil if none is kept.
-  func averagedStore() -> ParameterStore? {
+  ///
+  /// - Throws: `HGNetError.Code.limitExceeded` without memory for the copies.
+  func averagedStore() throws(HGNetError) -> ParameterStore? {
     guard let average else { return nil }
-    var store = ParameterStore()
-    for (declaration, tensor) in zip(parameters.declarations, average.averages) {
-      store[declaration.name] = Parameter(tensor)
-    }
-    return networks.store(store)
+    return networks.store(try average.store())
   }
 
   /// The parameters of the network that is evaluated, out of all.
@@ -37,16 +41,7 @@ extension TrainingStep {
     let names = networks.declarations.internalNames
     try optimizer.restore(checkpoint.optimizer.tensorsByName(), internalNames: names)
     if let stored = checkpoint.optimizer.schedule { try schedule.restore(stored) }
-    if let averaged = checkpoint.averaged, average != nil {
-      var stored: [Tensor] = []
-      for declaration in parameters.declarations {
-        guard let parameter = averaged[declaration.name] else {
-          throw HGNetError(.parameterMismatch, "the averaged parameter is missing", key: declaration.name)
-        }
-        stored.append(try parameter.allocatedTensor())
-      }
-      try average?.restore(stored)
-    }
+    if let averaged = checkpoint.averaged, let average { try average.restore(averaged) }
     if let generator = checkpoint.progress.generators["dropout"] { random = generator }
     if let count = checkpoint.progress.values["batches"] { batchCount = Int(count) }
   }

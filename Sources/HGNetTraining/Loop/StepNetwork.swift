@@ -1,5 +1,6 @@
+import HGNet
 import HGNetCore
-import HGNetCPU
+import HGNetProgram
 import HGNetVision
 
 /// One network inside a training step: how its logits come about, and where their gradient goes.
@@ -10,9 +11,9 @@ final class StepNetwork {
   /// What happens to a network in a step.
   enum Role {
     /// It is trained.
-    case trained(TrainingParameters)
+    case trained(any TrainingState)
     /// It keeps its weights, but runs as if it were trained: batch statistics are used and tracked.
-    case observed(TrainingParameters)
+    case observed(any TrainingState)
     /// It keeps everything, and the inference engine runs it.
     case inferred(InferenceModel, LogitsCache?)
   }
@@ -21,20 +22,20 @@ final class StepNetwork {
   let name: String
   private let graph: Graph
   private let role: Role
-  private let pool: ThreadPool
-  private var training: SessionKeeper<TrainingSession>?
-  /// The session of the last `forward`.
-  private var latest: SessionKeeper<TrainingSession>.Holder?
+  private let device: Device
+  private var training: SessionKeeper<any TrainingRun>?
+  /// The run of the last `forward`.
+  private var latest: SessionKeeper<any TrainingRun>.Holder?
   private var inference: SessionKeeper<Session>?
 
-  init(name: String, graph: Graph, role: Role, pool: ThreadPool) {
+  init(name: String, graph: Graph, role: Role, device: Device) {
     self.name = name
     self.graph = graph
     self.role = role
-    self.pool = pool
+    self.device = device
     switch role {
     case .trained, .observed: inference = nil
-    case .inferred(let model, _): inference = SessionKeeper(model: model, pool: pool)
+    case .inferred(let model, _): inference = SessionKeeper(model: model)
     }
     training = nil
     synchronizeNormalization(over: nil)
@@ -44,9 +45,17 @@ final class StepNetwork {
   func synchronizeNormalization(over reduction: (any StatisticsReduction)?) {
     switch role {
     case .trained(let parameters), .observed(let parameters):
-      training = SessionKeeper { [graph, pool] (batch, size) throws(HGNetError) in
-        try TrainingSession(
-          graph: graph, parameters: parameters, batch: batch, inputSize: size, pool: pool, reduction: reduction)
+      var program: Program?
+      training = SessionKeeper { [graph, device] (batch, size) throws(HGNetError) in
+        let whole: Program
+        if let program {
+          whole = program
+        } else {
+          whole = try Program(graph.selecting(outputs: graph.outputs.prefix(1).map(\.role)), isTraining: true)
+          program = whole
+        }
+        return try device.engine.trainingRun(
+          whole.resized(to: size), state: parameters, batch: batch, statistics: reduction)
       }
     case .inferred: break
     }

@@ -1,12 +1,13 @@
+import HGNet
 import HGNetCore
-import HGNetCPU
 import HGNetModels
+import HGNetProgram
 
 /// The networks of a training step, what they minimise, and where their parameters are: one that is trained alone, or
 /// those of a distillation.
 ///
 /// Of several networks each has its name in front of its parameters, as in PaddleClas' checkpoints (`Student.fc.weight`);
-/// all that may change are in one `TrainingParameters`, so that one optimiser and one average see them, and those that
+/// all that may change are in one `TrainingState`, so that one optimiser and one average see them, and those that
 /// keep everything stay in a store.
 ///
 /// Threads: one task.
@@ -16,7 +17,7 @@ package struct StepNetworks: ~Copyable {
   /// All parameters in the order of the networks.
   let declarations: [ParameterDeclaration]
   /// Those that an optimiser or running statistics may change.
-  let parameters: TrainingParameters
+  let parameters: any TrainingState
   /// Those that stay as they are.
   private let fixed: ParameterStore
   private let networks: [StepNetwork]
@@ -34,15 +35,15 @@ package struct StepNetworks: ~Copyable {
   ///
   /// - Parameters:
   ///   - graph: the network; its first output is the logits.
-  ///   - parameters: made from the same graph.
+  ///   - parameters: a state of the device, with those of the graph.
   ///   - loss: what is minimised.
-  ///   - pool: the threads.
-  package init(_ graph: Graph, parameters: TrainingParameters, loss: CombinedLoss, pool: ThreadPool) {
+  ///   - device: what the networks run on.
+  package init(_ graph: Graph, parameters: any TrainingState, loss: CombinedLoss, device: Device) {
     self.graph = graph
     declarations = graph.parameters
     self.parameters = parameters
     fixed = ParameterStore()
-    networks = [StepNetwork(name: "", graph: graph, role: .trained(parameters), pool: pool)]
+    networks = [StepNetwork(name: "", graph: graph, role: .trained(parameters), device: device)]
     self.loss = .single(loss)
     inferred = ""
     inferredPrefix = ""
@@ -55,12 +56,12 @@ package struct StepNetworks: ~Copyable {
   ///   - initial: a value for each parameter, under its name with that of the network in front.
   ///   - isFrozen: which parameters of the networks that learn are kept, by their names without that of the network.
   ///   - data: what is trained on, for the logits that are kept; nil keeps none.
-  ///   - pool: the threads.
+  ///   - device: what the networks run on.
   /// - Throws: `HGNetError.Code.parameterMismatch` naming a parameter that is missing or has another shape, and what
   ///   `LogitsCache.init` throws.
   package init(
     _ distillation: Distillation, initial: ParameterStore, isFrozen: (ParameterDeclaration) -> Bool = { _ in false },
-    data: TrainingData? = nil, pool: ThreadPool
+    data: TrainingData? = nil, device: Device
   ) throws(HGNetError) {
     var declarations: [ParameterDeclaration] = []
     var changing: [ParameterDeclaration] = []
@@ -88,8 +89,8 @@ package struct StepNetworks: ~Copyable {
       throw HGNetError(
         .invalidConfiguration, "none of the models is named \(distillation.inferred)", key: "Arch.infer_model_name")
     }
-    let parameters = try TrainingParameters(
-      declarations: changing, parameters: initial, isFrozen: { kept.contains($0.name) })
+    let parameters = try device.engine.trainingState(
+      of: changing, parameters: initial, isFrozen: { kept.contains($0.name) })
     var networks: [StepNetwork] = []
     for (network, graph) in zip(distillation.networks, graphs) {
       let role: StepNetwork.Role
@@ -104,9 +105,9 @@ package struct StepNetworks: ~Copyable {
           cache = try LogitsCache(
             folder: folder, name: network.name, parameters: own, classes: network.options.classCount, data: data)
         }
-        role = .inferred(try InferenceModel(graph: graph, parameters: fixed, pool: pool), cache)
+        role = .inferred(try InferenceModel(graph: graph, parameters: fixed, device: device), cache)
       }
-      networks.append(StepNetwork(name: network.name, graph: graph, role: role, pool: pool))
+      networks.append(StepNetwork(name: network.name, graph: graph, role: role, device: device))
     }
     graph = inferredGraph
     self.declarations = declarations
@@ -158,7 +159,7 @@ package struct StepNetworks: ~Copyable {
 
   /// Adds the gradients of the last `forward` to those of the parameters.
   ///
-  /// - Parameter ended: called with each parameter whose gradient is complete, on any thread of the pool.
+  /// - Parameter ended: called with each parameter whose gradient is complete, on any thread.
   func backward(
     _ gradients: [String: Tensor], ended: (@Sendable (Int) -> Void)? = nil
   ) throws(HGNetError) {

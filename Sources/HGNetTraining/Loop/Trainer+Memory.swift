@@ -1,5 +1,5 @@
 import HGNetCore
-import HGNetCPU
+import HGNetProgram
 import HGNetVision
 
 extension Trainer {

@@ -1,5 +1,5 @@
+import HGNet
 import HGNetCore
-import HGNetCPU
 import HGNetModels
 import HGNetVision
 import Synchronization
@@ -87,7 +87,7 @@ public final class Trainer: Sendable {
   private let training: TrainingData
   private let evaluator: Evaluator?
   private let folder: CheckpointFolder?
-  private let pool: ThreadPool
+  private let device: Device
   private let communicator: any Communicator
   private let isStopping = Atomic<Bool>(false)
   private let hasToldOfSingleValues = Atomic<Bool>(false)
@@ -99,15 +99,15 @@ public final class Trainer: Sendable {
   ///   - training: the pictures to train on.
   ///   - evaluation: the pictures to evaluate on, if any.
   ///   - folder: where checkpoints go; nil keeps none.
-  ///   - pool: the threads.
+  ///   - device: what the networks run on.
   /// - Throws: `HGNetError.Code.invalidArgument` for options that the model does not take, `limitExceeded` for a run that
   ///   needs more memory than the process may have.
   public convenience init(
     configuration: TrainingConfiguration, training: TrainingData, evaluation: TrainingData?, folder: CheckpointFolder?,
-    pool: ThreadPool
+    device: Device
   ) throws(HGNetError) {
     try self.init(
-      configuration: configuration, training: training, evaluation: evaluation, folder: folder, pool: pool,
+      configuration: configuration, training: training, evaluation: evaluation, folder: folder, device: device,
       communicator: SingleProcess())
   }
 
@@ -117,7 +117,7 @@ public final class Trainer: Sendable {
   /// - Throws: as above.
   package init(
     configuration: TrainingConfiguration, training: TrainingData, evaluation: TrainingData?, folder: CheckpointFolder?,
-    pool: ThreadPool, communicator: any Communicator
+    device: Device, communicator: any Communicator
   ) throws(HGNetError) {
     self.configuration = configuration
     var training = training
@@ -125,13 +125,13 @@ public final class Trainer: Sendable {
     self.training = training
     self.communicator = communicator
     self.folder = folder
-    self.pool = pool
+    self.device = device
     graph = try configuration.model.graph(options: configuration.options)
     try Trainer.checkMemory(configuration, training: training)
     evaluator = evaluation.map {
       Evaluator(
         data: $0, loss: configuration.evaluationLoss, metrics: configuration.evaluationMetrics,
-        printInterval: configuration.printInterval, pool: pool, communicator: communicator)
+        printInterval: configuration.printInterval, device: device, communicator: communicator)
     }
   }
 
@@ -183,7 +183,7 @@ public final class Trainer: Sendable {
     let schedule = try configuration.schedule(iterationsPerEpoch: plan.iterations, rankCount: communicator.rankCount)
     var step = try TrainingStep(
       networks(checkpoint?.parameters ?? initial), optimizer: configuration.optimizer, schedule: schedule,
-      averageDecay: configuration.averageDecay, accumulatedSteps: plan.updateFrequency, seed: seed, pool: pool,
+      averageDecay: configuration.averageDecay, accumulatedSteps: plan.updateFrequency, seed: seed,
       communicator: communicator, synchronizesNormalization: configuration.synchronizesNormalization)
     for warning in configuration.optimizer.warnings(for: step.parameters.declarations) { report(.warning(warning)) }
     var progress = checkpoint?.progress ?? TrainingProgress()
@@ -209,7 +209,7 @@ public final class Trainer: Sendable {
         guard isComplete else {
           try folder?.save(step.contents(progress))
           return Outcome(
-            parameters: step.store(), progress: progress, wasStopped: true, evaluation: evaluation)
+            parameters: try step.store(), progress: progress, wasStopped: true, evaluation: evaluation)
         }
         step.endEpoch()
         progress.epoch += 1
@@ -222,7 +222,7 @@ public final class Trainer: Sendable {
           progress.values[Trainer.pendingEvaluation] = 1
           try folder?.save(step.contents(progress))
           return Outcome(
-            parameters: step.store(), progress: progress, wasStopped: true, evaluation: evaluation)
+            parameters: try step.store(), progress: progress, wasStopped: true, evaluation: evaluation)
         }
         evaluation = result
       }
@@ -231,10 +231,10 @@ public final class Trainer: Sendable {
       }
       if try isToStop(), progress.epoch < configuration.epochs {
         return Outcome(
-          parameters: step.store(), progress: progress, wasStopped: true, evaluation: evaluation)
+          parameters: try step.store(), progress: progress, wasStopped: true, evaluation: evaluation)
       }
     }
-    return Outcome(parameters: step.store(), progress: progress, wasStopped: false, evaluation: evaluation)
+    return Outcome(parameters: try step.store(), progress: progress, wasStopped: false, evaluation: evaluation)
   }
 
   /// Checks that all ranks begin with the same.
@@ -275,12 +275,13 @@ public final class Trainer: Sendable {
     guard var distillation = configuration.distillation else {
       return StepNetworks(
         graph,
-        parameters: try TrainingParameters(graph: graph, parameters: parameters, isFrozen: configuration.isFrozen),
-        loss: configuration.trainingLoss.weighted(by: training.labelRatios), pool: pool)
+        parameters: try device.engine.trainingState(
+          of: graph.parameters, parameters: parameters, isFrozen: configuration.isFrozen),
+        loss: configuration.trainingLoss.weighted(by: training.labelRatios), device: device)
     }
     distillation.loss = distillation.loss.weighted(by: training.labelRatios)
     return try StepNetworks(
-      distillation, initial: parameters, isFrozen: configuration.isFrozen, data: training, pool: pool)
+      distillation, initial: parameters, isFrozen: configuration.isFrozen, data: training, device: device)
   }
 
   /// The rest of an epoch; false if the run was asked to stop.
@@ -314,7 +315,7 @@ public final class Trainer: Sendable {
       }
       let allCount = Int(counts[0])
       var (inputs, targets) = (
-        try batch.inputs(pool: pool), try batch.targets.targets(classCount: training.dataset.classCount)
+        try batch.inputs(pool: device.pool), try batch.targets.targets(classCount: training.dataset.classCount)
       )
       if hasSingleValues(inputs.shape, allCount: allCount), !hasToldOfSingleValues.exchange(true, ordering: .relaxed) {
         report(
@@ -417,7 +418,7 @@ public final class Trainer: Sendable {
     guard var result = try measure(step.store()) else { return nil }
     report(.evaluated(epoch: epoch, result))
     if !result.broken.isEmpty { report(.broken(result.broken)) }
-    if let averaged = step.averagedStore() {
+    if let averaged = try step.averagedStore() {
       guard let other = try measure(averaged) else { return nil }
       log(TrainingLog.best(epoch: epoch, metric: other.decisive, isAveraged: true))
       report(.averageEvaluated(epoch: epoch, other))

@@ -1,5 +1,6 @@
+import HGNet
 import HGNetCore
-import HGNetCPU
+import HGNetProgram
 
 /// Forward, loss, backward and update of one batch after another: the inner loop of training.
 ///
@@ -24,7 +25,7 @@ package struct TrainingStep: ~Copyable {
   /// The networks, and what they minimise.
   let networks: StepNetworks
   /// The parameters that are trained.
-  package let parameters: TrainingParameters
+  package let parameters: any TrainingState
   /// The number of batches whose gradients make one update.
   package let accumulatedSteps: Int
   /// The formula of the update and its state.
@@ -42,7 +43,6 @@ package struct TrainingStep: ~Copyable {
   /// The network; in a distillation the one that is evaluated.
   package var graph: Graph { networks.graph }
 
-  private let pool: ThreadPool
   private let seed: UInt64
   /// The ranks that run the step, nil for one.
   private let ranks: StepRanks?
@@ -52,26 +52,26 @@ package struct TrainingStep: ~Copyable {
   ///
   /// - Parameters:
   ///   - graph: the network; its first output is the logits.
-  ///   - parameters: made from the same graph.
+  ///   - parameters: a state of the device, with those of the graph.
   ///   - loss: the loss.
   ///   - optimizer: the formula of the update.
   ///   - schedule: the learning rate, at its beginning or restored.
   ///   - averageDecay: nil for no average of the parameters.
   ///   - accumulatedSteps: at least 1.
   ///   - seed: of the dropout masks.
-  ///   - pool: the threads.
+  ///   - device: what the network runs on.
   ///   - communicator: the ranks that run the step together.
   ///   - synchronizesNormalization: whether ranks normalise with the statistics of all their pictures, so that they
   ///     compute what one rank with all of them would; else the running statistics are averaged over ranks.
   /// - Throws: `HGNetError.Code.invalidConfiguration` for numbers outside their range.
   package init(
-    graph: Graph, parameters: TrainingParameters, loss: CombinedLoss, optimizer: Optimizer.Settings,
-    schedule: Schedule, averageDecay: Double? = nil, accumulatedSteps: Int = 1, seed: UInt64 = 0, pool: ThreadPool,
+    graph: Graph, parameters: any TrainingState, loss: CombinedLoss, optimizer: Optimizer.Settings,
+    schedule: Schedule, averageDecay: Double? = nil, accumulatedSteps: Int = 1, seed: UInt64 = 0, device: Device,
     communicator: any Communicator = SingleProcess(), synchronizesNormalization: Bool = false
   ) throws(HGNetError) {
     try self.init(
-      StepNetworks(graph, parameters: parameters, loss: loss, pool: pool), optimizer: optimizer, schedule: schedule,
-      averageDecay: averageDecay, accumulatedSteps: accumulatedSteps, seed: seed, pool: pool,
+      StepNetworks(graph, parameters: parameters, loss: loss, device: device), optimizer: optimizer, schedule: schedule,
+      averageDecay: averageDecay, accumulatedSteps: accumulatedSteps, seed: seed,
       communicator: communicator, synchronizesNormalization: synchronizesNormalization)
   }
 
@@ -84,13 +84,12 @@ package struct TrainingStep: ~Copyable {
   ///   - averageDecay: nil for no average of the parameters.
   ///   - accumulatedSteps: at least 1.
   ///   - seed: of the dropout masks.
-  ///   - pool: the threads.
   ///   - communicator: the ranks that train together.
   ///   - synchronizesNormalization: whether batch statistics are those of all ranks.
   /// - Throws: as for one network.
   package init(
     _ networks: consuming StepNetworks, optimizer: Optimizer.Settings, schedule: Schedule, averageDecay: Double? = nil,
-    accumulatedSteps: Int = 1, seed: UInt64 = 0, pool: ThreadPool, communicator: any Communicator = SingleProcess(),
+    accumulatedSteps: Int = 1, seed: UInt64 = 0, communicator: any Communicator = SingleProcess(),
     synchronizesNormalization: Bool = false
   ) throws(HGNetError) {
     guard accumulatedSteps >= 1 else {
@@ -116,7 +115,6 @@ package struct TrainingStep: ~Copyable {
     self.optimizer = rule
     self.schedule = schedule
     self.average = average
-    self.pool = pool
     self.seed = seed
     self.ranks = ranks
     random = RandomGenerator(seed: seed, stream: "dropout")
@@ -155,7 +153,7 @@ package struct TrainingStep: ~Copyable {
         "the loss is no longer a number at batch \(batchCount + 1), with a learning rate of \(schedule.learningRate); "
           + "use a smaller learning rate or a longer warm-up, and look at the pictures of this batch")
     }
-    if !hasGradients { parameters.zeroGradients(pool: pool) }
+    if !hasGradients { try parameters.zeroGradients() }
     batchCount += 1
     accumulatedCount += 1
     let isUpdate = accumulatedCount == accumulatedSteps
@@ -189,9 +187,8 @@ package struct TrainingStep: ~Copyable {
   private mutating func update() throws(HGNetError) -> Double {
     let rate = schedule.learningRate
     if hasGradients {
-      try optimizer.step(
-        parameters, learningRate: rate, gradientScale: 1 / Float(accumulatedSteps), pool: pool)
-      average?.update(parameters, pool: pool)
+      try optimizer.step(learningRate: rate, gradientScale: 1 / Float(accumulatedSteps))
+      try average?.update()
     }
     (accumulatedCount, hasGradients) = (0, false)
     if !schedule.isByEpoch { schedule.advance() }

@@ -1,6 +1,5 @@
 import HGNet
 import HGNetCore
-import HGNetCPU
 import HGNetVision
 
 /// Measures a network on the pictures of a part of the data, with the inference engine.
@@ -75,7 +74,7 @@ public struct Evaluator: Sendable {
   public let metrics: [TrainingConfiguration.Metric]
   /// The number of batches between two log lines.
   public let printInterval: Int
-  private let pool: ThreadPool
+  private let device: Device
   private let communicator: any Communicator
 
   /// Puts the parts together.
@@ -83,9 +82,9 @@ public struct Evaluator: Sendable {
   /// - Parameters:
   ///   - data: the pictures.
   ///   - metrics: what is measured, such as `TrainingConfiguration.evaluationMetrics`.
-  ///   - pool: the threads.
-  public init(data: TrainingData, metrics: [TrainingConfiguration.Metric], pool: ThreadPool) {
-    self.init(data: data, loss: nil, metrics: metrics, pool: pool)
+  ///   - device: what the network runs on.
+  public init(data: TrainingData, metrics: [TrainingConfiguration.Metric], device: Device) {
+    self.init(data: data, loss: nil, metrics: metrics, device: device)
   }
 
   /// Puts the parts together, for several ranks.
@@ -94,13 +93,13 @@ public struct Evaluator: Sendable {
   /// `evaluate` together with the same parameters.
   package init(
     data: TrainingData, loss: CombinedLoss?, metrics: [TrainingConfiguration.Metric], printInterval: Int = 10,
-    pool: ThreadPool, communicator: any Communicator = SingleProcess()
+    device: Device, communicator: any Communicator = SingleProcess()
   ) {
     self.data = data
     self.loss = loss?.weighted(by: data.labelRatios)
     self.metrics = metrics
     self.printInterval = max(printInterval, 1)
-    self.pool = pool
+    self.device = device
     self.communicator = communicator
   }
 
@@ -126,7 +125,7 @@ public struct Evaluator: Sendable {
     graph: Graph, parameters: ParameterStore, epoch: Int, log: (String) -> Void,
     shouldContinue: (_ done: Int, _ count: Int) -> Bool = { _, _ in true }
   ) throws(HGNetError) -> Result? {
-    let model = try InferenceModel(graph: graph, parameters: parameters, pool: pool)
+    let model = try InferenceModel(graph: graph, parameters: parameters, device: device)
     let ranks = communicator.rankCount
     let loader = try data.loader(epoch: 0, part: (communicator.rank, of: ranks))
     let batchCount = try data.sampler().batchCount
@@ -134,7 +133,7 @@ public struct Evaluator: Sendable {
     var accuracy: TopKAccuracy?
     for case .topK(let ks) in metrics { accuracy = try TopKAccuracy(ks) }
     var times = TrainingLog.Times()
-    var sessions = SessionKeeper(model: model, pool: pool)
+    var sessions = SessionKeeper(model: model)
     var reading = PictureReading(data.dataset)
     let clock = ContinuousClock()
     let begin = clock.now
@@ -146,7 +145,7 @@ public struct Evaluator: Sendable {
       if let batch = next {
         tally.broken += batch.broken
         if batch.count > 0 {
-          let result = try sessions.run(batch.pictures, pool: pool).session.result(0)
+          let result = try sessions.run(batch.pictures).session.result(0)
           let logits = try result.reshaped([batch.count, result.count / batch.count])
           let targets = try batch.targets.targets(classCount: data.dataset.classCount)
           let newest = try loss?.evaluate(logits: logits, targets: targets).logged.map { ($0.name, Double($0.value)) }

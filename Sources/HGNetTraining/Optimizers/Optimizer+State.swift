@@ -1,4 +1,5 @@
 import HGNetCore
+import HGNetProgram
 
 extension Optimizer {
   /// One named array of the state, such as `conv2d_0.w_0_velocity_0`.
@@ -22,20 +23,17 @@ extension Optimizer {
   ///
   /// - Parameter internalNames: internal names by those of the state dictionary, as `Graph.internalParameterNames` gives
   ///   them; a name that is missing stands for itself.
-  package func state(internalNames: [String: String]) -> [NamedTensor] {
+  /// - Throws: `HGNetError.Code.limitExceeded` without memory for the copies.
+  package func state(internalNames: [String: String]) throws(HGNetError) -> [NamedTensor] {
     var result: [NamedTensor] = []
     for (slot, index) in indices.enumerated() {
       let name = internalName(index, internalNames)
-      switch settings.rule {
-      case .sgd: break
-      case .momentum: result.append(NamedTensor(name: "\(name)_velocity_0", value: first[slot]))
-      case .adamW:
-        result.append(NamedTensor(name: "\(name)_moment1_0", value: first[slot]))
-        result.append(NamedTensor(name: "\(name)_moment2_0", value: second[slot]))
-        result.append(
-          NamedTensor(name: "\(name)_beta1_pow_acc_0", value: Tensor(shape: [1], values: [powers[slot].0])))
-        result.append(
-          NamedTensor(name: "\(name)_beta2_pow_acc_0", value: Tensor(shape: [1], values: [powers[slot].1])))
+      for (number, ending) in settings.rule.momentNames.enumerated() {
+        result.append(NamedTensor(name: name + ending, value: try parameters.read(.moment(number), of: index)))
+      }
+      guard case .adamW = settings.rule else { continue }
+      for (ending, power) in [("_beta1_pow_acc_0", powers[slot].0), ("_beta2_pow_acc_0", powers[slot].1)] {
+        result.append(NamedTensor(name: name + ending, value: Tensor(shape: [1], values: [power])))
       }
     }
     return result
@@ -64,18 +62,15 @@ extension Optimizer {
       }
       return tensor
     }
-    var copy = self
+    var moments: [(tensor: Tensor, number: Int, parameter: Int)] = []
+    var powers = powers
     for (slot, index) in indices.enumerated() {
       let name = internalName(index, internalNames)
-      let shape = declarations[index].shape
-      switch settings.rule {
-      case .sgd: break
-      case .momentum: copy.first[slot] = taken("\(name)_velocity_0", shape)
-      case .adamW:
-        copy.first[slot] = taken("\(name)_moment1_0", shape)
-        copy.second[slot] = taken("\(name)_moment2_0", shape)
-        copy.powers[slot] = (taken("\(name)_beta1_pow_acc_0", [1])[0], taken("\(name)_beta2_pow_acc_0", [1])[0])
+      for (number, ending) in settings.rule.momentNames.enumerated() {
+        moments.append((taken(name + ending, parameters.declarations[index].shape), number, index))
       }
+      guard case .adamW = settings.rule else { continue }
+      powers[slot] = (taken("\(name)_beta1_pow_acc_0", [1])[0], taken("\(name)_beta2_pow_acc_0", [1])[0])
     }
     guard problems.isEmpty else {
       let shown = problems.prefix(5).joined(separator: "; ")
@@ -85,10 +80,13 @@ extension Optimizer {
           + (problems.count > 5 ? "; and \(problems.count - 5) more" : "")
           + "; resume with the configuration that wrote it")
     }
-    self = copy
+    for (tensor, number, parameter) in moments {
+      try parameters.write(tensor, to: .moment(number), of: parameter)
+    }
+    self.powers = powers
   }
 
   private func internalName(_ index: Int, _ internalNames: [String: String]) -> String {
-    internalNames[declarations[index].name] ?? declarations[index].name
+    internalNames[parameters.declarations[index].name] ?? parameters.declarations[index].name
   }
 }

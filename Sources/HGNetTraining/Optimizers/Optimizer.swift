@@ -1,14 +1,13 @@
-import CHGNetKernels
 import HGNetCore
-import HGNetPlatform
+import HGNetProgram
 
 /// Changes parameters by their gradients, with PaddlePaddle's formulas.
 ///
 /// The rate of a parameter is the schedule's rate times the multiplier of its declaration. Gradients are clipped per
-/// tensor first, then decayed. Learned parameters that are not frozen have a state of the same shape.
+/// tensor first, then decayed. Learned parameters that are not frozen have moments of the same shape, which the state of
+/// the parameters keeps; what is computed of a parameter at each step is an `UpdateRule`.
 ///
-/// Numeric promise: elementwise float32, so the same bits for any number of threads; within a few units in the last
-/// place of PaddlePaddle's. Threads: one task. Source: PaddlePaddle `paddle.optimizer`, PaddleClas `ppcls/optimizer`.
+/// Threads: one task. Source: PaddlePaddle `paddle.optimizer`, PaddleClas `ppcls/optimizer`.
 package struct Optimizer: Sendable {
   /// The formula.
   package enum Rule: Sendable, Hashable {
@@ -74,129 +73,66 @@ package struct Optimizer: Sendable {
 
   /// What decides about an update besides the rate.
   package let settings: Settings
-  /// Declarations in the order of the parameters.
-  let declarations: [ParameterDeclaration]
-  /// The parameters that have a state.
+  /// The parameters, with the moments of those that are trained.
+  let parameters: any TrainingState
+  /// The parameters that are trained.
   let indices: [Int]
-  /// Velocities (Momentum) or first moments (AdamW), one per entry of `indices`.
-  var first: [Tensor] = []
-  /// Second moments (AdamW).
-  var second: [Tensor] = []
-  /// β₁ and β₂ to the power of the coming step (AdamW), kept in float32 as PaddlePaddle does.
+  /// β₁ and β₂ to the power of the coming step (AdamW), kept in float32 as PaddlePaddle does; one per entry of `indices`.
   var powers: [(Float, Float)] = []
-
-  private static let rangeLength = 1 << 15
 
   /// Makes an optimiser whose state is that before the first step.
   ///
-  /// - Throws: `HGNetError.Code.invalidConfiguration` for numbers outside their range, `limitExceeded`.
-  package init(_ settings: Settings, for parameters: some TrainableParameters) throws(HGNetError) {
+  /// - Throws: `HGNetError.Code.invalidConfiguration` for numbers outside their range, `limitExceeded` without memory.
+  package init(_ settings: Settings, for parameters: any TrainingState) throws(HGNetError) {
     try settings.check()
     self.settings = settings
-    declarations = parameters.declarations
+    self.parameters = parameters
     indices = parameters.trainedIndices
-    func zeros() throws(HGNetError) -> [Tensor] {
-      try indices.map { (index) throws(HGNetError) in
-        try Tensor(allocating: declarations[index].shape, for: "the state of the optimizer") { values in
-          values.initialize(repeating: 0)
-        }
-      }
-    }
-    switch settings.rule {
-    case .sgd: break
-    case .momentum: first = try zeros()
-    case .adamW(let beta1, let beta2, _, _):
-      first = try zeros()
-      second = try zeros()
-      powers = indices.map { _ in (beta1, beta2) }
-    }
+    for moment in 0..<settings.rule.momentNames.count { try parameters.keep(.moment(moment)) }
+    if case .adamW(let beta1, let beta2, _, _) = settings.rule { powers = indices.map { _ in (beta1, beta2) } }
   }
 
   /// Changes every trained parameter by its gradient once.
   ///
   /// - Parameters:
-  ///   - parameters: the parameters that the optimiser was made for.
   ///   - learningRate: the schedule's rate.
   ///   - gradientScale: a factor on all gradients before clipping, such as 1 / accumulated steps.
-  ///   - pool: threads that share the work, or nil.
-  /// - Throws: `HGNetError.Code.internalInconsistency` when these are other parameters.
-  package mutating func step(
-    _ parameters: some TrainableParameters, learningRate: Double, gradientScale: Float = 1, pool: ThreadPool? = nil
-  ) throws(HGNetError) {
-    guard parameters.declarations == declarations else {
-      throw HGNetError(.internalInconsistency, "the optimiser was made for other parameters")
-    }
+  /// - Throws: `HGNetError` when the device fails.
+  package mutating func step(learningRate: Double, gradientScale: Float = 1) throws(HGNetError) {
+    var rules: [(parameter: Int, rule: UpdateRule)] = []
     for (slot, index) in indices.enumerated() {
-      let declaration = declarations[index]
-      let rate = Float(learningRate) * declaration.learningRateMultiplier
-      parameters.withValue(index) { values in
-        parameters.withGradient(index) { gradient in
-          let count = min(values.count, gradient.count, declaration.shape.count)
-          guard let weights = values.baseAddress, let slopes = gradient.baseAddress, count > 0 else { return }
-          update(
-            slot: slot, declaration: declaration, weights: weights, gradient: slopes, count: count, rate: rate,
-            gradientScale: gradientScale, pool: pool)
-        }
-      }
+      rules.append((index, rule(slot: slot, learningRate: learningRate, gradientScale: gradientScale)))
+    }
+    try parameters.update(rules)
+    if case .adamW(let beta1, let beta2, _, _) = settings.rule {
+      for slot in powers.indices { powers[slot] = (powers[slot].0 * beta1, powers[slot].1 * beta2) }
     }
   }
 
-  private mutating func update(
-    slot: Int, declaration: ParameterDeclaration, weights: UnsafeMutablePointer<Float>,
-    gradient: UnsafeMutablePointer<Float>, count: Int, rate: Float, gradientScale: Float, pool: ThreadPool?
-  ) {
-    var gradientRule = hg_gradient_rule(scale: gradientScale, decay_l2: 0, decay_l1: 0)
-    if let limit = settings.clipNorm {
-      let norm = Float(hg_sum_of_squares(gradient, Int64(count)).squareRoot()) * abs(gradientScale)
-      if norm > limit { gradientRule.scale *= limit / norm }
-    }
+  private func rule(slot: Int, learningRate: Double, gradientScale: Float) -> UpdateRule {
+    let declaration = parameters.declarations[indices[slot]]
     let isDecayed = settings.decays(declaration)
+    let formula: UpdateRule.Formula =
+      switch settings.rule {
+      case .sgd: .sgd
+      case .momentum(let momentum, let nesterov): .momentum(momentum, nesterov: nesterov)
+      case .adamW(let beta1, let beta2, let epsilon, let weightDecay):
+        .adamW(
+          UpdateRule.AdamW(
+            beta1: beta1, beta2: beta2, epsilon: epsilon, weightDecay: isDecayed ? weightDecay : 0,
+            power1: powers[slot].0, power2: powers[slot].1))
+      }
+    var rule = UpdateRule(
+      formula, rate: Float(learningRate) * declaration.learningRateMultiplier, gradientScale: gradientScale)
+    rule.clipNorm = settings.clipNorm
     if isDecayed, !settings.rule.decaysWeights {
       switch settings.regularizer {
       case .none: break
-      case .l1(let coefficient): gradientRule.decay_l1 = coefficient
-      case .l2(let coefficient): gradientRule.decay_l2 = coefficient
+      case .l1(let coefficient): rule.decayL1 = coefficient
+      case .l2(let coefficient): rule.decayL2 = coefficient
       }
     }
-    switch settings.rule {
-    case .sgd:
-      Optimizer.inRanges(of: count, pool: pool) { start, length in
-        hg_optimizer_sgd(weights + start, gradient + start, length, rate, gradientRule)
-      }
-    case .momentum(let momentum, let nesterov):
-      first[slot].withUnsafeMutableBufferPointer { velocity in
-        guard let velocity = velocity.baseAddress else { return }
-        Optimizer.inRanges(of: count, pool: pool) { start, length in
-          hg_optimizer_momentum(
-            weights + start, gradient + start, velocity + start, length, rate, momentum, nesterov ? 1 : 0, gradientRule)
-        }
-      }
-    case .adamW(let beta1, let beta2, let epsilon, let weightDecay):
-      let (power1, power2) = powers[slot]
-      let correction = (1 - power2).squareRoot()
-      let corrected = rate * correction / (1 - power1)
-      let keep = isDecayed ? 1 - rate * weightDecay : 1
-      first[slot].withUnsafeMutableBufferPointer { mean in
-        second[slot].withUnsafeMutableBufferPointer { square in
-          guard let mean = mean.baseAddress, let square = square.baseAddress else { return }
-          Optimizer.inRanges(of: count, pool: pool) { start, length in
-            hg_optimizer_adamw(
-              weights + start, gradient + start, mean + start, square + start, length, corrected, keep, beta1, beta2,
-              epsilon * correction, gradientRule)
-          }
-        }
-      }
-      powers[slot] = (power1 * beta1, power2 * beta2)
-    }
-  }
-
-  /// Calls `body` for ranges that cover `0 ..< count`, on the threads of a pool where that pays.
-  static func inRanges(of count: Int, pool: ThreadPool?, _ body: (Int, Int64) -> Void) {
-    guard let pool, pool.count > 1, count > 2 * rangeLength else { return body(0, Int64(count)) }
-    pool.forEach((count + rangeLength - 1) / rangeLength) { range in
-      let start = range * rangeLength
-      body(start, Int64(min(rangeLength, count - start)))
-    }
+    return rule
   }
 }
 
@@ -221,6 +157,15 @@ extension Optimizer.Settings {
 }
 
 extension Optimizer.Rule {
+  /// What PaddlePaddle appends to a parameter's name for each moment.
+  var momentNames: [String] {
+    switch self {
+    case .sgd: []
+    case .momentum: ["_velocity_0"]
+    case .adamW: ["_moment1_0", "_moment2_0"]
+    }
+  }
+
   /// Whether the rule decays weights by itself instead of through the gradient.
   var decaysWeights: Bool {
     if case .adamW = self { return true }

@@ -1,4 +1,5 @@
 import HGNetCore
+import HGNetProgram
 
 /// What the processes of a job, its ranks, say to each other.
 ///
@@ -6,18 +7,14 @@ import HGNetCore
 /// in all of them, bit for bit, and from run to run with the same number of ranks.
 ///
 /// Threads: one at a time; `duplicate` makes another for another thread.
-package protocol Communicator: Sendable {
+package protocol Communicator: ProcessSum {
   /// This process, `0 ..< rankCount`.
   var rank: Int { get }
   /// The number of processes, at least 1.
   var rankCount: Int { get }
 
-  /// Replaces each value by its sum over all ranks, while the processor is left to other threads as far as possible.
-  ///
-  /// - Throws: `HGNetError.Code.networkFailure` when another rank has given up.
-  func sum(_ values: UnsafeMutableBufferPointer<Float>) throws(HGNetError)
-
-  /// Replaces each of a few values by its sum over all ranks, as fast as possible.
+  /// Replaces each of a few values by its sum over all ranks, as fast as possible; that of many values of float32 leaves
+  /// the processor to other threads as far as possible.
   ///
   /// - Throws: as for many values.
   func sum(_ values: UnsafeMutableBufferPointer<Double>) throws(HGNetError)

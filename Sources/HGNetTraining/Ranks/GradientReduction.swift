@@ -1,5 +1,5 @@
 import HGNetCore
-import HGNetCPU
+import HGNetProgram
 
 /// Adds the gradients of all ranks on a thread of its own, while the backward pass computes the others.
 ///
@@ -26,7 +26,7 @@ final class GradientReduction: Sendable {
   ///   - averagesStatistics: whether running statistics are averaged, too.
   /// - Throws: `HGNetError.Code.limitExceeded` when the system refuses a thread.
   init(
-    _ parameters: TrainingParameters, over communicator: any Communicator, averagesStatistics: Bool
+    _ parameters: any TrainingState, over communicator: any Communicator, averagesStatistics: Bool
   ) throws(HGNetError) {
     let core = Core(parameters, communicator, averagesStatistics: averagesStatistics)
     guard let thread = SystemThread({ core.work() }) else {
@@ -59,7 +59,7 @@ final class GradientReduction: Sendable {
   func averageStatistics() throws(HGNetError) { try core.averageStatistics() }
 
   /// The runs of parameters that are added together, in their order.
-  static func buckets(_ parameters: TrainingParameters) -> [ClosedRange<Int>] {
+  static func buckets(_ parameters: any TrainingState) -> [ClosedRange<Int>] {
     var buckets: [ClosedRange<Int>] = []
     var (length, gap) = (0, 0)
     let trained = Set(parameters.trainedIndices)
@@ -95,7 +95,7 @@ private final class Core: Sendable {
     var failure: HGNetError?
   }
 
-  private let parameters: TrainingParameters
+  private let parameters: any TrainingState
   private let communicator: any Communicator
   private let buckets: [ClosedRange<Int>]
   /// The gradients of each bucket.
@@ -108,7 +108,7 @@ private final class Core: Sendable {
   private var firstJobs: Int { statistics.isEmpty ? 0 : 1 }
   private var jobCount: Int { firstJobs + buckets.count }
 
-  init(_ parameters: TrainingParameters, _ communicator: any Communicator, averagesStatistics: Bool) {
+  init(_ parameters: any TrainingState, _ communicator: any Communicator, averagesStatistics: Bool) {
     self.parameters = parameters
     self.communicator = communicator
     buckets = GradientReduction.buckets(parameters)
@@ -182,29 +182,11 @@ private final class Core: Sendable {
   }
 
   private func add(_ bucket: ClosedRange<Int>) throws(HGNetError) {
-    let result = parameters.withGradients(of: bucket) { values -> Result<Void, HGNetError> in
-      do throws(HGNetError) { return .success(try communicator.sum(values)) } catch { return .failure(error) }
-    }
-    try result.get()
+    try parameters.sumGradients(of: bucket, over: communicator)
   }
 
   func averageStatistics() throws(HGNetError) {
     guard !statistics.isEmpty else { return }
-    let count = statistics.reduce(0) { $0 + parameters.declarations[$1].shape.count }
-    let place = UnsafeMutableBufferPointer<Float>.allocate(capacity: count)
-    defer { place.deallocate() }
-    func walk(_ body: (_ own: UnsafeMutableBufferPointer<Float>, _ packed: UnsafeMutableBufferPointer<Float>) -> Void) {
-      var start = 0
-      for index in statistics {
-        parameters.withValue(index) { own in
-          body(own, UnsafeMutableBufferPointer(rebasing: place[start..<start + own.count]))
-          start += own.count
-        }
-      }
-    }
-    walk { own, packed in _ = packed.initialize(fromContentsOf: own) }
-    try communicator.sum(place)
-    let ranks = Float(communicator.rankCount)
-    walk { own, packed in for index in own.indices { own[index] = packed[index] / ranks } }
+    try parameters.averageValues(of: statistics, over: communicator, processes: communicator.rankCount)
   }
 }

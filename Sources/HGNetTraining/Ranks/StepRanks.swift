@@ -1,5 +1,5 @@
 import HGNetCore
-import HGNetCPU
+import HGNetProgram
 
 /// What the ranks of a training step share: batch statistics, gradients, losses.
 struct StepRanks: Sendable {
@@ -11,7 +11,7 @@ struct StepRanks: Sendable {
   let gradients: GradientReduction
 
   init(
-    _ communicator: any Communicator, parameters: TrainingParameters, synchronizesNormalization: Bool
+    _ communicator: any Communicator, parameters: any TrainingState, synchronizesNormalization: Bool
   ) throws(HGNetError) {
     self.communicator = communicator
     // Gradients travel while a layer waits for statistics, so each has ways of its own.

@@ -42,6 +42,7 @@ struct Demo: AsyncParsableCommand {
   func run() async throws {
     let clock = ContinuousClock()
     let pool = compute.pool()
+    let device = Device.cpu(pool)
     try StandardOutput.write(
       "Ten shapes, learned from nothing on \(pool.count) thread\(pool.count == 1 ? "" : "s") without network.\n")
 
@@ -55,7 +56,7 @@ struct Demo: AsyncParsableCommand {
       phase(1, "draw", "\(Grouped.text(dataset.count)) pictures into \(dataset.folder)", took: drawing))
 
     let beginOfTraining = clock.now
-    let run = try TrainingRun(configuration(dataset), pool: pool)
+    let run = try TrainingRun(configuration(dataset), device: device)
     let model = run.settings.model
     try StandardOutput.write(
       phase(
@@ -79,7 +80,7 @@ struct Demo: AsyncParsableCommand {
         + "\n" + indented(DemoTables.classes(confusion, names: DemoShape.allCases.map(\.rawValue))))
 
     let beginOfPrediction = clock.now
-    let fresh = try classified(dataset, pool: pool)
+    let fresh = try classified(dataset, device: device)
     let prediction = clock.now - beginOfPrediction
     try StandardOutput.write(
       "\n" + phase(4, "predict", "\(fresh.count) new pictures of \(dataset.folder)/new", took: prediction) + "\n"
@@ -105,11 +106,11 @@ struct Demo: AsyncParsableCommand {
   }
 
   /// The new pictures with what the trained network says, as `hgnet predict` does it.
-  private func classified(_ dataset: DemoDataset, pool: ThreadPool) throws -> [DemoTables.Prediction] {
+  private func classified(_ dataset: DemoDataset, device: Device) throws -> [DemoTables.Prediction] {
     let paths = dataset.paths(of: .fresh)
     let results = try ["pdparams", "safetensors"].map { format in
       let weights = try WeightsFile(contentsOf: "\(folder)/best_model.\(format)")
-      return try Classifier(weights, pool: pool).classify(contentsOf: paths).map { try $0.get() }
+      return try Classifier(weights, device: device).classify(contentsOf: paths).map { try $0.get() }
     }
     guard results[0] == results[1] else {
       throw HGNetError(

@@ -39,7 +39,7 @@ struct Bench: ParsableCommand {
   @Flag(help: "Print JSON, with the time of every run.")
   var json = false
 
-  @OptionGroup var compute: ThreadOptions
+  @OptionGroup var compute: DeviceOptions
 
   func validate() throws {
     func check(_ value: Int?, _ name: String, _ range: ClosedRange<Int>) throws {
@@ -57,43 +57,46 @@ struct Bench: ParsableCommand {
     guard training else { return try measureInference() }
     let bench = TrainingBench(
       subject: subject, batch: batch ?? 16, size: inputSize?.size, iterations: iterations ?? 10, warmup: warmup ?? 2,
-      pool: compute.pool())
+      device: compute.device())
     let report = try bench.measure()
     try StandardOutput.write(json ? report.json : report.text)
   }
 
   private func measureInference() throws {
     let (batch, iterations, warmup) = (self.batch ?? 1, self.iterations ?? 50, self.warmup ?? 5)
-    let pool = compute.pool()
+    let device = compute.device()
     let clock = ContinuousClock()
     let begin = clock.now
     let opened = try ModelOrFile(subject)
     let graph = opened.graph
     let size = inputSize?.size ?? graph.inputSize
-    let model = try InferenceModel(graph: graph, parameters: opened.parameters(), pool: pool)
-    var session = try model.session(batch: batch, inputSize: size, pool: pool, isTimed: roofline)
+    let model = try InferenceModel(graph: graph, parameters: opened.parameters(), device: device)
+    var session = try model.session(batch: batch, inputSize: size, isTimed: roofline)
     let load = clock.now - begin
 
     session.withInput { FixedNoise.fill($0) }
-    for _ in 0..<warmup { session.execute() }
+    for _ in 0..<warmup { try session.execute() }
     var times: [Double] = []
     times.reserveCapacity(iterations)
-    var steps = [Double](repeating: .infinity, count: roofline ? session.plan.stepDescriptions.count : 0)
+    var steps = [Double](repeating: .infinity, count: roofline ? session.layerDescriptions.count : 0)
     for _ in 0..<iterations {
       let start = clock.now
-      session.execute()
+      try session.execute()
       times.append((clock.now - start).milliseconds)
-      if roofline { for (index, time) in session.stepSeconds().enumerated() { steps[index] = min(steps[index], time) } }
+      if roofline {
+        for (index, time) in session.layerSeconds().enumerated() { steps[index] = min(steps[index], time) }
+      }
     }
     let report = BenchReport(
-      title: opened.model?.name ?? subject, isRandom: opened.file == nil, batch: batch, size: size, threads: pool.count,
-      instructionSet: model.instructionSet.description, load: load.milliseconds, times: RunTimes(times),
+      title: opened.model?.name ?? subject, isRandom: opened.file == nil, batch: batch, size: size,
+      threads: device.pool.count,
+      instructionSet: device.engine.arithmetic, load: load.milliseconds, times: RunTimes(times),
       parameterCount: graph.parameters.reduce(0) { $0 + $1.shape.count },
       multiplyAdds: try graph.resized(to: size).multiplyAdds,
       peakMemory: PeakMemory.bytes)
     guard roofline else { return try StandardOutput.write(json ? report.json : report.text) }
     let table = RooflineReport(
-      peak: try MachinePeak.measured(on: pool), steps: session.plan.stepDescriptions, seconds: steps)
+      peak: try MachinePeak.measured(on: device.pool), steps: session.layerDescriptions, seconds: steps)
     try StandardOutput.write(json ? report.json(with: table.json) : report.text + "\n\n" + table.text)
   }
 }

@@ -2,11 +2,12 @@ import HGNet
 import HGNetCPU
 import HGNetCore
 import HGNetFormats
+import HGNetProgram
 
 /// The steps of a network beside what the machine's arithmetic and memory allow at most.
 struct RooflineReport {
   let peak: MachinePeak
-  let steps: [StepDescription]
+  let steps: [LayerDescription]
   /// The best time of each step.
   let seconds: [Double]
 
@@ -20,11 +21,11 @@ struct RooflineReport {
     var rows = [["step", "by", "from", "to", "ms", "of run", "GFLOP/s", "GB/s", "bound by", "of the bound"]]
     for (index, step) in steps.enumerated() {
       let time = seconds[index]
-      let isArithmetic = Double(step.operations) / peak.arithmetic >= Double(step.bytes) / peak.reading
+      let isArithmetic = Double(step.operations) / peak.arithmetic >= Double(step.byteCount) / peak.reading
       rows.append([
         step.name, step.algorithm, "\(step.inputShape)", "\(step.outputShape)", number(time * 1e3, 3),
         percent(time, of: total), step.operations > 0 ? number(Double(step.operations) / time / 1e9, 1) : "",
-        number(Double(step.bytes) / time / 1e9, 1), isArithmetic ? "arithmetic" : "memory",
+        number(Double(step.byteCount) / time / 1e9, 1), isArithmetic ? "arithmetic" : "memory",
         percent(bounds[index], of: time),
       ])
     }
@@ -60,7 +61,7 @@ struct RooflineReport {
             .object([
               ("name", .text(steps[index].name)), ("algorithm", .text(steps[index].algorithm)),
               ("milliseconds", .number(seconds[index] * 1e3)), ("operations", .integer(steps[index].operations)),
-              ("bytes", .integer(steps[index].bytes)), ("bound_milliseconds", .number(bounds[index] * 1e3)),
+              ("bytes", .integer(steps[index].byteCount)), ("bound_milliseconds", .number(bounds[index] * 1e3)),
             ])
           })
       ),

@@ -1,6 +1,6 @@
 import HGNet
 import HGNetCore
-import HGNetCPU
+import HGNetProgram
 import HGNetFormats
 import HGNetModels
 import HGNetTraining
@@ -17,7 +17,7 @@ struct TrainingBench {
   let size: Size?
   let iterations: Int
   let warmup: Int
-  let pool: ThreadPool
+  let device: Device
 
   static let learningRate = 0.001
   static let decay: Float = 2e-5
@@ -61,8 +61,8 @@ struct TrainingBench {
       losses.append(outcome.loss.value)
     }
     return Report(
-      title: title, isRandom: isRandom, batch: batch, size: size, threads: pool.count,
-      instructionSet: InstructionSet.best.description, load: load.milliseconds, times: RunTimes(times), losses: losses,
+      title: title, isRandom: isRandom, batch: batch, size: size, threads: device.pool.count,
+      instructionSet: device.engine.arithmetic, load: load.milliseconds, times: RunTimes(times), losses: losses,
       parameterCount: step.graph.parameters.reduce(0) { $0 + $1.shape.count },
       multiplyAdds: multiplyAdds, peakMemory: PeakMemory.bytes)
   }
@@ -83,11 +83,13 @@ struct TrainingBench {
     } else {
       initial = try Model.initialParameters(for: opened.graph, seed: 1)
     }
-    let parameters = try TrainingParameters(graph: opened.graph, parameters: initial)
+    let parameters = try device.engine.trainingState(
+      of: opened.graph.parameters, parameters: initial, isFrozen: { _ in false })
     return try TrainingStep(
       graph: opened.graph, parameters: parameters, loss: CombinedLoss(CrossEntropyLoss(epsilon: 0.1)),
       optimizer: Optimizer.Settings(.momentum(0.9), regularizer: .l2(TrainingBench.decay)),
-      schedule: Schedule(.constant, learningRate: TrainingBench.learningRate, epochs: 1, stepsPerEpoch: 1), pool: pool)
+      schedule: Schedule(.constant, learningRate: TrainingBench.learningRate, epochs: 1, stepsPerEpoch: 1),
+      device: device)
   }
 
   /// What was measured, in milliseconds and bytes.

@@ -1,7 +1,6 @@
 import ArgumentParser
 import HGNet
 import HGNetCore
-import HGNetCPU
 import HGNetFormats
 import HGNetModels
 
@@ -32,7 +31,7 @@ struct Run: ParsableCommand {
   @Flag(help: "Write the results of the four stages, too.")
   var features = false
 
-  @OptionGroup var compute: ThreadOptions
+  @OptionGroup var compute: DeviceOptions
 
   func run() throws {
     try FileOutput.check(path: output)
@@ -46,9 +45,8 @@ struct Run: ParsableCommand {
     if features { try file.requireStages() }
     let graph = try file.graph.selecting(
       outputs: [file.hasClassifier ? .logits : .embedding] + (features ? file.graph.stages.map(\.role) : []))
-    let pool = compute.pool()
-    let engine = try InferenceModel(graph: graph, parameters: file.parameters, pool: pool)
-    let results = try TensorRun(model: engine, pool: pool).run(tensor)
+    let network = try InferenceModel(graph: graph, parameters: file.parameters, device: compute.device())
+    let results = try TensorRun(model: network).run(tensor)
     if !file.hasClassifier {
       StandardError.write(
         "hgnet: note: a backbone without a classifier: \(output) is the mean over the last of its "

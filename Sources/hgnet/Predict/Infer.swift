@@ -19,7 +19,7 @@ struct Infer: AsyncParsableCommand {
       """)
 
   @OptionGroup var options: ConfigurationOptions
-  @OptionGroup var compute: ThreadOptions
+  @OptionGroup var compute: DeviceOptions
 
   @Flag(help: "Never touch the network; published weights must have been fetched before.")
   var offline = false
@@ -69,7 +69,7 @@ struct Infer: AsyncParsableCommand {
     recipe.labels = weights.fittingLabels(recipe.labels, warn: warn)
     // The configuration is that of the training: it says what the head is.
     recipe.activation = recipe.activation ?? weights.activation ?? recipe.postProcessing.activation
-    let classifier = try Classifier(weights, recipe: recipe, pool: compute.pool())
+    let classifier = try Classifier(weights, recipe: recipe, device: compute.device())
 
     let hasLabels = recipe.labels != nil
     var file = try input.saveFile.map { path throws(HGNetError) in try FileOutput(path: path) }

@@ -63,7 +63,7 @@ struct Predict: AsyncParsableCommand {
   var batch: Int?
 
   @OptionGroup var options: ConfigurationOptions
-  @OptionGroup var compute: ThreadOptions
+  @OptionGroup var compute: DeviceOptions
 
   func validate() throws {
     if let topK, topK < 1 { throw ValidationError("expected --top-k of at least 1, found \(topK)") }
@@ -92,8 +92,8 @@ struct Predict: AsyncParsableCommand {
     }
     try opened.requireClassifier()
     let recipe = try recipe(configuration: configuration, weights: opened, isFirst: communicator.isFirst)
-    let pool = compute.pool(defaultCount: try processors(of: configuration))
-    let classifier = try Classifier(opened, recipe: recipe, pool: pool)
+    let device = compute.device(defaultCount: try processors(of: configuration))
+    let classifier = try Classifier(opened, recipe: recipe, device: device)
 
     let defaultBatch = PictureRun.batchSize(for: recipe, pictures: pictures.count, ranks: communicator.rankCount)
     let hasLabels = recipe.labels != nil

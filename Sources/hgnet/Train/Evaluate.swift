@@ -36,7 +36,7 @@ struct Evaluate: AsyncParsableCommand {
   var offline = false
 
   @OptionGroup var options: ConfigurationOptions
-  @OptionGroup var compute: ThreadOptions
+  @OptionGroup var compute: DeviceOptions
 
   func validate() throws {
     try folder.check(configuration: options.file, others: [("--all", all)])
@@ -67,10 +67,10 @@ struct Evaluate: AsyncParsableCommand {
       subject = try await configured(communicator)
     }
     let isFirst = communicator.isFirst
-    let pool = compute.pool()
+    let device = compute.device()
     let evaluator = Evaluator(
       data: subject.data, loss: subject.loss, metrics: subject.metrics, printInterval: subject.printInterval,
-      pool: pool, communicator: communicator)
+      device: device, communicator: communicator)
     try evaluator.agree(on: subject.weights.parameters)
     var bar = TrainingProgressBar(isShown: isatty(2) == 1 && isFirst)
     let result = try evaluator.evaluate(

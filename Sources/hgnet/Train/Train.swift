@@ -54,7 +54,7 @@ struct Train: AsyncParsableCommand {
   var offline = false
 
   @OptionGroup var options: ConfigurationOptions
-  @OptionGroup var compute: ThreadOptions
+  @OptionGroup var compute: DeviceOptions
 
   func validate() throws {
     try folder.check(
@@ -92,7 +92,7 @@ struct Train: AsyncParsableCommand {
       try communicator.barrier()
     }
     let run = try TrainingRun(
-      configuration, prepared: prepared, pool: compute.pool(), isOffline: offline, communicator: communicator)
+      configuration, prepared: prepared, device: compute.device(), isOffline: offline, communicator: communicator)
     let outcome = try await run.run()
     guard communicator.isFirst else { return try end(outcome) }
     if let best = outcome.history.best {

@@ -15,7 +15,7 @@ struct TrainingRun {
   let configuration: Configuration
   /// The same as plain values.
   let settings: TrainingConfiguration
-  private let pool: ThreadPool
+  private let device: Device
   private let training: TrainingData
   private let evaluation: TrainingData?
   let isOffline: Bool
@@ -43,14 +43,14 @@ struct TrainingRun {
   ///   - configuration: what to run.
   ///   - prepared: the short form that the configuration was made of, whose lists are not written yet.
   init(
-    _ configuration: Configuration, prepared: FolderConfiguration.Prepared? = nil, pool: ThreadPool,
+    _ configuration: Configuration, prepared: FolderConfiguration.Prepared? = nil, device: Device,
     isOffline: Bool = false, communicator: any Communicator = SingleProcess()
   ) throws(HGNetError) {
     self.prepared = prepared
     try communicator.agree(on: [("configurations", SingleProcess.hash(of: configuration.root.yaml))])
     self.configuration = configuration
     self.communicator = communicator
-    self.pool = pool
+    self.device = device
     self.isOffline = isOffline
     settings = try TrainingConfiguration(configuration)
     let classes = settings.options.classCount
@@ -95,7 +95,9 @@ struct TrainingRun {
       isFirst ? TrainingLogFile(hidesIterations: isTerminal, isEchoed: echoesLog) : TrainingLogFile()
     for line in configuration.root.lines() { log.record(line, level: .info) }
     let ranks = communicator.rankCount > 1 ? ", ranks: \(communicator.rankCount)" : ""
-    log.write("train with hgnet \(Tool.configuration.version) and device cpu, threads: \(pool.count)\(ranks)")
+    log.write(
+      "train with hgnet \(Tool.configuration.version) and device \(device.kind.rawValue), threads: \(device.pool.count)\(ranks)"
+    )
     let pace = settings.warning(configuration, rankCount: communicator.rankCount)
     for warning in settings.warnings + [pace].compactMap({ $0 }) { warn(warning, log: log) }
 
@@ -117,7 +119,7 @@ struct TrainingRun {
     try communicator.barrier()
     let labels = try TrainingRun.labels(configuration, data: training)
     let trainer = try Trainer(
-      configuration: settings, training: training, evaluation: evaluation, folder: folder, pool: pool,
+      configuration: settings, training: training, evaluation: evaluation, folder: folder, device: device,
       communicator: communicator)
 
     let purpose = Configuration.Purpose.training(

@@ -5,20 +5,18 @@ import HGNetProgram
 /// Runs training steps of a network: forward with batch statistics, backward to the gradients of all parameters.
 ///
 /// `forward` normalises with the statistics of the batch and moves the running statistics; where these are frozen it
-/// normalises with them, and they stay. `backward` adds to the gradients in `parameters`, which an optimiser then
-/// applies. The same bits come out for any number of threads. After it has been made a session allocates nothing but the
+/// normalises with them, and they stay. `backward` adds to the gradients in the state, which an optimiser then
+/// applies. The same bits come out for any number of threads. After it has been made a run allocates nothing but the
 /// tensors that it returns.
 ///
 /// Threads: one task. Source: batch normalisation and its gradient as in Ioffe and Szegedy, 2015; running variance of
 /// the biased batch variance as PaddlePaddle has it.
-package struct TrainingSession: ~Copyable {
-  /// The parameters that are trained, with their gradients.
-  package let parameters: TrainingParameters
+package final class CPUTrainingRun: TrainingRun {
+  /// The network, for the size of the pictures.
+  package let program: Program
   /// The number of pictures of a step.
   package let batch: Int
-  /// Height and width of the pictures.
-  package let inputSize: Size
-  /// Bytes of activations and gradients that the session holds.
+  /// Bytes of activations and gradients that the run holds.
   package let arenaByteCount: Int
 
   private let pool: ThreadPool
@@ -38,29 +36,18 @@ package struct TrainingSession: ~Copyable {
   /// Lives as long as the steps that point to it.
   private let reducer: StatisticsWork.Reducer?
 
+  /// Keeps the memory of the parameters, which the steps point to.
+  private let state: CPUTrainingState
+
   /// Plans and allocates training steps.
   ///
-  /// - Parameters:
-  ///   - graph: the network; its first output is what `forward` returns.
-  ///   - parameters: made from the same graph.
-  ///   - batch: the number of pictures of a step.
-  ///   - inputSize: nil for that of the graph.
-  ///   - pool: the threads.
-  ///   - reduction: adds the sums of batch normalisation over the processes that train together, so that they normalise
-  ///     as one process with all their pictures would; nil where each normalises with its own.
-  ///   - instructionSet: the kernels.
-  /// - Throws: `HGNetError.Code.unsupported` naming a layer that cannot be trained, `shapeMismatch`, `limitExceeded`.
-  package init(
-    graph: Graph, parameters: TrainingParameters, batch: Int, inputSize: Size? = nil, pool: ThreadPool,
-    reduction: (any StatisticsReduction)? = nil, instructionSet: InstructionSet = .best
+  /// - Throws: as `CPUEngine.trainingRun`.
+  init(
+    _ program: Program, state: CPUTrainingState, batch: Int, pool: ThreadPool,
+    reduction: (any StatisticsReduction)?, instructionSet: InstructionSet
   ) throws(HGNetError) {
-    guard batch >= 1, batch <= 1 << 16 else {
-      throw HGNetError(.invalidArgument, "expected a batch of 1 to 65536, found \(batch)")
-    }
-    var program = try Program(graph.selecting(outputs: graph.outputs.prefix(1).map(\.role)), isTraining: true)
-    if let inputSize { program = try program.resized(to: inputSize) }
     let reducer = reduction.map { StatisticsWork.Reducer($0) }
-    let training = try TrainingProgram(program, batch: batch, frozen: parameters.frozenNames)
+    let training = try TrainingProgram(program, batch: batch, frozen: state.frozenNames)
     let plan = try TrainingPlan(
       training, threads: pool.count, instructionSet: instructionSet, reduction: reducer)
     let (inputPlace, outputPlace) = (try training.location(program.input), try training.location(training.output))
@@ -82,7 +69,7 @@ package struct TrainingSession: ~Copyable {
         plan.steps,
         at: Addresses(
           memory: memory, offsets: memoryPlan.offsets, zeros: zeros, kernels: instructionSet.kernels.pointee,
-          training: instructionSet.trainingKernels.pointee, parameters: parameters))
+          training: instructionSet.trainingKernels.pointee, parameters: state))
     } catch {
       memory.deallocatePages()
       throw error
@@ -111,15 +98,15 @@ package struct TrainingSession: ~Copyable {
     masks = training.masks
     self.reducer = reducer
     gradientEnds = (plan.forwardCount..<plan.steps.count).map {
-      (plan.gradientEnds[$0] ?? []).compactMap { parameters.index(of: $0) }
+      (plan.gradientEnds[$0] ?? []).compactMap { state.index(of: $0) }
     }
     let ended = Set(gradientEnds.joined())
-    gradientsWithoutStep = program.graph.parameters.compactMap { parameters.index(of: $0.name) }.filter {
+    gradientsWithoutStep = program.graph.parameters.compactMap { state.index(of: $0.name) }.filter {
       !ended.contains($0)
     }
-    self.parameters = parameters
+    self.state = state
+    self.program = program
     self.batch = batch
-    self.inputSize = program.inputSize
     self.pool = pool
     arenaByteCount = memoryPlan.byteCount
   }
@@ -145,10 +132,10 @@ package struct TrainingSession: ~Copyable {
   ///   - random: draws the dropout masks; not used by a network without dropout.
   /// - Returns: the logits `[N, K]`.
   /// - Throws: `HGNetError.Code.shapeMismatch` for another shape.
-  package mutating func forward(
+  package func forward(
     _ pictures: Tensor, random: inout RandomGenerator
   ) throws(HGNetError) -> Tensor {
-    let expected: Shape = [batch, inputSize.height, inputSize.width, input.shape.channels]
+    let expected: Shape = [batch, program.inputSize.height, program.inputSize.width, input.shape.channels]
     guard pictures.shape == expected else {
       throw HGNetError(.shapeMismatch, "expected pictures of shape \(expected), found \(pictures.shape)")
     }
@@ -171,7 +158,7 @@ package struct TrainingSession: ~Copyable {
     }
   }
 
-  /// Adds the gradients of the last `forward` to those in `parameters`.
+  /// Adds the gradients of the last `forward` to those in the state.
   ///
   /// Call it once after each `forward`.
   ///
@@ -180,8 +167,8 @@ package struct TrainingSession: ~Copyable {
   ///   - ended: called with the index of each parameter of the network as soon as its gradient is complete, while the
   ///     others are still computed, on one of the threads of the pool.
   /// - Throws: `HGNetError.Code.shapeMismatch` for another shape.
-  package mutating func backward(
-    _ gradient: Tensor, ended: (@Sendable (_ parameter: Int) -> Void)? = nil
+  package func backward(
+    _ gradient: Tensor, ended: (@Sendable (_ parameter: Int) -> Void)?
   ) throws(HGNetError) {
     let channels = output.shape.channels
     guard gradient.shape == [batch, channels] else {

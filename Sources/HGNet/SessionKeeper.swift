@@ -1,9 +1,10 @@
 import HGNetCore
+import HGNetProgram
 
 /// Keeps sessions for the next run with the same batch and picture size.
 ///
 /// Sessions of batches that are named ahead stay, all in one memory; of any other batch and size only the last one does.
-/// `Kept` is a `Session` or a `TrainingSession`. Threads: one task at a time.
+/// `Kept` is a `Session` or a `TrainingRun`. Threads: one task at a time.
 package struct SessionKeeper<Kept: ~Copyable>: ~Copyable {
   /// A session where it is kept.
   package final class Holder {
@@ -62,11 +63,9 @@ package struct SessionKeeper<Kept: ~Copyable>: ~Copyable {
 extension SessionKeeper where Kept == Session {
   /// Keeps the last session of a network.
   ///
-  /// - Parameters:
-  ///   - model: the compiled network.
-  ///   - pool: the threads that run it.
-  package init(model: InferenceModel, pool: ThreadPool) {
-    self.init { (batch, size) throws(HGNetError) in try model.session(batch: batch, inputSize: size, pool: pool) }
+  /// - Parameter model: the compiled network.
+  package init(model: InferenceModel) {
+    self.init { (batch, size) throws(HGNetError) in try model.session(batch: batch, inputSize: size) }
   }
 
   /// Keeps the sessions of some batches of one picture size, and the last one of others.
@@ -76,19 +75,17 @@ extension SessionKeeper where Kept == Session {
   ///
   /// - Parameters:
   ///   - model: the compiled network.
-  ///   - pool: the threads that run it.
   ///   - batches: the numbers of pictures.
   ///   - size: the picture size.
-  package init(model: InferenceModel, pool: ThreadPool, keeping batches: [Int], of size: Size) {
+  package init(model: InferenceModel, keeping batches: [Int], of size: Size) {
     self.init(size: size) { (batch, size) throws(HGNetError) in
-      try model.session(batch: batch, inputSize: size, pool: pool)
+      try model.session(batch: batch, inputSize: size)
     } makeAll: { () throws(HGNetError) in
-      var plans: [Plan] = []
-      for batch in batches { plans.append(try model.plan(batch: batch, inputSize: size, threads: pool.count)) }
-      let memory = try SessionMemory(for: plans, threads: pool.count)
+      let memory = try model.memory(batches: batches, inputSize: size)
       var made: [Holder] = []
-      for plan in plans {
-        made.append(Holder(try model.session(plan: plan, memory: memory, pool: pool), batch: plan.batch, size: size))
+      for batch in batches {
+        made.append(
+          Holder(try model.session(batch: batch, inputSize: size, memory: memory), batch: batch, size: size))
       }
       return made
     }

@@ -1,7 +1,7 @@
 import HGNetCore
 
 /// The operators of a transformer decoder in Float64.
-extension ReferenceNetwork {
+extension GraphInterpreter {
   func decoder(
     _ operation: DecoderOperator, _ node: Graph.Node, inputs: [[Double]], shapes: [ActivationShape],
     parameters: [String: [Double]]

@@ -1,7 +1,7 @@
 import HGNetCore
 
-/// A graph evaluated in Float64 with batch statistics, as plainly as can be: what the training engine is compared with.
-struct ReferenceNetwork {
+/// A graph evaluated in Float64 with batch statistics, as plainly as can be: what the reference engine is compared with.
+struct GraphInterpreter {
   let graph: Graph
   let batch: Int
   /// Factors of what dropout and attention drop, by node, in the order of their values.
@@ -106,7 +106,12 @@ struct ReferenceNetwork {
           $0 + inputs[0][row * inputFeatures + $1] * w[$1 * outputFeatures + column]
         }
       }
-    case .softmax: return inputs[0]
+    case .softmax:
+      return (0..<pixels).flatMap { row -> [Double] in
+        let powers = inputs[0][row * channels..<(row + 1) * channels].map { exponential($0) }
+        let sum = powers.reduce(0, +)
+        return powers.map { $0 / sum }
+      }
     }
   }
 

@@ -5,9 +5,8 @@ import HGNetProgram
 /// Runs a plan in an arena of activations, which is allocated once.
 ///
 /// After it has been made a session allocates nothing in `execute`. Threads: one task at a time; make one per task.
-public struct Session: ~Copyable {
-  /// What is run.
-  public let plan: Plan
+final class CPUSession: EngineSession {
+  private let plan: Plan
   private let pool: ThreadPool
   /// Whether each run prints its steps; asked for once, since a run should not look into the environment.
   private let isReported: Bool
@@ -53,7 +52,7 @@ public struct Session: ~Copyable {
   }
 
   /// Calls `body` with the input, `[N, H, W, C]` in C order, to be filled before `execute`.
-  public mutating func withInput<Result, Failure: Error>(
+  func withInput<Result, Failure: Error>(
     _ body: (UnsafeMutableBufferPointer<Float>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     let count = plan.batch * plan.input.shape.count
@@ -63,7 +62,7 @@ public struct Session: ~Copyable {
   /// Runs all steps on the input that is in place.
   ///
   /// Allocates nothing. The bits of the results do not depend on the number of threads or the place in the batch.
-  public mutating func execute() {
+  func execute() {
     run.pointee.times?[0] = StepReport.nanoseconds()
     run.pointee.queue.restart()
     pool.run(context: UnsafeMutableRawPointer(run)) { context, worker in
@@ -73,50 +72,23 @@ public struct Session: ~Copyable {
     if isReported { StepReport.print(plan: plan, times: run.pointee.times) }
   }
 
-  /// Seconds that each layer of the last run took, in the order of the plan; empty for a session that is not timed.
-  public func stepSeconds() -> [Double] {
+  var program: Program { plan.program }
+  var batch: Int { plan.batch }
+  var layerDescriptions: [LayerDescription] { plan.layerDescriptions }
+
+  var layerSeconds: [Double] {
     guard let times = run.pointee.times else { return [] }
     return plan.layerNanoseconds(times).map { Double($0) / 1e9 }
   }
 
-  /// Copies a result of the last run, `[N, H, W, C]` in C order, into `target`, which must have room for it.
-  ///
-  /// Traps on an unknown index or too small a target.
-  public func copyOutput(_ index: Int, into target: UnsafeMutableBufferPointer<Float>) {
-    let location = plan.outputs[index]
-    let pixels = plan.batch * location.shape.height * location.shape.width
+  func read(_ output: Int, into target: UnsafeMutableBufferPointer<Float>) throws(HGNetError) {
+    try checkTarget(target.count, of: output)
+    let location = plan.outputs[output]
     let channels = location.shape.channels
-    precondition(target.count >= pixels * channels, "the target is too small for the result")
     guard let base = target.baseAddress else { return }
     let source = start(of: location)
-    for pixel in 0..<pixels {
+    for pixel in 0..<plan.batch * location.pixels {
       (base + pixel * channels).update(from: source + pixel * location.stride, count: channels)
     }
-  }
-
-  /// Runs the network on pictures and returns the results in the order of the graph's outputs.
-  ///
-  /// - Parameter input: `[N, H, W, C]` with the batch and size of the plan.
-  /// - Returns: `[N, K]` for a result of one pixel (logits), else `[N, H, W, C]`.
-  /// - Throws: `HGNetError.Code.shapeMismatch` for another shape, `limitExceeded` without memory for the results.
-  public mutating func run(_ input: Tensor) throws(HGNetError) -> [Tensor] {
-    let size = plan.inputSize
-    let expected: Shape = [plan.batch, size.height, size.width, plan.input.shape.channels]
-    guard input.shape == expected else {
-      throw HGNetError(.shapeMismatch, "expected an input of shape \(expected), found \(input.shape)")
-    }
-    withInput { target in
-      input.withUnsafeBufferPointer { source in _ = target.update(fromContentsOf: source) }
-    }
-    execute()
-    var results: [Tensor] = []
-    for (index, shape) in plan.outputShapes.enumerated() {
-      let isPixel = shape.height == 1 && shape.width == 1 && !plan.outputRoles[index].isMap
-      let extents: Shape =
-        isPixel ? [plan.batch, shape.channels] : [plan.batch, shape.height, shape.width, shape.channels]
-      results.append(
-        try Tensor(allocating: extents, for: "a result of the network") { target in copyOutput(index, into: target) })
-    }
-    return results
   }
 }

@@ -1,23 +1,10 @@
 import HGNetCore
+import HGNetProgram
 
-/// One step of a plan as it is told to people: what it computes and how.
-package struct StepDescription: Sendable {
-  /// The layer's name, as in the parameters.
-  package var name: String
-  /// `product`, `strassen`, `direct`, `winograd-f4`, `depthwise` and so on.
-  package var algorithm: String
-  /// The extents of one picture before.
-  package var inputShape: ActivationShape
-  /// The extents of one picture after.
-  package var outputShape: ActivationShape
-  /// Operations of the algorithm, a multiply-add counted as two: fewer than the direct sum's for Strassen and Winograd.
-  package var operations: Int
-  /// The least bytes that move: weights, input and output once each.
-  package var bytes: Int
-
+extension LayerDescription {
   /// The least time in seconds that a machine needs for it.
   package func bound(on peak: MachinePeak) -> Double {
-    max(Double(operations) / peak.arithmetic, Double(bytes) / peak.reading)
+    max(Double(operations) / peak.arithmetic, Double(byteCount) / peak.reading)
   }
 }
 
@@ -46,12 +33,12 @@ extension Plan {
   }
 
   /// What the layers do, in their order.
-  package var stepDescriptions: [StepDescription] {
+  var layerDescriptions: [LayerDescription] {
     layers.compactMap { step in
       guard let input = step.inputShape, let output = step.outputShape else { return nil }
-      return StepDescription(
+      return LayerDescription(
         name: step.name, algorithm: step.work.algorithm, inputShape: input, outputShape: output,
-        operations: step.operations, bytes: 4 * batch * (input.count + output.count) + step.weightByteCount)
+        operations: step.operations, byteCount: 4 * batch * (input.count + output.count) + step.weightByteCount)
     }
   }
 }

@@ -2,16 +2,6 @@ import CHGNetKernels
 import HGNetCore
 import HGNetProgram
 
-/// Adds the sums behind batch statistics over the processes that train together.
-///
-/// A training session calls it in the same order in every process, on one thread at a time, forward and backward.
-package protocol StatisticsReduction: AnyObject, Sendable {
-  /// Replaces each value by its sum over all processes; the pointer must not escape.
-  ///
-  /// It cannot throw, since a step of the network cannot end halfway; a failure is to be told afterwards.
-  func sum(_ values: UnsafeMutableBufferPointer<Double>)
-}
-
 /// Adds the sums of a layer over processes.
 ///
 /// The chunks of a layer's sums are joined in ascending order, so that the result does not depend on the number of

@@ -1,0 +1,65 @@
+import HGNetCore
+import HGNetProgram
+
+/// Computes every program in float64, layer by layer and number by number: slow, exact, and the judge of all engines.
+///
+/// It has every layer of a program, for inference and training, with one thread and without any other algorithm than the
+/// definition. Promise: results differ from the true ones by float64's rounding and that of the float32 results.
+///
+/// Threads: safe to share.
+package struct ReferenceEngine: Engine {
+  /// Makes the engine.
+  package init() {}
+
+  /// `reference, float64, 1 thread`.
+  package var deviceDescription: String { "reference, float64, 1 thread" }
+
+  /// `float64`.
+  package var arithmetic: String { "float64" }
+
+  /// Refuses nothing.
+  package func refusal(of layer: Layer, in program: Program, at precision: Precision) -> String? { nil }
+
+  /// Takes over a program with its parameters, twice their size in memory.
+  ///
+  /// - Throws: as the protocol says.
+  package func compile(
+    _ program: Program, parameters: some ParameterSource, precision: Precision
+  ) throws(HGNetError) -> any CompiledProgram {
+    try checkLayers(of: program, at: precision)
+    return try ReferenceProgram(program, parameters: parameters, precision: precision)
+  }
+
+  /// The program as it is.
+  ///
+  /// - Throws: as the protocol says.
+  package func sharing(_ compiled: any CompiledProgram) throws(HGNetError) -> any CompiledProgram {
+    guard compiled is ReferenceProgram else {
+      throw HGNetError(.invalidArgument, "expected a program of the reference engine, found one of another engine")
+    }
+    return compiled
+  }
+
+  /// Takes over parameters that are trained.
+  ///
+  /// - Throws: as the protocol says.
+  package func trainingState(
+    of declarations: [ParameterDeclaration], parameters: some ParameterSource,
+    isFrozen: (ParameterDeclaration) -> Bool
+  ) throws(HGNetError) -> any TrainingState {
+    try ReferenceState(declarations, parameters: parameters, isFrozen: declarations.map(isFrozen))
+  }
+
+  /// Prepares training steps.
+  ///
+  /// - Throws: as the protocol says.
+  package func trainingRun(
+    _ program: Program, state: any TrainingState, batch: Int, statistics: (any StatisticsReduction)?
+  ) throws(HGNetError) -> any TrainingRun {
+    guard let state = state as? ReferenceState else {
+      throw HGNetError(.invalidArgument, "expected parameters of the reference engine, found those of another one")
+    }
+    try checkLayers(of: program, at: .float32)
+    return try ReferenceTrainingRun(program, state: state, batch: batch, statistics: statistics)
+  }
+}

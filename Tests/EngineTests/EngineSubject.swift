@@ -1,0 +1,54 @@
+import HGNetCPU
+import HGNetCore
+import HGNetProgram
+import HGNetReference
+import Testing
+
+/// An engine under test with what is expected of it.
+///
+/// A new engine is one more entry of `all`.
+struct EngineSubject: Sendable, CustomTestStringConvertible {
+  let engine: any Engine
+  /// Engines that promise the same bits, such as those with other numbers of threads.
+  var twins: [any Engine] = []
+  /// How far a result may be off, as a part of the largest value, of inference and of training's forward pass.
+  var tolerance = 1e-5
+  /// How far the gradient of a parameter may be off, as a part of its norm.
+  var gradientTolerance = 1e-3
+
+  var testDescription: String { engine.deviceDescription }
+
+  /// The judge.
+  static let reference = ReferenceEngine()
+
+  /// All engines: the reference, which rounds results only, and the processor with each of its instruction sets.
+  static let all: [EngineSubject] =
+    [EngineSubject(engine: reference, tolerance: 1e-6, gradientTolerance: 1e-6)]
+    + InstructionSet.available.map { instructionSet in
+      EngineSubject(
+        engine: CPUEngine(pool: ThreadPool(count: 2), instructionSet: instructionSet),
+        twins: [1, 3, 4].map { CPUEngine(pool: ThreadPool(count: $0), instructionSet: instructionSet) })
+    }
+
+  /// The reference and the fastest of each other kind, for what takes long.
+  static var main: [EngineSubject] { Array(all.prefix(2)) }
+}
+
+/// What a property found: a text that names engine, property and layer.
+typealias Finding = String
+
+extension Tensor {
+  /// The largest magnitude.
+  var largest: Double { values.reduce(0) { max($0, Double(abs($1))) } }
+
+  /// The largest distance to another tensor of the same shape; infinity where one has no number.
+  func distance(to other: Tensor) -> Double {
+    guard shape == other.shape else { return .infinity }
+    var worst = 0.0
+    for (one, two) in zip(values, other.values) {
+      let distance = Double(abs(one - two))
+      if !(distance <= worst) { worst = distance.isNaN ? .infinity : distance }
+    }
+    return worst
+  }
+}
