@@ -13,7 +13,8 @@ ALWAYS_INLINE uint32_t grey(const uint8_t *pixel) {
 
 ALWAYS_INLINE uint8_t blend(int32_t from, int32_t to, float factor) {
   float value = (float)from + factor * (float)(to - from);
-  value = value < 0.0f ? 0.0f : value;
+  // Also for what is no number, which no integer holds.
+  value = value > 0.0f ? value : 0.0f;
   value = value > 255.0f ? 255.0f : value;
   return (uint8_t)(int32_t)value;
 }

@@ -27,6 +27,9 @@ public struct LoadReport: Sendable, Hashable {
   /// Parameters of a new head that were given fresh values.
   public internal(set) var fresh: [String] = []
 
+  /// One line about which of several networks in a checkpoint was taken, nil for a file with one.
+  public internal(set) var choice: String?
+
   /// Whether the file and the network fit completely.
   public var isComplete: Bool { missing.isEmpty && unused.isEmpty && misshapen.isEmpty }
 

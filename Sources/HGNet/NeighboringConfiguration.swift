@@ -49,6 +49,21 @@ enum NeighboringConfiguration {
     return nil
   }
 
+  /// Every file from which the recipe of weights may come, whether it is there or not: the configurations beside them, and
+  /// the files of labels that those name.
+  static func candidates(at path: String) -> [String] {
+    let configurations = exported(at: path) + WeightsRecord.candidates(of: path)
+    var files = configurations
+    for file in configurations where FileKind.exists(file) {
+      guard let value = try? ConfigurationValue(contentsOf: file) else { continue }
+      for key in ["Infer.PostProcess", "PostProcess.Topk", "PostProcess.MultiLabelThreshOutput"] {
+        guard case .text(let labels)? = value.value(at: "\(key).class_id_map_file") else { continue }
+        files += [labels, join(parent(of: file), name(of: labels))]
+      }
+    }
+    return files
+  }
+
   /// A network that was recognised by its parameters, with what leaves no trace in them: dropout, by which PaddlePaddle
   /// multiplies, and the heads of a decoder.
   static func completing(

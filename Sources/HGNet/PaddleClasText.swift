@@ -1,5 +1,5 @@
 import HGNetConfiguration
-import HGNetPlatform
+import HGNetCore
 
 /// The lines that PaddleClas' tools print for predictions, letter by letter.
 ///
@@ -29,14 +29,14 @@ package enum PaddleClasText {
 
   /// A text as PaddleClas' tools log it: time, logger, level.
   package static func logLine(_ text: String) -> String {
-    "[\(timestamp())] ppcls INFO: \(text)"
+    "[\(LocalTime.now)] ppcls INFO: \(text)"
   }
 
   /// One picture of `deploy/python/predict_cls.py`: base name, a tab, indices, scores with two decimals, names.
   package static func deploymentLine(_ classes: [ScoredClass], fileName: String, hasLabels: Bool) -> String {
     let name = fileName.split(separator: "/").last.map(String.init) ?? fileName
     let indices = classes.map { "\($0.index)" }.joined(separator: ", ")
-    let scores = classes.map { twoDecimals($0.score) }.joined(separator: ", ")
+    let scores = classes.map { FixedPoint.text($0.score, digits: 2) }.joined(separator: ", ")
     return
       "\(name):\tclass id(s): [\(indices)], score(s): [\(scores)], "
       + "label_name(s): \(labelList(classes, hasLabels: hasLabels))"
@@ -48,28 +48,5 @@ package enum PaddleClasText {
   private static func labelList(_ classes: [ScoredClass], hasLabels: Bool) -> String {
     guard hasLabels else { return "[]" }
     return "[\(classes.map { PythonLiteral.quoted($0.label ?? "\($0.index)") }.joined(separator: ", "))]"
-  }
-
-  /// The number with two decimals, correctly rounded.
-  private static func twoDecimals(_ score: Double) -> String {
-    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 400) { buffer in
-      buffer.initialize(repeating: 0)
-      guard let base = buffer.baseAddress else { return "" }
-      _ = withVaList([score]) { vsnprintf(base, buffer.count, "%.2f", $0) }
-      return String(cString: base)
-    }
-  }
-
-  /// Now, as `YYYY/MM/DD HH:MM:SS` in local time.
-  private static func timestamp() -> String {
-    var seconds = time(nil)
-    var parts = tm()
-    localtime_r(&seconds, &parts)
-    func padded(_ number: Int32, _ width: Int) -> String {
-      let text = "\(number)"
-      return String(repeating: "0", count: max(width - text.count, 0)) + text
-    }
-    return "\(padded(parts.tm_year + 1900, 4))/\(padded(parts.tm_mon + 1, 2))/\(padded(parts.tm_mday, 2)) "
-      + "\(padded(parts.tm_hour, 2)):\(padded(parts.tm_min, 2)):\(padded(parts.tm_sec, 2))"
   }
 }

@@ -97,7 +97,7 @@ public struct WeightsFile: Sendable {
     guard let network = contents.network else {
       try self.init(
         stored: contents.parameters, metadata: contents.metadata, path: path, format: format, model: model,
-        options: options, allowsNewHead: allowsNewHead, part: part)
+        options: options, allowsNewHead: allowsNewHead, part: part, choice: contents.choice)
       return
     }
     guard !allowsNewHead else {
@@ -143,7 +143,7 @@ public struct WeightsFile: Sendable {
 
   private init(
     stored: ParameterStore, metadata: [String: String], path: String, format: Format, model: Model?,
-    options: ModelOptions?, allowsNewHead: Bool, part: String? = nil
+    options: ModelOptions?, allowsNewHead: Bool, part: String? = nil, choice: String? = nil
   ) throws(HGNetError) {
     var stored = stored
     guard !stored.isEmpty else {
@@ -167,7 +167,7 @@ public struct WeightsFile: Sendable {
       store: translated, graph: graph, headPart: found.model.family.headPart,
       ignored: others + translation.unrelatedNames)
     let loaded = try matching.strict(
-      freshHead: allowsNewHead ? Model.initialParameters(for: graph, seed: 0) : nil)
+      freshHead: allowsNewHead ? try Model.initialParameters(for: graph, seed: 0) : nil)
     self.path = path
     self.format = format
     self.metadata = metadata
@@ -177,7 +177,9 @@ public struct WeightsFile: Sendable {
     // A decoder is for several labels a picture.
     activation = found.options.decoder == nil ? nil : .sigmoid
     declaredInputSize = nil
-    report = loaded.report
+    var report = loaded.report
+    report.choice = choice
+    self.report = report
   }
 
   /// The names of the networks that a state dictionary holds, such as `Teacher` and `Student`; empty for one network.
@@ -217,9 +219,9 @@ public struct WeightsFile: Sendable {
       return Model.Recognition(model: known, options: options ?? found.options)
     }
     if allowsNewHead {
-      var standard = found.options
-      standard.useLastConvolution = true
-      return Model.Recognition(model: known, options: options ?? standard)
+      var completed = found.options
+      completed.useLastConvolution = true
+      return Model.Recognition(model: known, options: options ?? completed)
     }
     guard options == nil else { throw WeightsFile.missingClassifier(of: known) }
     return Model.Recognition(model: known, options: found.options, extent: found.extent)

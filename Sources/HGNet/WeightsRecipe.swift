@@ -75,6 +75,13 @@ public struct WeightsRecipe: Sendable {
 }
 
 extension WeightsFile {
+  /// Every file that `findRecipe()` may look at for weights under a path, whether it is there or not.
+  ///
+  /// What these files are decides about the recipe, so that whoever keeps weights open can see that it has changed.
+  package static func recipeFiles(of path: String) -> [String] {
+    NeighboringConfiguration.candidates(at: WeightsFile.resolve(path))
+  }
+
   /// Finds the recipe that belongs to the weights; see `WeightsRecipe` for the rule.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` for an `inference.yml` or `config.yaml` of this network that
@@ -92,7 +99,7 @@ extension WeightsFile {
       }
       warnings.append("\(origin): says nothing about the preparation of pictures")
     }
-    var recipe = standardRecipe
+    var recipe = defaultRecipe
     recipe.activation = head(for: recipe)
     let published = PublishedWeights.all.first { $0.fileName == NeighboringConfiguration.name(of: path) }
     return WeightsRecipe(
@@ -202,7 +209,7 @@ extension WeightsFile {
 
   /// The recipe that is assumed where none is found: the model's evaluation, at the size that the file declares, with
   /// ImageNet's names for 1000 classes.
-  public var standardRecipe: Recipe {
+  public var defaultRecipe: Recipe {
     let labels = graph.classCount == ImageNetLabels.names.count ? Labels.imageNet : nil
     let model = model ?? (try? Model.structure(of: graph))?.recognition.model
     var recipe = model.map { Recipe.evaluation(of: $0, labels: labels) } ?? Recipe.evaluation(labels: labels)

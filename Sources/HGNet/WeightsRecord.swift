@@ -11,6 +11,19 @@ package enum WeightsRecord {
   ///
   /// - Parameter weights: the file of weights.
   package static func files(of weights: String) -> [(path: String, isBeside: Bool)] {
+    places(of: weights).filter { exists($0.path) }
+  }
+
+  /// The files that may describe weights, now or later, whether they exist or not.
+  static func candidates(of weights: String) -> [String] {
+    var paths = places(of: weights).map(\.path)
+    if let dot = weights.lastIndex(of: "."), !weights[dot...].contains("/") {
+      paths += ["\(weights[..<dot]).yaml", "\(weights[..<dot]).next.yaml"]
+    }
+    return paths
+  }
+
+  private static func places(of weights: String) -> [(path: String, isBeside: Bool)] {
     let folder = parent(of: weights)
     let beside = folder == "." ? "" : folder == "/" ? "/" : "\(folder)/"
     let name = weights.split(separator: "/", omittingEmptySubsequences: false).last.map(String.init) ?? weights
@@ -24,7 +37,7 @@ package enum WeightsRecord {
     }
     // The weights alone lie one folder deeper, in `best_model/model.pdparams`.
     files += [("\(beside)config.yaml", true), ("\(parent(of: folder))/config.yaml", false)]
-    return files.filter { exists($0.path) }
+    return files
   }
 
   private static func parent(of path: String) -> String {

@@ -75,12 +75,12 @@ struct OpeningOptions {
       recipe.labels = weights.fittingLabels(recipe.labels) { _ in }
       return (try weights.completing(recipe), .given)
     }
-    let standard = weights.standardRecipe
+    let fallback = weights.defaultRecipe
     switch recipe {
-    case HGNET_RECIPE_EVALUATION: return (try weights.completing(standard), .given)
+    case HGNET_RECIPE_EVALUATION: return (try weights.completing(fallback), .given)
     case HGNET_RECIPE_DEPLOYMENT:
-      var recipe = Recipe.deployment(labels: standard.labels)
-      recipe.postProcessing = standard.postProcessing
+      var recipe = Recipe.deployment(labels: fallback.labels)
+      recipe.postProcessing = fallback.postProcessing
       return (try weights.completing(recipe), .given)
     default:
       let found = try weights.findRecipe()
@@ -90,17 +90,17 @@ struct OpeningOptions {
 }
 
 extension Call {
-  /// Copies a structure whose first member is its size; members that the caller does not know keep their `standard`.
+  /// Copies a structure whose first member is its size; members that the caller does not know keep their `defaults`.
   ///
   /// - Returns: nil for a null pointer.
   static func copy<Structure: BitwiseCopyable>(
-    _ pointer: UnsafePointer<Structure>?, of standard: Structure, _ name: String
+    _ pointer: UnsafePointer<Structure>?, of defaults: Structure, _ name: String
   ) throws(CallFailure) -> Structure? {
     guard let pointer else { return nil }
     let source = UnsafeRawPointer(pointer)
     let size = try structureSize(source, name)
     let own = MemoryLayout<Structure>.size
-    var copy = standard
+    var copy = defaults
     withUnsafeMutableBytes(of: &copy) { target in
       target.copyMemory(from: UnsafeRawBufferPointer(start: source, count: min(size, own)))
     }

@@ -40,8 +40,8 @@ extension Configuration {
     guard let backend = ResizeBackend(rawValue: backendName.lowercased()) else {
       throw wrong("\(key).backend", expected: "cv2 or pil", found: .text(backendName))
     }
-    let standard = backend == .openCV ? Interpolation.bilinear : .bicubic
-    let interpolationName = try text("\(key).interpolation") ?? standard.rawValue
+    let defaultInterpolation = backend == .openCV ? Interpolation.bilinear : .bicubic
+    let interpolationName = try text("\(key).interpolation") ?? defaultInterpolation.rawValue
     guard let interpolation = Interpolation(rawValue: interpolationName.lowercased()), backend.supports(interpolation)
     else {
       let known = Interpolation.allCases.filter(backend.supports).map(\.rawValue).joined(separator: ", ")
@@ -71,8 +71,8 @@ extension Configuration {
 
   /// The step of a `NormalizeImage`.
   package func normalization(_ key: String) throws(HGNetError) -> Transform {
-    func three(_ name: String, _ standard: [Float]) throws(HGNetError) -> [Float] {
-      guard let numbers = try numbers("\(key).\(name)", in: NumberRange.factor) else { return standard }
+    func three(_ name: String, _ defaultValues: [Float]) throws(HGNetError) -> [Float] {
+      guard let numbers = try numbers("\(key).\(name)", in: NumberRange.factor) else { return defaultValues }
       guard numbers.count == 3 else {
         throw HGNetError(
           .invalidConfiguration, "expected three numbers, for red, green and blue, found \(numbers.count)", path: path,

@@ -20,7 +20,7 @@ struct YAMLParser {
     var isEmpty: Bool { anchor == nil && tag == nil }
   }
 
-  private static let standardHandles = ["!": "!", "!!": "tag:yaml.org,2002:"]
+  private static let defaultHandles = ["!": "!", "!!": "tag:yaml.org,2002:"]
 
   /// Reads a text.
   ///
@@ -36,7 +36,7 @@ struct YAMLParser {
   // MARK: - Documents
 
   private mutating func document() throws(HGNetError) -> YAMLNode? {
-    handles = YAMLParser.standardHandles
+    handles = YAMLParser.defaultHandles
     let root: YAMLNode?
     switch try scanner.peek().kind {
     case .endOfText: return nil
@@ -198,8 +198,8 @@ struct YAMLParser {
   }
 
   private func unfit(_ tag: String, _ title: String, line: Int) -> HGNetError {
-    let standard = "tag:yaml.org,2002:"
-    let short = tag.hasPrefix(standard) ? "!!" + tag.dropFirst(standard.count) : tag
+    let prefix = "tag:yaml.org,2002:"
+    let short = tag.hasPrefix(prefix) ? "!!" + tag.dropFirst(prefix.count) : tag
     return HGNetError(
       .invalidConfiguration,
       "expected a \(title) that a configuration can hold, found the tag \(HGNetError.shortened(short)) before it",

@@ -50,6 +50,26 @@ public struct Parameter: Sendable {
       })
   }
 
+  /// Makes a float32 parameter of a size that comes from outside and lets `body` write every element, in C order.
+  ///
+  /// - Parameters:
+  ///   - shape: the extents.
+  ///   - subject: what it is for, in the words of an error.
+  ///   - body: writes the elements.
+  /// - Throws: `HGNetError.Code.limitExceeded` when the process may not have that much memory, and what `body` throws.
+  package init(
+    allocating shape: Shape, for subject: @autoclosure () -> String,
+    initializingWith body: (UnsafeMutableBufferPointer<Float>) throws(HGNetError) -> Void
+  ) throws(HGNetError) {
+    self.shape = shape
+    elementType = .float32
+    let (byteCount, overflow) = shape.checkedCount.multipliedReportingOverflow(by: 4)
+    let blob = try Blob(
+      allocating: overflow ? .max : byteCount, for: "\(subject()), an array of shape \(shape)"
+    ) { (bytes) throws(HGNetError) in try body(bytes.bindMemory(to: Float.self)) }
+    bytes = BlobSlice(blob)
+  }
+
   /// Calls `body` with the encoded bytes, little endian, C order; the pointer must not escape and may be unaligned.
   public func withUnsafeBytes<Result, Failure: Error>(
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
@@ -116,6 +136,9 @@ public struct Parameter: Sendable {
 
 extension Float {
   /// The value of an IEEE 754 binary16 bit pattern, exact.
+  ///
+  /// `Float16` calls a function for each number where the instructions for it are not taken for granted, as on x86-64; that
+  /// takes five times as long and turns signalling NaNs into quiet ones.
   public init(halfBits bits: UInt16) {
     let sign: UInt32 = UInt32(bits & 0x8000) << 16
     let exponent = Int(bits >> 10 & 0x1F)

@@ -78,7 +78,7 @@ public struct Tensor: Sendable {
     initializingWith body: (UnsafeMutableBufferPointer<Float>) throws(HGNetError) -> Void
   ) throws(HGNetError) {
     self.shape = shape
-    storage = try TensorStorage(count: shape.checkedCount, for: { "\(subject()), an array of shape \(shape)," })
+    storage = try TensorStorage(count: shape.checkedCount, for: { "\(subject()), an array of shape \(shape)" })
     try body(UnsafeMutableBufferPointer(start: storage.base, count: storage.count))
   }
 

@@ -35,7 +35,7 @@ package struct PublishedWeightsCache: Sendable {
     folder: String? = nil, mirror: String? = nil, isOffline: Bool = false,
     environment: [String: String] = ProcessInfo.processInfo.environment
   ) throws(HGNetError) {
-    if let folder { self.folder = folder } else { self.folder = try Self.standardFolder(environment) }
+    if let folder { self.folder = folder } else { self.folder = try Self.defaultFolder(environment) }
     let address = mirror ?? environment["HGNET_WEIGHTS_URL"]
     self.mirror = if let address, !address.isEmpty { try Self.validated(mirror: address) } else { nil }
     self.isOffline = isOffline
@@ -106,7 +106,7 @@ package struct PublishedWeightsCache: Sendable {
 }
 
 extension PublishedWeightsCache {
-  private static func standardFolder(_ environment: [String: String]) throws(HGNetError) -> String {
+  private static func defaultFolder(_ environment: [String: String]) throws(HGNetError) -> String {
     // The base directory specification says that a relative path is to be ignored.
     if let cache = environment["XDG_CACHE_HOME"], cache.hasPrefix("/") { return "\(cache)/hgnet" }
     if let home = environment["HOME"], home.hasPrefix("/") { return "\(home)/.cache/hgnet" }

@@ -75,8 +75,8 @@ public struct ExportPlan: Sendable {
     let probabilities = network.graph.nodes.compactMap { node -> Float? in
       if case .dropout(let probability) = node.operation { probability } else { nil }
     }
-    let standard = modelName.flatMap { try? Model.named($0) }?.dropoutProbability
-    if let probability = probabilities.last, let standard, probability != standard {
+    let declared = modelName.flatMap { try? Model.named($0) }?.dropoutProbability
+    if let probability = probabilities.last, let declared, probability != declared {
       metadata.append((WeightsRecipe.dropoutKey, "\(probability)"))
     }
     return metadata

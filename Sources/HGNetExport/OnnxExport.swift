@@ -26,7 +26,7 @@ public enum OnnxExport {
       operatorSet: Int? = nil, foldsNormalization: Bool = true, preprocessing: [Transform]? = nil,
       metadata: [(key: String, value: String)] = []
     ) {
-      self.operatorSet = operatorSet ?? OnnxExport.standardOperatorSet
+      self.operatorSet = operatorSet ?? OnnxExport.defaultOperatorSet
       self.foldsNormalization = foldsNormalization
       self.preprocessing = preprocessing
       self.metadata = metadata
@@ -36,7 +36,7 @@ public enum OnnxExport {
   /// The operator sets that can be written.
   public static let operatorSets = 11...21
   /// The operator set that is written unless another is asked for.
-  public static let standardOperatorSet = 17
+  public static let defaultOperatorSet = 17
 
   /// Writes a network.
   ///

@@ -25,7 +25,7 @@ struct SelfCheck {
     need.add("the picture", bytes: 3 * 12, size.height, size.width)
     need.add("its largest result", bytes: 4, network.graph.nodes.map(\.shape.count).max() ?? 0)
     try need.check(advice: MemoryNeed.fittingPictures(1, of: size))
-    picture = SelfCheck.picture(size)
+    picture = try SelfCheck.picture(size)
     activation = isHeadless ? .none : network.activation
     if isHeadless {
       // A head that is left out takes its embedding with it.
@@ -84,7 +84,7 @@ struct SelfCheck {
   }
 
   /// A normalised picture with structure at several scales, the same every time.
-  private static func picture(_ size: Size) -> Tensor {
+  private static func picture(_ size: Size) throws(HGNetError) -> Tensor {
     var random = RandomGenerator(seed: 1, stream: "self-check")
     var cells: [Int: [Float]] = [:]
     let scales = [64, 16, 4, 1]
@@ -92,7 +92,7 @@ struct SelfCheck {
       let count = ((size.height + scale - 1) / scale) * ((size.width + scale - 1) / scale) * 3
       cells[scale] = (0..<count).map { _ in random.uniform(from: -1, to: 1) }
     }
-    return Tensor(shape: [1, size.height, size.width, 3]) { target in
+    return try Tensor(allocating: [1, size.height, size.width, 3], for: "a picture of \(size)") { target in
       for row in 0..<size.height {
         for column in 0..<size.width {
           for channel in 0..<3 {

@@ -12,8 +12,13 @@ package enum NumpyArray {
   /// Float64 and wide integers are rounded to the nearest float32; the other types are exact.
   ///
   /// - Throws: `HGNetError.Code.malformedData` for a damaged file or one with more or less data than its header says,
-  ///   `unsupported` for big-endian data, other element types and more than 4 axes.
-  package static func read(_ blob: Blob) throws(HGNetError) -> Tensor { try parameter(of: blob).tensor() }
+  ///   `unsupported` for big-endian data, other element types and more than 4 axes, `limitExceeded`.
+  package static func read(_ blob: Blob) throws(HGNetError) -> Tensor {
+    let parameter = try parameter(of: blob)
+    do throws(HGNetError) { return try parameter.allocatedTensor() } catch {
+      throw blob.path.map(error.at(path:)) ?? error
+    }
+  }
 
   /// Reads an array with its element type; the elements stay in the mapped file unless they are in Fortran order.
   ///

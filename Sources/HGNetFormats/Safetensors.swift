@@ -223,7 +223,7 @@ extension FileOutput {
     if parameter.elementType == .float32 {
       try parameter.withUnsafeBytes { (bytes) throws(HGNetError) in try write(bytes) }
     } else {
-      try parameter.tensor().withUnsafeBufferPointer { (values) throws(HGNetError) in
+      try parameter.allocatedTensor().withUnsafeBufferPointer { (values) throws(HGNetError) in
         try write(UnsafeRawBufferPointer(values))
       }
     }

@@ -81,7 +81,8 @@ struct StridedView {
       extents[4 - shape.rank + axis] = shape[axis]
       steps[4 - shape.rank + axis] = strides[axis] * elementSize
     }
-    let blob = Blob(count: byteCount, path: bytes.blob.path) { target in
+    let subject = "an array of shape \(shape) in C order"
+    let blob = try Blob(allocating: byteCount, for: subject, path: bytes.blob.path) { target in
       bytes.withUnsafeBytes { source in
         var position = 0
         for outermost in 0..<extents[0] {

@@ -41,6 +41,8 @@ package struct WeightsContents: Sendable {
   package var metadata: [String: String]
   /// The network, nil for a state dictionary.
   package var network: Network?
+  /// One line where the file holds several networks: which of them was taken.
+  package var choice: String?
 
   /// Takes what a file holds.
   package init(parameters: ParameterStore, metadata: [String: String] = [:], network: Network? = nil) {

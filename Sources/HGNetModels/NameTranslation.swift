@@ -74,8 +74,9 @@ public enum NameTranslation {
             convention: anchor.convention, prefix: String(name.dropLast(longest.count)), family: anchor.family))
       }
     }
-    guard found.count > 1 else { return found }
-    // A first parameter alone is no network: another family, or a part of one, may have that name, too.
+    // A first parameter alone is no network: another family, or a part of one, may have that name, too. Beyond a number that
+    // no such part reaches, a file could make the comparison long.
+    guard 2...64 ~= found.count else { return found }
     let scores = found.map { landmarkCount(of: $0, in: names) }
     var result: [Recognition] = []
     for (index, network) in found.enumerated() {

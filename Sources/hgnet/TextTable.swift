@@ -39,20 +39,3 @@ enum Grouped {
     return result
   }
 }
-
-/// Numbers with a fixed number of digits after the point.
-enum FixedPoint {
-  /// The number, padded with spaces on the left.
-  static func text(_ value: Double, digits: Int, width: Int = 0) -> String {
-    guard value.isFinite, abs(value) < 1e15 else { return "\(value)" }
-    var factor = 1.0
-    for _ in 0..<digits { factor *= 10 }
-    let scaled = Int64(exactly: (abs(value) * factor).rounded()) ?? 0
-    let whole = scaled / Int64(factor)
-    var fraction = "\(scaled % Int64(factor))"
-    fraction = String(repeating: "0", count: max(0, digits - fraction.count)) + fraction
-    let sign = value < 0 && scaled != 0 ? "-" : ""
-    let text = digits == 0 ? "\(sign)\(whole)" : "\(sign)\(whole).\(fraction)"
-    return String(repeating: " ", count: max(0, width - text.count)) + text
-  }
-}

@@ -6,10 +6,10 @@ import HGNetVision
 import Testing
 
 func fineTune(folder: String, weights: String, output: String, epochs: Int) throws -> Double? {
-  var standard = FolderConfiguration(folder: folder, output: output, model: .b0, weights: weights)
-  standard.epochs = epochs
-  standard.size = Size(224)
-  let configuration = try Configuration(standard.written(), path: "\(output)/config.yaml")
+  var short = FolderConfiguration(folder: folder, output: output, model: .b0, weights: weights)
+  short.epochs = epochs
+  short.size = Size(224)
+  let configuration = try Configuration(short.written(), path: "\(output)/config.yaml")
   try configuration.write(to: "\(output)/config.yaml")
   let settings = try TrainingConfiguration(configuration)
   let classCount = settings.options.classCount

@@ -41,6 +41,9 @@ import Testing
     #expect(store.names == ["w"])
     // The averaged weights are the ones to infer with.
     PickleFixtures.expect(store, "w", Tensor(shape: [2], values: [-0.25, 0]))
+    let contents = try TorchCheckpoint.contents(of: try PickleFixtures.blob("nested.pth"))
+    #expect(contents.entry == "state_dict_ema" && contents.otherEntries == ["state_dict"])
+    #expect(try TorchCheckpoint.contents(of: try PickleFixtures.blob("zip.pth")).entry == nil)
     PickleFixtures.expect(
       try TorchCheckpoint.read(try PickleFixtures.blob("ema.pth")), "w", PickleFixtures.ramp(2))
   }

@@ -13,7 +13,7 @@ struct InitialParametersTests {
   @Test("Values of the start of training")
   func initial() throws {
     let graph = try Model.b0.graph()
-    let store = Model.initialParameters(for: graph, seed: 7)
+    let store = try Model.initialParameters(for: graph, seed: 7)
     #expect(store.names == graph.parameters.map(\.name))
     func values(_ name: String) throws -> [Float] { try #require(store[name]).tensor().values }
     for (name, fanIn) in [
@@ -39,9 +39,9 @@ struct InitialParametersTests {
 
   @Test("The seed decides everything, and one option leaves the other parameters alone")
   func streams() throws {
-    let small = Model.initialParameters(for: try Model.b0.graph(options: ModelOptions(classCount: 3)), seed: 7)
-    let large = Model.initialParameters(for: try Model.b0.graph(), seed: 7)
-    let other = Model.initialParameters(for: try Model.b0.graph(options: ModelOptions(classCount: 3)), seed: 8)
+    let small = try Model.initialParameters(for: try Model.b0.graph(options: ModelOptions(classCount: 3)), seed: 7)
+    let large = try Model.initialParameters(for: try Model.b0.graph(), seed: 7)
+    let other = try Model.initialParameters(for: try Model.b0.graph(options: ModelOptions(classCount: 3)), seed: 8)
     let name = "stages.1.blocks.0.layers.2.conv.weight"
     let first = try #require(small[name]).tensor().values
     #expect(try #require(large[name]).tensor().values == first)

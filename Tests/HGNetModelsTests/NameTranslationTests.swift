@@ -150,6 +150,10 @@ import Testing
     #expect(unknown?.code == .parameterMismatch)
     #expect(unknown?.message.contains("layer1.0.conv1.weight") == true)
     #expect(NameTranslation.convention(of: []) == nil)
+    // A file with any number of networks is refused in no time.
+    let many = (0..<100_000).map { "n\($0).stem.0.conv.weight" }
+    let crowd = #expect(throws: HGNetError.self) { try NameTranslation.recognition(of: many) }
+    #expect(crowd?.message.contains("found 100000") == true)
     let firstGeneration = try store("tiny.paddle")
     #expect(
       #expect(throws: HGNetError.self) { _ = try NameTranslation.fromPaddle(firstGeneration, to: .huggingFace) }?.code

@@ -67,7 +67,7 @@ struct RecognitionTests {
   @Test("A store")
   func store() throws {
     let graph = try Model.b0.graph(options: ModelOptions(classCount: 3))
-    let store = Model.initialParameters(for: graph, seed: 1)
+    let store = try Model.initialParameters(for: graph, seed: 1)
     #expect(try Model.recognize(store).options.classCount == 3)
   }
 

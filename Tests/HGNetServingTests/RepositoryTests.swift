@@ -41,6 +41,41 @@ struct RepositoryTests {
     await #expect(throws: ServingError.self) { try await models.load("other") }
   }
 
+  @Test("A recipe or a file of names that changes beside the weights brings them anew; other files do not")
+  func recipes() async throws {
+    try fixture.place("shapes", version: 1, seed: 5)
+    let models = fixture.repository()
+    await models.refresh()
+    let first = try models.model(named: "shapes")
+    func write(size: Int) throws {
+      let text = """
+        Arch: {name: PPHGNetV2_B0, class_num: 5}
+        Infer:
+          transforms:
+          - ResizeImage: {resize_short: \(size)}
+          - CropImage: {size: \(size)}
+          - NormalizeImage: {}
+          PostProcess: {name: Topk, topk: 2, class_id_map_file: names.txt}
+        """
+      try fixture.folder.write(Array(text.utf8), to: "shapes/1/config.yaml")
+    }
+    try write(size: 64)
+    await models.refresh()
+    let second = try models.model(named: "shapes")
+    #expect(second !== first && second.network.recipe.inputSize == Size(64))
+    try write(size: 96)
+    await models.refresh()
+    let third = try models.model(named: "shapes")
+    #expect(third !== second && third.network.recipe.inputSize == Size(96))
+    try fixture.folder.write(Array("0 e\n1 d\n2 c\n3 b\n4 a\n".utf8), to: "shapes/1/names.txt")
+    await models.refresh()
+    let fourth = try models.model(named: "shapes")
+    #expect(fourth !== third)
+    try fixture.folder.write([1], to: "shapes/1/notes.txt")
+    await models.refresh()
+    #expect(try models.model(named: "shapes") === fourth)
+  }
+
   @Test("Names that lie beside a model and cannot be those of its classes are told, and not used")
   func labels() async throws {
     try fixture.place("shapes", version: 1, seed: 5)

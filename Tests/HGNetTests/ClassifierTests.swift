@@ -85,7 +85,7 @@ struct ClassifierTests {
 
   @Test("The standard recipe follows the weights")
   func standard() throws {
-    let own = try weights().standardRecipe
+    let own = try weights().defaultRecipe
     #expect(own.labels == nil)
     #expect(own.transforms.first == .resizeShort(232, interpolation: .bicubic, backend: .pillow))
     #expect(Recipe.deployment().transforms.first == .resizeShort(256, interpolation: .bilinear, backend: .openCV))

@@ -20,7 +20,7 @@ struct OnnxExportersTests {
 
   private func scores(_ weights: WeightsFile) throws -> [Float] {
     let picture = Tensor(shape: [32, 32, 3], values: (0..<3072).map { Float(7 * $0 % 23) / 11 - 1 })
-    var recipe = weights.standardRecipe
+    var recipe = weights.defaultRecipe
     recipe.postProcessing = .topK(3)
     recipe.activation = weights.activation == .softmax ? .softmax : Activation.none
     let classes = try Classifier(weights, recipe: recipe).classes(of: [picture])[0]

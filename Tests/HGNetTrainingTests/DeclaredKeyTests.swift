@@ -145,7 +145,7 @@ struct DeclaredKeyTests {
     let root = TrainingConfigurationTests.configs.deletingLastPathComponent().appendingPathComponent("Sources")
     for folder in ["hgnet", "HGNetServing"] {
       let path = root.appendingPathComponent(folder).path
-      for name in try FileManager.default.contentsOfDirectory(atPath: path) where name.hasSuffix(".swift") {
+      for name in try FileManager.default.subpathsOfDirectory(atPath: path) where name.hasSuffix(".swift") {
         sources += try String(contentsOfFile: "\(path)/\(name)", encoding: .utf8)
       }
     }

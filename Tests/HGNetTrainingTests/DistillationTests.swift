@@ -206,7 +206,7 @@ import Testing
       var store = ParameterStore()
       for (index, network) in (configuration.distillation?.networks ?? []).enumerated() {
         let graph = try network.model.graph(options: network.options)
-        store.add(Model.initialParameters(for: graph, seed: UInt64(index)), prefix: "\(network.name).")
+        store.add(try Model.initialParameters(for: graph, seed: UInt64(index)), prefix: "\(network.name).")
       }
       return store
     }

@@ -59,7 +59,8 @@ import Testing
       var lines: [String] = []
       var steps = 0
       let outcome = try trainer.run(
-        from: Model.initialParameters(for: trainer.graph, seed: 1), checkpoint: checkpoint, log: { lines.append($0) }
+        from: try Model.initialParameters(for: trainer.graph, seed: 1), checkpoint: checkpoint,
+        log: { lines.append($0) }
       ) { event in
         guard case .step = event else { return }
         steps += 1
@@ -114,7 +115,7 @@ import Testing
             metrics: [isMultiple ? .meanAveragePrecision(.integral) : .topK([1, 2])], device: .cpu(threads: 1),
             communicator: communicator)
           return try evaluator.evaluate(
-            graph: graph, parameters: Model.initialParameters(for: graph, seed: 4), epoch: 1, log: { _ in })
+            graph: graph, parameters: try Model.initialParameters(for: graph, seed: 4), epoch: 1, log: { _ in })
         }
       }
       let one = try #require(results[0][0])
@@ -157,7 +158,7 @@ import Testing
       let trainer = try Self.trainer(workspace, communicator, batchSize: 3, saving: "output", overrides: overrides)
       var (steps, rates) = ([Int](), [Double]())
       let outcome = try trainer.run(
-        from: Model.initialParameters(for: trainer.graph, seed: 1),
+        from: try Model.initialParameters(for: trainer.graph, seed: 1),
         checkpoint: Checkpoint.read("\(workspace.path)/output/latest"), log: { _ in }
       ) { event in
         guard case .step(let step) = event else { return }
@@ -191,20 +192,20 @@ import Testing
     let lists = try errors { communicator in
       let pictures = communicator.rank == 1 ? Array(0..<20) : Array(1..<21)
       let trainer = try Self.trainer(workspace, communicator, batchSize: 2, pictures: pictures)
-      _ = try trainer.run(from: Model.initialParameters(for: trainer.graph, seed: 1), log: { _ in })
+      _ = try trainer.run(from: try Model.initialParameters(for: trainer.graph, seed: 1), log: { _ in })
     }
     #expect(Set(lists).count == 1 && lists[0].contains("lists of pictures to train on in all 3 ranks"), "\(lists)")
     #expect(lists[0].contains("rank 1:"))
     let weights = try errors { communicator in
       let trainer = try Self.trainer(workspace, communicator, batchSize: 2)
       let seed = UInt64(communicator.rank + 1)
-      _ = try trainer.run(from: Model.initialParameters(for: trainer.graph, seed: seed), log: { _ in })
+      _ = try trainer.run(from: try Model.initialParameters(for: trainer.graph, seed: seed), log: { _ in })
     }
     #expect(
       Set(weights).count == 1 && weights[0].contains("weights") && weights[0].contains("ranks 1, 2"), "\(weights)")
     let few = try errors { communicator in
       let trainer = try Self.trainer(workspace, communicator, batchSize: 2, pictures: [0, 8])
-      _ = try trainer.run(from: Model.initialParameters(for: trainer.graph, seed: 1), log: { _ in })
+      _ = try trainer.run(from: try Model.initialParameters(for: trainer.graph, seed: 1), log: { _ in })
     }
     #expect(Set(few).count == 1 && few[0].contains("each of the 3 ranks, found 2"), "\(few)")
   }
@@ -214,7 +215,7 @@ import Testing
     #expect(throws: HGNetError.self) {
       try onRanks(3) { communicator in
         let trainer = try Self.trainer(workspace, communicator, batchSize: 2)
-        _ = try trainer.run(from: Model.initialParameters(for: trainer.graph, seed: 1), log: { _ in }) { event in
+        _ = try trainer.run(from: try Model.initialParameters(for: trainer.graph, seed: 1), log: { _ in }) { event in
           if case .step = event, communicator.rank == 2 { communicator.abort(status: 1) }
         }
       }
@@ -240,7 +241,7 @@ import Testing
           var initial = ParameterStore()
           for network in distillation.configuration.distillation?.networks ?? [] {
             let graph = try network.model.graph(options: network.options)
-            initial.add(Model.initialParameters(for: graph, seed: 5), prefix: "\(network.name).")
+            initial.add(try Model.initialParameters(for: graph, seed: 5), prefix: "\(network.name).")
           }
           return try trainer.run(from: initial, log: { _ in }).parameters
         }

@@ -156,6 +156,13 @@ private struct Ladder: NetworkArchitecture {
     }
   }
 
+  @Test("A layer further inside that is called as the first parameter is no network of its own")
+  func nestedFirstParameter() throws {
+    let names = store.names + ["step.b.entry.w"]
+    let found = try NameTranslation.recognition(of: names, families: [Ladder.family])
+    #expect(found.prefix == "" && found.family == Ladder.family)
+  }
+
   @Test("A backbone that ends early has its stages and their mean")
   func backbone() throws {
     let graph = try model.backboneGraph(stageCount: 2)

@@ -68,7 +68,9 @@ import Testing
         device: .cpu(threads: threads))
     }
 
-    func initial(_ trainer: Trainer) -> ParameterStore { Model.initialParameters(for: trainer.graph, seed: 1) }
+    func initial(_ trainer: Trainer) throws(HGNetError) -> ParameterStore {
+      try Model.initialParameters(for: trainer.graph, seed: 1)
+    }
   }
 
   func values(_ store: ParameterStore) -> [Float] { store.names.flatMap { store[$0]?.tensor().values ?? [] } }

@@ -222,10 +222,10 @@ struct DatasetTests {
       try root.write(name, [1])
     }
     try root.write("train/cat/notes.txt", [1])
-    let parts = try Dataset.parts(of: root.path)
+    let parts = try FolderLayout(of: root.path)
     #expect(parts.training == root.path + "/train")
     #expect(parts.evaluation == root.path + "/val")
-    #expect(try Dataset.parts(of: parts.training).evaluation == nil)
+    #expect(try FolderLayout(of: parts.training).evaluation == nil)
     let training = try Dataset(folder: parts.training)
     #expect(training.classNames == ["cat", "dog"])
     #expect(training.targets == .classes([0, 1, 1]))

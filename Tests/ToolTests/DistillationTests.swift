@@ -108,6 +108,7 @@ struct DistillationTests {
       answers.insert(String(inferred.output.drop { $0 != "{" }))
       let measured = try run(["eval", "--json"] + weights)
       #expect(measured.status == 0 && measured.output.contains("top1"), "\(measured.errors)")
+      #expect(!measured.errors.contains("nothing in this run"), "\(measured.errors)")
       let exported = try ToolRun(
         ["export"] + weights + ["--output", "exported", "--format", "onnx"], folder: workspace.url.path)
       #expect(exported.status == 0 && exported.output.contains("Export succeeded"), "\(exported.errors)")

@@ -189,6 +189,40 @@ struct RecipeTests {
       unknown.errors.contains("yew: no class of the network") && unknown.errors.contains("ash, birch, cedar, date"))
   }
 
+  @Test("Weights of several labels are not measured as if a picture had one")
+  func severalLabels() throws {
+    try configure(global: ", use_multilabel: True", post: "MultiLabelThreshOutput, threshold: 0.5")
+    for (index, name) in names.prefix(2).enumerated() {
+      for number in 0..<3 { try write("some/\(name)/\(number).png", seed: 3 * index + number + 1) }
+    }
+    let run = try run("eval --data some --weights run/best_model --json")
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+    let metrics = try #require(object["metrics"] as? [String: Any])
+    let losses = try #require(object["losses"] as? [String: Any])
+    #expect(Array(metrics.keys) == ["MultiLabelMAP(integral)"])
+    #expect(losses["MultiLabelLoss"] != nil)
+    #expect(run.errors.contains("several labels") && run.errors.contains("MultiLabelMAP"), "\(run.errors)")
+    // The mean over the two classes that have pictures, from the scores that predict tells.
+    var scores: [String: [(score: Double, name: String)]] = [:]
+    for name in names.prefix(2) {
+      let answer = try self.run("predict some/\(name) --json --threshold 0 --weights run/best_model")
+      let list = try #require(try JSONSerialization.jsonObject(with: Data(answer.output.utf8)) as? [[String: Any]])
+      for picture in list {
+        let labels = try #require(picture["label_names"] as? [String])
+        for (label, score) in zip(labels, try #require(picture["scores"] as? [Double])) {
+          scores[label, default: []].append((score, name))
+        }
+      }
+    }
+    let precisions = names.prefix(2).map { label -> Double in
+      let order = (scores[label] ?? []).sorted { $0.score > $1.score }
+      let hits = order.indices.filter { order[$0].name == label }
+      return hits.enumerated().reduce(0) { $0 + Double($1.offset + 1) / Double($1.element + 1) } / 3
+    }
+    let expected = precisions.reduce(0, +) / 2
+    #expect(abs(try #require(metrics["MultiLabelMAP(integral)"] as? Double) - expected) < 1e-9)
+  }
+
   @Test("Of the folder that was trained on, the pictures count that were held out")
   func heldOut() throws {
     for (index, name) in ["left", "right"].enumerated() {

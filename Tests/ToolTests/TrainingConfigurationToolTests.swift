@@ -127,5 +127,24 @@ import Testing
     #expect(run.errors.contains("a batch of one picture of 32×32 pixels"))
     #expect(run.errors.contains("no parameter has nonsense in its name"))
     #expect(run.errors.contains("nothing in this run depends on these keys: Optimizer.lr.step_size"))
+
+    // An evaluation is told what it was given in vain, and not what the file holds for other commands.
+    func evaluation(_ more: [String]) throws -> ToolRun {
+      let overrides = ["Global.pretrained_model=out/latest"] + more
+      return try ToolRun(
+        ["eval", "-c", "out/config.yaml", "--threads", "1"] + overrides.flatMap { ["-o", $0] },
+        folder: workspace.url.path)
+    }
+    let plain = try evaluation([])
+    #expect(plain.status == 0 && !plain.errors.contains("nothing in this run"), "\(plain.errors)")
+    let idle = try evaluation([
+      "Global.epochs=7", "Optimizer.lr.learning_rate=0.5", "DataLoader.Train.sampler.batch_size=3",
+      "DataLoader.Eval.sampler.batch_size=3", "Metric.Eval=[{'TopkAcc':{'topk':[1]}}]",
+      "DataLoader.Eval.dataset.batch_transform_ops=[{'MixupOperator':{'alpha':0.2}}]",
+    ])
+    #expect(
+      idle.errors.contains(
+        "hgnet: warning: nothing in this run depends on these keys: Global.epochs, Optimizer.lr.learning_rate, "
+          + "DataLoader.Train.sampler.batch_size\n"), "\(idle.errors)")
   }
 }

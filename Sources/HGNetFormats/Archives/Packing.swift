@@ -27,7 +27,9 @@ package enum Packing: Sendable, CaseIterable {
     defer { hgnet_inflate_free(memory) }
     switch Int(status) {
     case HGNET_INFLATE_OK:
-      return Blob(count: count) { $0.copyMemory(from: UnsafeRawBufferPointer(start: memory, count: count)) }
+      return try Blob(allocating: count, for: "what comes out of a \(self) stream") {
+        $0.copyMemory(from: UnsafeRawBufferPointer(start: memory, count: count))
+      }
     case HGNET_INFLATE_TOO_LARGE:
       throw HGNetError(.limitExceeded, "expected at most \(limit) bytes when unpacked, found more")
     case HGNET_INFLATE_TRUNCATED:

@@ -33,10 +33,10 @@ struct OnnxNode {
   }
 
   /// A whole number.
-  func integer(_ key: String, _ standard: Int) -> Int { attributes[key]?.integer ?? standard }
+  func integer(_ key: String, _ defaultValue: Int) -> Int { attributes[key]?.integer ?? defaultValue }
 
   /// A fraction.
-  func float(_ key: String, _ standard: Float) -> Float { attributes[key]?.float ?? standard }
+  func float(_ key: String, _ defaultValue: Float) -> Float { attributes[key]?.float ?? defaultValue }
 
   /// Whole numbers, nil where none are given.
   func integers(_ key: String) -> [Int]? { attributes[key]?.integers }
@@ -172,7 +172,8 @@ enum OnnxConstant {
       guard elementType == .float32, floats.count == shape.count else {
         throw HGNetError(.malformedData, "expected \(shape.count) floats, found \(floats.count)")
       }
-      return .weights(Parameter(Tensor(shape: shape, values: floats)))
+      return .weights(
+        try Parameter(allocating: shape, for: "a constant") { _ = $0.update(fromContentsOf: floats) })
     }
 
     private func externalBytes(

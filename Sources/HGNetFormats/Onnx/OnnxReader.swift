@@ -361,7 +361,10 @@ struct OnnxReader {
   ) throws(HGNetError) -> String {
     if let weight = weights[name], weights[changed] == nil {
       try budget.spend(weight.shape.count * 4)
-      weights[changed] = Parameter(Tensor(shape: weight.shape, values: weight.tensor().values.map(change)))
+      let old = try weight.allocatedTensor()
+      weights[changed] = try Parameter(allocating: weight.shape, for: changed) { values in
+        for index in values.indices { values[index] = change(old[index]) }
+      }
     }
     return changed
   }
@@ -370,7 +373,7 @@ struct OnnxReader {
   mutating func useOnes(_ count: Int, as name: String) throws(HGNetError) {
     try budget.spend(count * 4)
     let shape = try Shape(validating: [count, 1, 1, 1])
-    parameters[name] = Parameter(Tensor(shape: shape, values: [Float](repeating: 1, count: count)))
+    parameters[name] = try Parameter(allocating: shape, for: name) { $0.initialize(repeating: 1) }
   }
 
   /// Makes a number a parameter.

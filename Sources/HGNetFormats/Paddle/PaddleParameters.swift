@@ -207,7 +207,8 @@ package enum PaddleParameters: WeightsReader {
       throw HGNetError(.malformedData, "expected at least one piece", key: tensor.name)
     }
     try budget.spend(count)
-    let blob = Blob(count: count, path: first.bytes.blob.path) { target in
+    let subject = "the pieces of \(tensor.name)"
+    let blob = try Blob(allocating: count, for: subject, path: first.bytes.blob.path) { target in
       var position = 0
       for part in parts {
         part.bytes.withUnsafeBytes { source in

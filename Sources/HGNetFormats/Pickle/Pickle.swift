@@ -28,11 +28,6 @@ package enum Pickle {
       return (try machine.value(of: root), machine.position - slice.range.lowerBound)
     }
   }
-
-  /// Whether bytes start as a pickle of protocol 2 or later does.
-  package static func isPickle(_ slice: BlobSlice) -> Bool {
-    slice.withUnsafeBytes { $0.count >= 2 && $0[0] == 0x80 && (2...5).contains($0[1]) }
-  }
 }
 
 /// What a pickle holds: a tree of plain values.

@@ -21,7 +21,7 @@ extension TorchCheckpoint {
 
   /// Reads the form before PyTorch 1.6: magic number, protocol version, facts of the writing system, the object, the
   /// keys of its storages, and then each storage as a count of elements and the elements.
-  static func readLegacy(_ blob: Blob) throws(HGNetError) -> ParameterStore {
+  static func readLegacy(_ blob: Blob) throws(HGNetError) -> Contents {
     var position = magicLength(blob) ?? 0
     func next() throws(HGNetError) -> PickleValue {
       let result = try Pickle.read(try BlobSlice(blob, range: position..<blob.count))

@@ -22,13 +22,28 @@ package enum TorchCheckpoint: WeightsReader {
 
   package static func recognises(_ blob: Blob) -> Bool { ZipArchive.isZip(blob) || isLegacy(blob) }
 
+  /// What a checkpoint holds.
+  package struct Contents: Sendable {
+    /// The tensors under PyTorch's names, in the order of the file.
+    package var parameters: ParameterStore
+    /// The entry that they stand under, such as `model` or `ema.module`; nil where they are the whole file.
+    package var entry: String?
+    /// Further entries with tensors, which were not taken.
+    package var otherEntries: [String] = []
+  }
+
   /// Reads the tensors of a checkpoint under PyTorch's names, in the order of the file.
   ///
   /// Contiguous tensors are not copied: they stay in the mapped file. Others are gathered into C order.
   ///
   /// - Throws: What `Pickle.read` throws; `HGNetError.Code.malformedData` for a damaged file or one without tensors,
   ///   `unsupported` for compressed entries, big-endian data, TorchScript programs and tensors of more than 4 axes.
-  package static func read(_ blob: Blob) throws(HGNetError) -> ParameterStore {
+  package static func read(_ blob: Blob) throws(HGNetError) -> ParameterStore { try contents(of: blob).parameters }
+
+  /// Reads the tensors, and says which of several networks they are.
+  ///
+  /// - Throws: as `read`.
+  package static func contents(of blob: Blob) throws(HGNetError) -> Contents {
     do throws(HGNetError) {
       if ZipArchive.isZip(blob) { return try readArchive(blob) }
       if isLegacy(blob) { return try readLegacy(blob) }
@@ -41,10 +56,17 @@ package enum TorchCheckpoint: WeightsReader {
   }
 
   package static func weights(in blob: Blob) throws(HGNetError) -> WeightsContents {
-    WeightsContents(parameters: try read(blob))
+    let checkpoint = try contents(of: blob)
+    var contents = WeightsContents(parameters: checkpoint.parameters)
+    if let entry = checkpoint.entry, !checkpoint.otherEntries.isEmpty {
+      contents.choice =
+        "the checkpoint holds several networks: \(entry) is taken, not "
+        + checkpoint.otherEntries.joined(separator: ", ")
+    }
+    return contents
   }
 
-  private static func readArchive(_ blob: Blob) throws(HGNetError) -> ParameterStore {
+  private static func readArchive(_ blob: Blob) throws(HGNetError) -> Contents {
     let archive = try ZipArchive(blob)
     guard let pickle = archive.names.first(where: { $0 == "data.pkl" || $0.hasSuffix("/data.pkl") }),
       let program = try archive.contents(of: pickle)
@@ -77,14 +99,15 @@ package enum TorchCheckpoint: WeightsReader {
   /// The parameters of a checkpoint whose storages come from a function.
   static func parameters(
     of value: PickleValue, fileByteCount: Int, storage: (PickleStorage) throws(HGNetError) -> BlobSlice
-  ) throws(HGNetError) -> ParameterStore {
+  ) throws(HGNetError) -> Contents {
     guard case .dictionary(let dictionary) = value else {
       throw HGNetError(
         .malformedData,
         "expected a dictionary of tensors as torch.save(model.state_dict(), …) writes it, found \(value.kind)")
     }
-    let (tensors, keys) = namedTensors(in: dictionary)
-    guard !tensors.isEmpty else {
+    let groups = tensorGroups(in: dictionary)
+    guard let (entry, tensors) = groups.first else {
+      let keys = dictionary.pairs.map { if case .text(let key) = $0.key { key } else { $0.key.kind } }
       throw HGNetError(
         .malformedData,
         "expected a dictionary of tensors, or one under \(nestedKeys.joined(separator: ", ")); found no tensors"
@@ -99,30 +122,35 @@ package enum TorchCheckpoint: WeightsReader {
         throw error.at(key: name)
       }
     }
-    return store
+    return Contents(parameters: store, entry: entry, otherEntries: groups.dropFirst().compactMap(\.entry))
   }
 
-  private static func namedTensors(
+  /// The dictionaries of tensors in a checkpoint, the best one for inference first, each with the entry that it is under.
+  private static func tensorGroups(
     in dictionary: PickleDictionary
-  ) -> (tensors: [(name: String, tensor: PickleTensor)], keys: [String]) {
+  ) -> [(entry: String?, tensors: [(name: String, tensor: PickleTensor)])] {
     func tensors(_ dictionary: PickleDictionary) -> [(name: String, tensor: PickleTensor)] {
       dictionary.pairs.compactMap {
         if case (.text(let name), .tensor(let tensor)) = ($0.key, $0.value) { (name, tensor) } else { nil }
       }
     }
+    var groups: [(String?, [(name: String, tensor: PickleTensor)])] = []
     for key in nestedKeys {
       guard case .dictionary(let nested) = dictionary[key] else { continue }
       let found = tensors(nested)
-      if !found.isEmpty { return (found, []) }
+      guard found.isEmpty else {
+        groups.append((key, found))
+        continue
+      }
       // Averaged weights are often kept one level deeper, as ema.module.
       for inner in nestedKeys {
         guard case .dictionary(let innermost) = nested[inner] else { continue }
         let found = tensors(innermost)
-        if !found.isEmpty { return (found, []) }
+        if !found.isEmpty { groups.append(("\(key).\(inner)", found)) }
       }
     }
-    let keys = dictionary.pairs.map { if case .text(let key) = $0.key { key } else { $0.key.kind } }
-    return (tensors(dictionary), keys)
+    let whole = tensors(dictionary)
+    return groups.isEmpty && !whole.isEmpty ? [(nil, whole)] : groups
   }
 
   private static func parameter(

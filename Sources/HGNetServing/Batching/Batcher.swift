@@ -80,13 +80,6 @@ package final class Batcher: Sendable {
   }
 }
 
-extension Duration {
-  /// The duration as a number of seconds.
-  package var inSeconds: Double {
-    Double(components.seconds) + Double(components.attoseconds) * 1e-18
-  }
-}
-
 /// The work of a batcher's thread.
 private struct BatchRunner: ~Copyable {
   let network: ServedNetwork

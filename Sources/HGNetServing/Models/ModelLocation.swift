@@ -38,6 +38,7 @@ package struct ModelLocation: Sendable {
     device: Device, isAlone: Bool = true, warn: (String) -> Void
   ) throws(HGNetError) -> ServedNetwork {
     let weights = try WeightsFile(contentsOf: path, model: model)
+    if let choice = weights.report.choice { warn("\(path): \(choice)") }
     let found = try weights.findRecipe()
     for warning in found.warnings { warn(warning) }
     if let assumption = found.assumption { warn("\(path): \(assumption)") }
@@ -53,22 +54,35 @@ package struct ModelLocation: Sendable {
     return try ServedNetwork(weights, recipe: recipe, device: device, isAlone: isAlone)
   }
 
-  /// What changes when somebody replaces the files.
+  /// What changes when somebody replaces the files, or those that say how their pictures are prepared.
   package var fingerprint: String {
     let manager = FileManager.default
     var paths = [path]
     if let inside = manager.enumerator(atPath: path) {
       while let name = inside.nextObject() as? String, paths.count < 1000 { paths.append("\(path)/\(name)") }
     } else {
-      paths.append(WeightsFile.withImpliedEnding(path))
+      paths += [WeightsFile.withImpliedEnding(path)] + parametersBeside
     }
     if let labelsPath { paths.append(labelsPath) }
-    return paths.sorted().map { path in
+    paths += WeightsFile.recipeFiles(of: path)
+    return Set(paths).sorted().map { path in
       var status = stat()
       guard stat(path, &status) == 0 else { return "\(path):none" }
       return
         "\(path):\(status.st_ino):\(status.st_size):\(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)"
     }.joined(separator: "\n")
+  }
+}
+
+extension ModelLocation {
+  /// Files of the same name with another ending, such as `model.onnx.data` or `inference.pdiparams`.
+  private var parametersBeside: [String] {
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+    guard let name = parts.last, let dot = name.firstIndex(of: ".") else { return [] }
+    let folder = parts.dropLast().joined(separator: "/")
+    let place = parts.count > 1 ? "\(folder)/" : ""
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: place.isEmpty ? "." : place)) ?? []
+    return names.filter { $0.hasPrefix(name[...dot]) }.map { place + $0 }
   }
 }
 

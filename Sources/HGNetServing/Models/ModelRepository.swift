@@ -1,5 +1,4 @@
 import Dispatch
-import Foundation
 import HGNet
 import HGNetCore
 import Synchronization
@@ -118,7 +117,7 @@ package final class ModelRepository: Sendable {
   /// The only model, or the first by name, for requests that name none.
   ///
   /// - Throws: `unavailable` when there is none.
-  package func standardModel() throws(ServingError) -> ServedModel {
+  package func defaultModel() throws(ServingError) -> ServedModel {
     let names = state.withLock { $0.slots.filter { $0.value.model != nil }.keys.map(\.name) }
     guard let name = names.min() else { throw ServingError(.unavailable, "no model is ready", retryAfter: 1) }
     return try model(named: name)
@@ -129,7 +128,7 @@ package final class ModelRepository: Sendable {
   /// - Throws: as `model(named:version:)`.
   package func paddleModel(named name: String) throws(ServingError) -> ServedModel {
     let isKnown = state.withLock { $0.slots.keys.contains { $0.name == name } }
-    return name == PaddleServing.serviceName && !isKnown ? try standardModel() : try model(named: name)
+    return name == PaddleServing.serviceName && !isKnown ? try defaultModel() : try model(named: name)
   }
 
   /// The versions of a model that are ready, ascending.
@@ -301,7 +300,7 @@ package final class ModelRepository: Sendable {
         .info, known?.model == nil ? "model loaded" : "model replaced",
         [
           ("model", key.name), ("version", String(key.version)), ("network", model.network.modelName),
-          ("seconds", String(format: "%.3f", (ContinuousClock.now - started).inSeconds)),
+          ("seconds", FixedPoint.text((ContinuousClock.now - started).inSeconds, digits: 3)),
         ])
       return nil
     } catch {

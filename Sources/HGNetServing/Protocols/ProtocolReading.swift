@@ -42,7 +42,7 @@ package enum ProtocolReading {
   }
 
   /// Reads pictures as text; nil for what is not base64.
-  package static func base64(_ text: String) -> Blob? { Base64.decoded(text) }
+  package static func base64(_ text: String) -> Blob? { try? PictureText.decoded(text) }
 
   /// Reads the body of a request of Paddle Serving over HTTP and its pictures.
   ///
@@ -52,7 +52,7 @@ package enum ProtocolReading {
     do throws(HGNetError) {
       document = try body.withUnsafeBytes { (bytes) throws(HGNetError) in try JSON(bytes) }
     } catch { throw ServingError(error) }
-    for text in (document["value"]?.elements ?? []).compactMap(\.text) { _ = Base64.decoded(text) }
+    for text in (document["value"]?.elements ?? []).compactMap(\.text) { _ = base64(text) }
   }
 
   /// Reads a message of gRPC in each of the two protocols; without the trait `Serving` there is none.

@@ -71,7 +71,7 @@ public enum Checkpoint {
       let blob: Blob
       if let next { blob = next } else { blob = try opened("\(prefix).\(ending)") }
       guard let stamp = states.stamps[ending] else { return blob }
-      guard stamp.byteCount == blob.count, stamp.hash == CheckpointHash.text(of: blob) else {
+      guard stamp.byteCount == blob.count, stamp.hash == XXHash64.text(of: blob) else {
         throw HGNetError(
           .malformedData,
           "this file and \(prefix).pdstates are of different checkpoints, or it is damaged: expected \(stamp.byteCount) "
@@ -138,7 +138,7 @@ public enum Checkpoint {
       }
       for ending in endings where isFile("\(next).\(ending)") {
         let blob = try Blob(mapping: "\(next).\(ending)")
-        stamps[ending] = CheckpointStates.Stamp(byteCount: blob.count, hash: CheckpointHash.text(of: blob))
+        stamps[ending] = CheckpointStates.Stamp(byteCount: blob.count, hash: XXHash64.text(of: blob))
       }
       // From here on the new checkpoint counts.
       let states = CheckpointStates(progress: contents.progress, stamps: stamps)

@@ -48,9 +48,11 @@ package struct OptimizerState: Sendable {
   }
 
   /// The accumulators as `Optimizer.restore` takes them, copied.
-  package var tensorsByName: [String: Tensor] {
+  ///
+  /// - Throws: `HGNetError.Code.limitExceeded`.
+  package func tensorsByName() throws(HGNetError) -> [String: Tensor] {
     var result: [String: Tensor] = [:]
-    for name in tensors.names { result[name] = tensors[name]?.tensor() }
+    for name in tensors.names { result[name] = try tensors[name]?.allocatedTensor() }
     return result
   }
 }

@@ -39,7 +39,7 @@ extension TrainingStep {
   /// - Throws: `HGNetError.Code.parameterMismatch` when the optimiser's state belongs to another network.
   mutating func restore(_ checkpoint: CheckpointContents) throws(HGNetError) {
     let names = networks.declarations.internalNames
-    try optimizer.restore(checkpoint.optimizer.tensorsByName, internalNames: names)
+    try optimizer.restore(checkpoint.optimizer.tensorsByName(), internalNames: names)
     if let stored = checkpoint.optimizer.schedule { try schedule.restore(stored) }
     if let averaged = checkpoint.averaged, let average { try average.restore(averaged) }
     if let generator = checkpoint.progress.generators["dropout"] { random = generator }
@@ -79,8 +79,8 @@ extension TrainingStep {
     next.advance()
     let tolerance = 1e-6 * max(beginning.baseRate, 1e-30)
     guard abs(restored.learningRate - next.learningRate) > tolerance else { return nil }
-    return "the learning rate goes on from the checkpoint's \(TextFormat.fixed(now, digits: 8)), as in PaddlePaddle; "
-      + "Optimizer.lr and the \(epochs) epochs of this configuration have \(TextFormat.fixed(other, digits: 8)) at this step. "
+    return "the learning rate goes on from the checkpoint's \(FixedPoint.text(now, digits: 8)), as in PaddlePaddle; "
+      + "Optimizer.lr and the \(epochs) epochs of this configuration have \(FixedPoint.text(other, digits: 8)) at this step. "
       + (restored.learningRate == 0 ? "At a rate of 0 nothing is learnt. " : "")
       + "-o Global.recompute_learning_rate=True takes the configuration's"
   }

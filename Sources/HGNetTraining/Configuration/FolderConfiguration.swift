@@ -28,18 +28,18 @@ public struct FolderConfiguration: Sendable {
   public var isFromScratch = false
   /// Height and width of what the network sees.
   public var size = Size(224)
-  /// Epochs of training; nil for the standard.
+  /// Epochs of training; nil for the default.
   public var epochs: Int?
   /// Pictures of a batch.
   public var batchSize = 32
-  /// The highest learning rate; nil for the standard.
+  /// The highest learning rate; nil for the default.
   public var learningRate: Double?
   /// What happens to a picture before it is trained on.
   public var augmentation = Augmentation.full
   /// Decides the split, the order and all chance.
   public var seed = 0
 
-  /// Names the folder and the network; everything else has its standard.
+  /// Names the folder and the network; everything else has its default.
   ///
   /// - Parameters:
   ///   - folder: one folder per class, or `train` and `val` (or `test`) with one folder per class each.

@@ -6,10 +6,10 @@ extension Configuration {
   ///
   /// - Throws: `HGNetError.Code.unsupported` naming the key.
   func checkModes() throws(HGNetError) {
-    func check(_ key: String, is standard: String, _ what: String) throws(HGNetError) {
-      guard let value = try text(key), value != standard else { return }
+    func check(_ key: String, is expected: String, _ what: String) throws(HGNetError) {
+      guard let value = try text(key), value != expected else { return }
       throw HGNetError(
-        .unsupported, "\(what); expected \(standard) or no key, found \(value)", path: path, key: key)
+        .unsupported, "\(what); expected \(expected) or no key, found \(value)", path: path, key: key)
     }
     try check("Global.eval_mode", is: "classification", "networks are evaluated as classifiers only")
     if let mode = try text("Global.train_mode") {

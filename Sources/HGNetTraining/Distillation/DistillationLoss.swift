@@ -104,8 +104,9 @@ package struct DistillationLoss: Sendable {
     }
     var result = Evaluation(value: 0, terms: [], gradients: [:])
     var sum = 0.0
-    func add(_ gradient: Tensor, of model: String, weight: Double) {
-      var total = result.gradients[model] ?? Tensor(shape: gradient.shape)
+    func add(_ gradient: Tensor, of model: String, weight: Double) throws(HGNetError) {
+      var total: Tensor
+      if let sum = result.gradients[model] { total = sum } else { total = try Tensor.zeros(like: gradient) }
       total.withUnsafeMutableBufferPointer { target in
         for index in target.indices { target[index] += Float(weight) * gradient[index] }
       }
@@ -121,25 +122,25 @@ package struct DistillationLoss: Sendable {
           let loss = CrossEntropyLoss()
           let (cost, gradient) = try loss.evaluate(
             logits: named(student), targets: .vectors(named(teacher)), of: allRows)
-          add(gradient, of: student, weight: weight)
+          try add(gradient, of: student, weight: weight)
           (name, value) = ("CELoss_\(student)_\(teacher)", Double(cost))
         case .labels(let model, let loss):
           let (cost, gradient) = try loss.evaluate(logits: named(model), targets: targets, of: allRows)
-          add(gradient, of: model, weight: weight)
+          try add(gradient, of: model, weight: weight)
           (name, value) = ("\(loss.name)_\(model)", Double(cost))
         case .divergence(let student, let teacher, let loss):
           let (cost, gradient) = try loss.evaluate(student: named(student), teacher: named(teacher), of: allRows)
-          add(gradient, of: student, weight: weight)
+          try add(gradient, of: student, weight: weight)
           (name, value) = ("loss_kldiv_\(student)_\(teacher)", cost)
         case .decoupled(let student, let teacher, let loss):
           let (cost, gradient) = try loss.evaluate(
             student: named(student), teacher: named(teacher), targets: targets, of: allRows)
-          add(gradient, of: student, weight: weight)
+          try add(gradient, of: student, weight: weight)
           (name, value) = ("\(loss.name)_\(student)_\(teacher)", cost)
         case .mutual(let first, let second, let loss):
           let (cost, gradient, otherGradient) = try loss.evaluate(named(first), named(second), of: allRows)
-          add(gradient, of: first, weight: weight)
-          add(otherGradient, of: second, weight: weight)
+          try add(gradient, of: first, weight: weight)
+          try add(otherGradient, of: second, weight: weight)
           (name, value) = ("DMLLoss_\(first)_\(second)_\(index)", cost)
         }
         sum += value * weight

@@ -39,7 +39,7 @@ package final class LogitsCache {
           + "transforms of DataLoader.Train out, or this key", key: "Arch.teacher_logits_cache")
     }
     try CheckpointFolder.makeFolder(folder)
-    var sum = CheckpointHash.Chain()
+    var sum = XXHash64.Chain()
     sum.add(parameters)
     for path in data.dataset.paths { sum.add(path) }
     sum.add("\(data.transforms.decodingStyle) \(data.transforms.steps)")
@@ -67,7 +67,7 @@ package final class LogitsCache {
       guard count == rowByteCount else { return nil }
       let isWhole = row.withUnsafeBytes { bytes in
         let body = UnsafeRawBufferPointer(rebasing: bytes[8...])
-        guard bytes.loadUnaligned(as: UInt64.self) == CheckpointHash.value(of: body) else { return false }
+        guard bytes.loadUnaligned(as: UInt64.self) == XXHash64.value(of: body) else { return false }
         for index in 0..<classes { values.append(body.loadUnaligned(fromByteOffset: index * 4, as: Float.self)) }
         return true
       }
@@ -87,7 +87,7 @@ package final class LogitsCache {
         for column in 0..<classes {
           bytes.storeBytes(of: logits[index * classes + column], toByteOffset: 8 + column * 4, as: Float.self)
         }
-        let sum = CheckpointHash.value(of: UnsafeRawBufferPointer(rebasing: bytes[8...]))
+        let sum = XXHash64.value(of: UnsafeRawBufferPointer(rebasing: bytes[8...]))
         bytes.storeBytes(of: sum, as: UInt64.self)
       }
       let count = row.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, rowByteCount, off_t(sample * rowByteCount)) }

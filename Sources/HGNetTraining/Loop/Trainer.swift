@@ -315,7 +315,7 @@ public final class Trainer: Sendable {
       }
       let allCount = Int(counts[0])
       var (inputs, targets) = (
-        try batch.inputs(pool: device.pool), batch.targets.targets(classCount: training.dataset.classCount)
+        try batch.inputs(pool: device.pool), try batch.targets.targets(classCount: training.dataset.classCount)
       )
       if hasSingleValues(inputs.shape, allCount: allCount), !hasToldOfSingleValues.exchange(true, ordering: .relaxed) {
         report(
@@ -353,8 +353,8 @@ public final class Trainer: Sendable {
       for (name, value) in measured { averages.add(name, value, samples: measuredCount) }
       for (name, value) in outcome.loss.logged { averages.add(name, Double(value), samples: allCount) }
       let now = clock.now
-      let took = seconds(now - last)
-      times.add(batch: took, reader: seconds(batch.waited), iteration: iteration)
+      let took = (now - last).inSeconds
+      times.add(batch: took, reader: batch.waited.inSeconds, iteration: iteration)
       last = now
       let position = TrainingLog.Position(
         epoch: epoch, epochs: configuration.epochs, iteration: iteration, iterations: iterations)
@@ -370,7 +370,7 @@ public final class Trainer: Sendable {
           Step(
             position: position, globalStep: progress.globalStep, averages: averages.means,
             loss: Double(outcome.loss.value), learningRate: (step.schedule.name, step.schedule.learningRate),
-            pictures: allCount, took: took, waited: seconds(batch.waited))))
+            pictures: allCount, took: took, waited: batch.waited.inSeconds)))
       // Gradients that wait for an update are in no checkpoint, so a stop waits for it, too.
       if !step.hasGradients, try isToStop(), progress.stepInEpoch < iterations { return false }
     }
@@ -378,7 +378,7 @@ public final class Trainer: Sendable {
     log(TrainingLog.epoch(epoch, of: configuration.epochs, averages: averages.means))
     report(
       .epochEnded(
-        epoch: epoch, averages: averages.means, waited: seconds(loader.waited), took: seconds(clock.now - begin)))
+        epoch: epoch, averages: averages.means, waited: loader.waited.inSeconds, took: (clock.now - begin).inSeconds))
     return true
   }
 

@@ -179,7 +179,8 @@ extension TrainingData {
       case .vectors(let vectors): labels = vectors
       case .classes(let classes):
         let count = dataset.classCount
-        labels = Tensor(shape: [classes.count, count]) { values in
+        let subject = "the labels of \(classes.count) pictures"
+        labels = try Tensor(allocating: [classes.count, count], for: subject) { values in
           for index in values.indices { values[index] = classes[index / count] == index % count ? 1 : 0 }
         }
       }
@@ -192,7 +193,7 @@ extension TrainingData {
 extension TrainingData {
   /// A hash of what is read and how it is labelled, by which ranks see that they have the same.
   var hash: String {
-    var chain = CheckpointHash.Chain()
+    var chain = XXHash64.Chain()
     for path in dataset.paths { chain.add(path) }
     switch dataset.targets {
     case .classes(let classes): classes.withUnsafeBytes { chain.add($0) }
@@ -204,12 +205,17 @@ extension TrainingData {
 
 extension Dataset.Targets {
   /// The targets as a loss takes them.
-  func targets(classCount: Int) -> Targets {
+  ///
+  /// - Throws: `HGNetError.Code.limitExceeded`.
+  func targets(classCount: Int) throws(HGNetError) -> Targets {
     switch self {
-    case .classes(let classes): .classes(classes)
+    case .classes(let classes): return .classes(classes)
     case .multipleClasses(let values):
-      .vectors(
-        Tensor(shape: [classCount == 0 ? 0 : values.count / classCount, classCount], values: values.map { Float($0) }))
+      let count = classCount == 0 ? 0 : values.count / classCount
+      return .vectors(
+        try Tensor(allocating: [count, classCount], for: "the labels of \(count) pictures") { target in
+          for (index, value) in values.prefix(target.count).enumerated() { target[index] = Float(value) }
+        })
     }
   }
 }

@@ -67,7 +67,7 @@ extension Loss {
     }
     try check(targets, rows: rows, classes: classes)
     var value = 0.0
-    let gradient = Tensor(shape: shape) { result in
+    let gradient = try Tensor(allocating: shape, for: "the gradient of a loss") { result in
       logits.withUnsafeBufferPointer { source in
         withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * classes) { scratch in
           scratch.initialize(repeating: 0)
@@ -180,7 +180,8 @@ package struct CombinedLoss: Sendable {
         gradient = slope
         break
       }
-      var total = gradient ?? Tensor(shape: logits.shape)
+      var total: Tensor
+      if let gradient { total = gradient } else { total = try Tensor.zeros(like: logits) }
       slope.withUnsafeBufferPointer { source in
         total.withUnsafeMutableBufferPointer { target in
           for index in 0..<target.count { target[index] += Float(weight) * source[index] }
@@ -188,6 +189,14 @@ package struct CombinedLoss: Sendable {
       }
       gradient = total
     }
-    return Evaluation(value: Float(sum), terms: values, gradient: gradient ?? Tensor(shape: logits.shape))
+    guard let gradient else { throw HGNetError(.internalInconsistency, "there is no loss to evaluate") }
+    return Evaluation(value: Float(sum), terms: values, gradient: gradient)
+  }
+}
+
+extension Tensor {
+  /// Zeros in the shape of logits, whose size comes from outside.
+  static func zeros(like logits: Tensor) throws(HGNetError) -> Tensor {
+    try Tensor(allocating: logits.shape, for: "the gradient of a loss") { $0.initialize(repeating: 0) }
   }
 }

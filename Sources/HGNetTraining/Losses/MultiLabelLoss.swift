@@ -122,7 +122,7 @@ package struct MultiLabelAsymmetricLoss: Loss {
   /// Sum or mean.
   package let reduction: Reduction
 
-  /// Makes a loss with PaddleClas' standard values.
+  /// Makes a loss with PaddleClas' default values.
   package init(
     positiveFocus: Double = 1, negativeFocus: Double = 4, clip: Double = 0.05, epsilon: Double = 1e-8,
     holdsFocusConstant: Bool = true, reduction: Reduction = .sum

@@ -147,7 +147,7 @@ public struct Evaluator: Sendable {
         if batch.count > 0 {
           let result = try sessions.run(batch.pictures).session.result(0)
           let logits = try result.reshaped([batch.count, result.count / batch.count])
-          let targets = batch.targets.targets(classCount: data.dataset.classCount)
+          let targets = try batch.targets.targets(classCount: data.dataset.classCount)
           let newest = try loss?.evaluate(logits: logits, targets: targets).logged.map { ($0.name, Double($0.value)) }
           var accuracies: [Double] = []
           if case .classes(let labels) = targets {
@@ -157,7 +157,7 @@ public struct Evaluator: Sendable {
             number: number, logits: logits, targets: targets, indices: batch.indices,
             losses: newest?.map(\.1) ?? [], accuracies: accuracies)
           let now = clock.now
-          times.add(batch: seconds(now - last), reader: seconds(batch.waited), iteration: number)
+          times.add(batch: (now - last).inSeconds, reader: batch.waited.inSeconds, iteration: number)
           last = now
           if number % printInterval == 0 {
             log(
@@ -180,13 +180,8 @@ public struct Evaluator: Sendable {
     var result = Result(
       losses: tally.losses, metrics: values, metricText: text, confusion: tally.confusion,
       mistakes: tally.mistakes(in: data.dataset), broken: tally.broken, pictures: tally.pictures,
-      rate: Double(tally.pictures) / max(seconds(clock.now - begin), 1e-9))
+      rate: Double(tally.pictures) / max((clock.now - begin).inSeconds, 1e-9))
     result.hasFiniteLogits = tally.hasFiniteLogits
     return result
   }
-}
-
-/// A duration in seconds.
-func seconds(_ duration: Duration) -> Double {
-  Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
 }

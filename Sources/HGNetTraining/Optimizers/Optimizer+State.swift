@@ -52,13 +52,13 @@ extension Optimizer {
     func taken(_ name: String, _ shape: Shape) -> Tensor {
       guard let tensor = tensors[name] else {
         problems.append("\(name) is missing")
-        return Tensor(shape: shape)
+        return Tensor(shape: [1])
       }
       // A stored scalar may have no axis.
       if shape.count == 1, tensor.count == 1 { return Tensor(shape: shape, values: [tensor[0]]) }
       guard tensor.shape == shape else {
         problems.append("\(name) has shape \(tensor.shape) instead of \(shape)")
-        return Tensor(shape: shape)
+        return Tensor(shape: [1])
       }
       return tensor
     }

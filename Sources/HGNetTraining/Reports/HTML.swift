@@ -1,3 +1,5 @@
+import HGNetCore
+
 /// Pieces of an HTML document.
 enum HTML {
   /// Text with the characters that mean something in HTML written as entities.
@@ -18,30 +20,11 @@ enum HTML {
 
   /// A number with a fixed count of decimals; 0 for what is no number.
   static func fixed(_ value: Double, _ digits: Int) -> String {
-    TextFormat.fixed(value.isFinite ? value : 0, digits: digits)
+    FixedPoint.text(value.isFinite ? value : 0, digits: digits)
   }
 
   /// A share as `97.3%`.
   static func percent(_ share: Double) -> String { "\(fixed(share * 100, 1))%" }
-
-  /// Bytes in base 64 (RFC 4648).
-  static func base64(_ bytes: [UInt8]) -> String {
-    let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-    var result: [UInt8] = []
-    result.reserveCapacity((bytes.count + 2) / 3 * 4)
-    var start = 0
-    while start < bytes.count {
-      let rest = bytes.count - start
-      let word =
-        UInt32(bytes[start]) << 16 | UInt32(rest > 1 ? bytes[start + 1] : 0) << 8
-        | UInt32(rest > 2 ? bytes[start + 2] : 0)
-      for index in 0..<4 {
-        result.append(index <= rest ? alphabet[Int(word >> (18 - 6 * UInt32(index)) & 63)] : UInt8(ascii: "="))
-      }
-      start += 3
-    }
-    return String(decoding: result, as: UTF8.self)
-  }
 
   static let style = """
     :root { color-scheme: light dark; --page:#f6f7f9; --card:#ffffff; --ink:#1c2230; --soft:#667085; --line:#e3e6ec;

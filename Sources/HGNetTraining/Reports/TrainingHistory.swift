@@ -97,7 +97,7 @@ public struct TrainingHistory: Sendable {
     }
     if trainingTime > 0 {
       report.figures.append(
-        ("pictures/s in training", TextFormat.fixed(Double(pictureCount) / trainingTime, digits: 1)))
+        ("pictures/s in training", FixedPoint.text(Double(pictureCount) / trainingTime, digits: 1)))
       report.figures.append(("training time", TextFormat.duration(trainingTime)))
       report.figures.append(("waiting for data", HTML.percent(waitingTime / trainingTime)))
     }

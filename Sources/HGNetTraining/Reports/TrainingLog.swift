@@ -1,3 +1,5 @@
+import HGNetCore
+
 /// The lines of `train.log` and `eval.log`, letter by letter as PaddleClas writes them.
 ///
 /// Pure functions: nothing is printed here. People have scripts that read these lines.
@@ -14,7 +16,7 @@ public enum TrainingLog {
   ///   - level: how much it matters.
   ///   - time: seconds since 1970, shown in local time.
   package static func line(_ message: String, level: Level = .info, time: Double) -> String {
-    "[\(TextFormat.timestamp(time))] ppcls \(level.rawValue): \(message)"
+    "[\(LocalTime.text(time))] ppcls \(level.rawValue): \(message)"
   }
 
   /// Where in training a line is written.
@@ -63,12 +65,12 @@ public enum TrainingLog {
     package mutating func reset() { self = Times() }
 
     var text: String {
-      "batch_cost: \(TextFormat.fixed(batch.mean, digits: 5))s, "
-        + "reader_cost: \(TextFormat.fixed(reader.mean, digits: 5))"
+      "batch_cost: \(FixedPoint.text(batch.mean, digits: 5))s, "
+        + "reader_cost: \(FixedPoint.text(reader.mean, digits: 5))"
     }
 
     func rate(_ samples: Int) -> String {
-      TextFormat.fixed(batch.mean > 0 ? Double(samples) / batch.mean : .infinity, digits: 5)
+      FixedPoint.text(batch.mean > 0 ? Double(samples) / batch.mean : .infinity, digits: 5)
     }
   }
 
@@ -84,7 +86,7 @@ public enum TrainingLog {
     _ position: Position, learningRates: [(name: String, value: Double)], averages: [(name: String, value: Double)],
     times: Times, batchSize: Int
   ) -> String {
-    let rates = learningRates.map { "lr(\($0.name)): \(TextFormat.fixed($0.value, digits: 8))" }
+    let rates = learningRates.map { "lr(\($0.name)): \(FixedPoint.text($0.value, digits: 8))" }
     let eta = TextFormat.duration(Double(position.remaining) * times.batch.mean)
     return "[Train][Epoch \(position.epoch)/\(position.epochs)][Iter: \(position.iteration)/\(position.iterations)]"
       + "\(rates.joined(separator: ", ")), \(list(averages)), \(times.text), "
@@ -124,7 +126,7 @@ public enum TrainingLog {
 
   /// The multi-label metric with three decimals, `MultiLabelMAP(integral): 0.376`.
   package static func metric(_ metric: MultiLabelMeanAveragePrecision) -> String {
-    "\(metric.name): \(TextFormat.fixed(metric.value, digits: 3))"
+    "\(metric.name): \(FixedPoint.text(metric.value, digits: 3))"
   }
 
   /// The line that names the best metric so far.
@@ -148,7 +150,7 @@ public enum TrainingLog {
   package static func loaded(_ prefix: String) -> String { "Finish load checkpoints from \(prefix)" }
 
   private static func list(_ values: [(name: String, value: Double)]) -> String {
-    values.map { "\($0.name): \(TextFormat.fixed($0.value, digits: 5))" }.joined(separator: ", ")
+    values.map { "\($0.name): \(FixedPoint.text($0.value, digits: 5))" }.joined(separator: ", ")
   }
 
   private static func joined(_ losses: [(name: String, value: Double)], _ metrics: String) -> String {

@@ -140,7 +140,7 @@ public struct TrainingReport: Sendable {
 
   private var mistakesHTML: String {
     let cards = mistakes.map { mistake in
-      "<figure><img src=\"data:image/jpeg;base64,\(HTML.base64(mistake.thumbnail))\" alt=\"\(HTML.escaped(mistake.fileName))\">"
+      "<figure><img src=\"data:image/jpeg;base64,\(Base64.encoded(mistake.thumbnail))\" alt=\"\(HTML.escaped(mistake.fileName))\">"
         + "<figcaption><b>\(HTML.escaped(name(mistake.prediction)))</b> \(HTML.percent(mistake.score))"
         + "<span>is \(HTML.escaped(name(mistake.label)))</span>"
         + "<small title=\"\(HTML.escaped(mistake.fileName))\">\(HTML.escaped(mistake.fileName))</small></figcaption></figure>"

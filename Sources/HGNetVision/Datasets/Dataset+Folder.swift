@@ -66,15 +66,6 @@ extension Dataset {
       source: folder, paths: paths, targets: .classes(labels), classCount: names.count, classNames: names, notes: notes)
   }
 
-  /// Where the pictures for training and for evaluation lie in a folder; see `FolderLayout`.
-  ///
-  /// - Returns: the folder to train on, and the one to evaluate on where there is one.
-  /// - Throws: as `FolderLayout.init(of:)`.
-  package static func parts(of folder: String) throws(HGNetError) -> (training: String, evaluation: String?) {
-    let layout = try FolderLayout(of: folder)
-    return (layout.training, layout.evaluation)
-  }
-
   private static func hasPictureEnding(_ name: String) -> Bool {
     guard let ending = PictureFolder.fileExtension(name) else { return false }
     return PictureFolder.foreignExtensions.contains(ending)

@@ -74,6 +74,21 @@ package struct Dataset: Sendable {
     Dataset(source: source, paths: paths, targets: targets, classCount: classCount, classNames: names)
   }
 
+  /// The same with the class of each picture as the only label of several that it might have.
+  ///
+  /// - Throws: `HGNetError.Code.limitExceeded` where these and the scores of all classes have no room.
+  package func withSeveralLabels() throws(HGNetError) -> Dataset {
+    guard case .classes(let classes) = targets else { return self }
+    let need = MemoryNeed(
+      "labels and scores of \(count) pictures in \(classCount) classes", bytes: 6, count, classCount)
+    try need.check()
+    var values = [UInt8](repeating: 0, count: count * classCount)
+    for (index, number) in classes.enumerated() where number >= 0 { values[index * classCount + number] = 1 }
+    return Dataset(
+      source: source, paths: paths, targets: .multipleClasses(values), classCount: classCount, classNames: classNames,
+      notes: notes)
+  }
+
   /// The pictures of this data set and then those of another with the same classes, each with one class.
   package func joined(with other: Dataset) -> Dataset {
     guard case .classes(let first) = targets, case .classes(let second) = other.targets else { return self }

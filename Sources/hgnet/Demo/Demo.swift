@@ -93,16 +93,16 @@ struct Demo: AsyncParsableCommand {
 
   /// What `hgnet train --data` would write, for short work on small pictures.
   private func configuration(_ dataset: DemoDataset) throws -> Configuration {
-    var standard = FolderConfiguration(folder: dataset.folder, output: folder, model: .b0, weights: nil)
-    standard.isFromScratch = true
-    standard.augmentation = .light
-    standard.size = Size(64)
-    standard.batchSize = 16
-    standard.learningRate = 0.03
-    standard.epochs = epochs
-    standard.seed = Int(seed)
+    var settings = FolderConfiguration(folder: dataset.folder, output: folder, model: .b0, weights: nil)
+    settings.isFromScratch = true
+    settings.augmentation = .light
+    settings.size = Size(64)
+    settings.batchSize = 16
+    settings.learningRate = 0.03
+    settings.epochs = epochs
+    settings.seed = Int(seed)
     return try Configuration(
-      standard.written(), path: folder + "/config.yaml", overrides: ["Global.save_safetensors=True"])
+      settings.written(), path: folder + "/config.yaml", overrides: ["Global.save_safetensors=True"])
   }
 
   /// The new pictures with what the trained network says, as `hgnet predict` does it.

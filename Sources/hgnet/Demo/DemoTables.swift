@@ -1,4 +1,5 @@
 import HGNet
+import HGNetCore
 import HGNetTraining
 
 /// The tables at the end of the demonstration.

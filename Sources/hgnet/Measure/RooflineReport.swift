@@ -1,6 +1,7 @@
-import HGNetFormats
 import HGNet
 import HGNetCPU
+import HGNetCore
+import HGNetFormats
 import HGNetProgram
 
 /// The steps of a network beside what the machine's arithmetic and memory allow at most.

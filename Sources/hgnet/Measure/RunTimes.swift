@@ -1,3 +1,4 @@
+import HGNetCore
 import HGNetFormats
 
 /// The times of measured runs, in milliseconds; at least one.
@@ -35,5 +36,5 @@ struct RunTimes {
 
 extension Duration {
   /// The length in milliseconds.
-  var milliseconds: Double { Double(components.seconds) * 1000 + Double(components.attoseconds) / 1e15 }
+  var milliseconds: Double { inSeconds * 1000 }
 }

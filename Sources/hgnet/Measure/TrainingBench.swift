@@ -77,10 +77,14 @@ struct TrainingBench {
     }
     title = opened.model?.name ?? subject
     isRandom = opened.file == nil
+    let initial: ParameterStore
+    if let file = opened.file {
+      initial = file.parameters
+    } else {
+      initial = try Model.initialParameters(for: opened.graph, seed: 1)
+    }
     let parameters = try device.engine.trainingState(
-      of: opened.graph.parameters,
-      parameters: opened.file?.parameters ?? Model.initialParameters(for: opened.graph, seed: 1),
-      isFrozen: { _ in false })
+      of: opened.graph.parameters, parameters: initial, isFrozen: { _ in false })
     return try TrainingStep(
       graph: opened.graph, parameters: parameters, loss: CombinedLoss(CrossEntropyLoss(epsilon: 0.1)),
       optimizer: Optimizer.Settings(.momentum(0.9), regularizer: .l2(TrainingBench.decay)),

@@ -149,7 +149,8 @@ struct Export: AsyncParsableCommand {
     }
     let file = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
     return try WeightsFile(
-      contentsOf: file, model: described, options: modelOptions, part: configuration.inferredModelName())
+      contentsOf: file, model: described, options: modelOptions, part: configuration.inferredModelName()
+    ).told()
   }
 
   /// What leaves with the network: by the configuration, else by the recipe that belongs to the weights.

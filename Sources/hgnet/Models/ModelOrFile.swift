@@ -19,7 +19,7 @@ struct ModelOrFile {
   init(_ argument: String, model: Model? = nil, classCount: Int? = nil) throws(HGNetError) {
     title = argument
     guard !ModelSource.isPath(argument) else {
-      let opened = try WeightsFile(contentsOf: argument, model: model)
+      let opened = try WeightsFile(contentsOf: argument, model: model).told()
       file = opened
       graph = opened.graph
       self.model = opened.model

@@ -48,24 +48,32 @@ enum ModelSource {
 
   /// The weights of a model for prediction: those that are named, or else the most accurate published ones.
   static func weights(
-    file: String?, model: Model?, isOffline: Bool, standard: Model? = nil
+    file: String?, model: Model?, isOffline: Bool, defaultModel: Model? = nil, isFirst: Bool = true
   ) async throws -> WeightsFile {
     let path: String
     if let file {
       path = try await Self.file(named: file, isOffline: isOffline)
     } else {
-      guard let model = model ?? standard, let published = PublishedWeights.mostAccurate(for: model) else {
+      guard let model = model ?? defaultModel, let published = PublishedWeights.mostAccurate(for: model) else {
         throw HGNetError(.invalidArgument, "expected weights; give a file with --weights FILE, or try `make demo`")
       }
       path = try await Self.published(published, isOffline: isOffline)
     }
     do throws(HGNetError) {
-      return try WeightsFile(contentsOf: path, model: model)
+      return try WeightsFile(contentsOf: path, model: model).told(isFirst: isFirst)
     } catch {
       guard path != file, error.code == .malformedData else { throw error }
       throw HGNetError(
         error.code, "the fetched file is damaged; remove it, and it is fetched again", path: path,
         cause: error.description)
     }
+  }
+}
+
+extension WeightsFile {
+  /// The weights, after a line on standard error where the file holds several networks.
+  func told(isFirst: Bool = true) -> WeightsFile {
+    if isFirst, let choice = report.choice { StandardError.write("hgnet: note: \(path): \(choice)") }
+    return self
   }
 }

@@ -40,7 +40,7 @@ struct Run: ParsableCommand {
     guard tensor.shape.rank == 4, tensor.shape[1] == 3, tensor.shape.count > 0 else {
       throw HGNetError(.shapeMismatch, "expected a tensor [N, 3, H, W], found \(tensor.shape)", path: input)
     }
-    let file = try WeightsFile(contentsOf: weights, model: model)
+    let file = try WeightsFile(contentsOf: weights, model: model).told()
     if !features { try file.requireClassifier() }
     if features { try file.requireStages() }
     let graph = try file.graph.selecting(

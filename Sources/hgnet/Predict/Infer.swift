@@ -58,7 +58,8 @@ struct Infer: AsyncParsableCommand {
     let weightsFile = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
     let weights = try WeightsFile(
       contentsOf: weightsFile, model: model, options: modelOptions, allowsNewHead: newHead,
-      part: configuration.inferredModelName())
+      part: configuration.inferredModelName()
+    ).told()
     if !weights.report.fresh.isEmpty {
       StandardError.write("hgnet: warning: the classifier is new and untrained: \(weights.report.summary)")
     }

@@ -1,4 +1,5 @@
 import Foundation
+import HGNetCore
 import HGNetTraining
 
 /// How far a run over pictures is, on one line of a terminal: count, speed, time left.

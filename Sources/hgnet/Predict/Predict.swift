@@ -85,22 +85,23 @@ struct Predict: AsyncParsableCommand {
     let model = try self.model.map { name throws(HGNetError) in try Model.named(name) }
     let pictures = try pictures(configuration: configuration, input: input)
     let file = try weights ?? modelFolder(of: configuration)
-    let opened = try await ModelSource.weights(file: file, model: model, isOffline: offline, standard: .b4)
+    let opened = try await ModelSource.weights(
+      file: file, model: model, isOffline: offline, defaultModel: .b4, isFirst: communicator.isFirst)
     if options.verbose {
       StandardError.write("hgnet: \(opened.path): \(opened.format.title): \(opened.report.summary)")
     }
     try opened.requireClassifier()
     let recipe = try recipe(configuration: configuration, weights: opened, isFirst: communicator.isFirst)
-    let device = compute.device(standard: try processors(of: configuration))
+    let device = compute.device(defaultCount: try processors(of: configuration))
     let classifier = try Classifier(opened, recipe: recipe, device: device)
 
-    let standard = PictureRun.batchSize(for: recipe, pictures: pictures.count, ranks: communicator.rankCount)
+    let defaultBatch = PictureRun.batchSize(for: recipe, pictures: pictures.count, ranks: communicator.rankCount)
     let hasLabels = recipe.labels != nil
     var output = try self.output.form.map { form in
       try PredictionOutput(form, hasLabels: hasLabels, isFirst: communicator.isFirst)
     }
     let run = PictureRun(
-      classifier: classifier, batchSize: batch ?? input?.batchSize ?? standard, total: pictures.count,
+      classifier: classifier, batchSize: batch ?? input?.batchSize ?? defaultBatch, total: pictures.count,
       communicator: communicator)
     do {
       try run.classify(pictures) { path, result in

@@ -118,37 +118,55 @@ struct Evaluate: AsyncParsableCommand {
     }
     let file = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
     let weights = try WeightsFile(
-      contentsOf: file, model: settings.model, options: settings.options, part: configuration.inferredModelName())
+      contentsOf: file, model: settings.model, options: settings.options, part: configuration.inferredModelName()
+    ).told(isFirst: communicator.isFirst)
     let log =
       communicator.isFirst
       ? try TrainingLogFile(
         path: "\(CheckpointFolder(path: settings.outputFolder).path)/eval.log",
         hidesIterations: isatty(1) == 1 && isatty(2) == 1) : TrainingLogFile()
     if !json { for line in configuration.root.lines() { log.write(line) } }
+    let overrides = try options.overrides.map { (text) throws(HGNetError) in try ConfigurationOverride(text).key }
+    if communicator.isFirst, let text = configuration.idleNotice(for: .evaluation(overrides: overrides)) {
+      StandardError.write("hgnet: warning: \(text)")
+    }
     return Subject(
       weights: weights, data: data, loss: settings.evaluationLoss, metrics: settings.evaluationMetrics,
       printInterval: settings.printInterval, labels: try TrainingRun.labels(configuration, data: data), log: log,
       configuration: configuration.root.yaml)
   }
 
-  /// With `--data`: cross entropy and top-k on the pictures of a folder.
+  /// With `--data`: cross entropy and top-k on the pictures of a folder, mAP where the network gives several labels.
   private func labelled(_ data: String, isFirst: Bool) async throws -> Subject {
     let named = try folder.model.map { name throws(HGNetError) in try Model.named(name) }
-    let weights = try await ModelSource.weights(file: folder.weights, model: named, isOffline: offline)
+    let weights = try await ModelSource.weights(
+      file: folder.weights, model: named, isOffline: offline, isFirst: isFirst)
     try weights.requireClassifier()
     // The recipe of the training run, as in every other command.
     let found = try weights.findRecipe()
     found.tell(verbose: options.verbose, isFirst: isFirst)
     let note = { (text: String) in if isFirst { StandardError.write("hgnet: note: \(data): \(text)") } }
-    let dataset = try LabelledFolder(data, weights: weights, recipe: found, takesAll: all).dataset(note: note)
+    var dataset = try LabelledFolder(data, weights: weights, recipe: found, takesAll: all).dataset(note: note)
+    // A network of several labels has no best class, and its scores are no distribution.
+    let severalLabels = found.recipe.activation == .sigmoid
+    if severalLabels {
+      note(
+        "these weights give each picture several labels, a folder gives it one: measured is the order in which the scores "
+          + "of each class put the pictures, MultiLabelMAP, with every other label taken for absent")
+      dataset = try dataset.withSeveralLabels()
+    }
     let recipe = folder.inputSize.map { found.recipe.resized(to: $0.size) } ?? found.recipe
     let transforms = TrainingTransforms(
       decodingStyle: recipe.decodingStyle, steps: recipe.transforms.map { .fixed($0) })
     return Subject(
       weights: weights,
       data: TrainingData(dataset: dataset, batchSize: folder.batch ?? 32, shuffles: false, transforms: transforms),
-      loss: try CombinedLoss([.init(CrossEntropyLoss(epsilon: nil), weight: 1)]),
-      metrics: [.topK(dataset.classCount > 5 ? [1, 5] : [1])], printInterval: 10, labels: dataset.classNames ?? [],
+      loss: try CombinedLoss([
+        .init(severalLabels ? MultiLabelLoss() : CrossEntropyLoss(epsilon: nil), weight: 1)
+      ]),
+      metrics: [
+        severalLabels ? .meanAveragePrecision(.integral) : .topK(dataset.classCount > 5 ? [1, 5] : [1])
+      ], printInterval: 10, labels: dataset.classNames ?? [],
       log: nil, configuration: "")
   }
 

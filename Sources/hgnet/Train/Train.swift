@@ -114,14 +114,14 @@ struct Train: AsyncParsableCommand {
   /// The short form, after saying what was found.
   private func prepared(_ data: String, isFirst: Bool) throws -> FolderConfiguration.Prepared {
     let model = try Model.named(folder.model ?? "PPHGNetV2_B0")
-    var standard = FolderConfiguration(folder: data, output: output ?? "output", model: model, weights: folder.weights)
-    standard.isFromScratch = isFromScratch
-    standard.epochs = epochs
-    standard.learningRate = learningRate
-    if let inputSize = folder.inputSize { standard.size = inputSize.size }
-    if let batch = folder.batch { standard.batchSize = batch }
-    if let seed { standard.seed = seed }
-    let prepared = try standard.prepared()
+    var settings = FolderConfiguration(folder: data, output: output ?? "output", model: model, weights: folder.weights)
+    settings.isFromScratch = isFromScratch
+    settings.epochs = epochs
+    settings.learningRate = learningRate
+    if let inputSize = folder.inputSize { settings.size = inputSize.size }
+    if let batch = folder.batch { settings.batchSize = batch }
+    if let seed { settings.seed = seed }
+    let prepared = try settings.prepared()
     guard isFirst else { return prepared }
     for note in prepared.notes { StandardError.write("hgnet: note: \(note)") }
     let (training, evaluation) = (prepared.training, prepared.evaluation)

@@ -1,4 +1,5 @@
 import Foundation
+import HGNetCore
 import HGNetTraining
 
 /// The bar on a terminal: where the run is, loss, accuracy, pictures a second, time left.

@@ -35,7 +35,7 @@ extension TrainingRun {
         randomCount += 1
         log.write("\(network.name): random weights (seed \(seed))")
         let graph = try network.model.graph(options: network.options)
-        result.add(Model.initialParameters(for: graph, seed: UInt64(truncatingIfNeeded: seed)), prefix: prefix)
+        result.add(try Model.initialParameters(for: graph, seed: UInt64(truncatingIfNeeded: seed)), prefix: prefix)
         continue
       }
       let weights: WeightsFile
@@ -49,6 +49,7 @@ extension TrainingRun {
           error.code, "expected the weights of \(network.model) for \(network.name): \(error.message)",
           path: error.context.path ?? file, key: "\(network.key).pretrained")
       }
+      if let choice = weights.report.choice { warn("\(weights.path): \(choice)", log: log) }
       log.write("\(network.name): \(weights.path): \(weights.format.title): \(weights.report.summary)")
       result.add(weights.parameters, prefix: prefix)
     }

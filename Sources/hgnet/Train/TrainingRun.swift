@@ -122,7 +122,9 @@ struct TrainingRun {
       configuration: settings, training: training, evaluation: evaluation, folder: folder, device: device,
       communicator: communicator)
 
-    if let text = idleKeys(isResumed: checkpoint != nil) { warn(text, log: log) }
+    let purpose = Configuration.Purpose.training(
+      evaluates: settings.evaluatesDuringTraining, isResumed: checkpoint != nil)
+    if let text = configuration.idleNotice(for: purpose) { warn(text, log: log) }
 
     let historyPath = "\(path)/history.json"
     var bar = TrainingProgressBar(isShown: isatty(2) == 1 && isFirst)
@@ -191,21 +193,8 @@ struct TrainingRun {
     return Outcome(history: history, training: outcome, report: report, signal: signal)
   }
 
-  /// One line about keys whose values decide nothing in this run, nil when there are none.
-  private func idleKeys(isResumed: Bool) -> String? {
-    var sections = ["Arch", "Loss", "Optimizer", "EMA", "Metric", "DataLoader.Train"]
-    if settings.evaluatesDuringTraining { sections.append("DataLoader.Eval") }
-    let keys = configuration.unreadKeys(in: sections).filter { key in
-      // These are for the export, and for the beginning of a run.
-      let name = key.split(separator: ".").last ?? ""
-      return name != "infer_add_softmax"
-        && !(isResumed && ["pretrained", "pretrained_list", "use_ssld"].contains(name))
-    }
-    return keys.isEmpty ? nil : "nothing in this run depends on these keys: \(keys.joined(separator: ", "))"
-  }
-
   /// Tells something that a person should know, once for all ranks: on standard error and in the log.
-  private func warn(_ text: String, log: TrainingLogFile) {
+  func warn(_ text: String, log: TrainingLogFile) {
     guard communicator.isFirst else { return }
     log.record(text, level: .warning)
     StandardError.write("hgnet: warning: \(text)")
@@ -263,11 +252,12 @@ struct TrainingRun {
     guard let source = try configuration.trainingWeightsSource() else {
       log.write("random weights (seed \(settings.seed ?? 0))")
       let graph = try settings.model.graph(options: settings.options)
-      return Model.initialParameters(for: graph, seed: UInt64(truncatingIfNeeded: settings.seed ?? 0))
+      return try Model.initialParameters(for: graph, seed: UInt64(truncatingIfNeeded: settings.seed ?? 0))
     }
     let file = try await ModelSource.file(of: source, isOffline: isOffline)
     let weights = try WeightsFile(
       contentsOf: file, model: settings.model, options: settings.options, allowsNewHead: true)
+    if let choice = weights.report.choice { warn("\(weights.path): \(choice)", log: log) }
     log.write("\(weights.path): \(weights.format.title): \(weights.report.summary)")
     return weights.parameters
   }

@@ -103,7 +103,7 @@
           [
             ("request", message.id), ("protocol", "grpc"), ("method", "ModelInfer"),
             ("model", "\(model.name)/\(model.version)"), ("outcome", refusal?.rawValue ?? "ok"),
-            ("milliseconds", String(format: "%.3f", duration.inSeconds * 1e3)),
+            ("milliseconds", FixedPoint.text(duration.inSeconds * 1e3, digits: 3)),
           ])
       }
       do throws(ServingError) {

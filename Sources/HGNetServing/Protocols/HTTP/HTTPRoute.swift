@@ -21,9 +21,6 @@ enum HTTPRoute {
     case ("v2", _):
       guard let route = HTTPRoute(version2: Array(parts.dropFirst())) else { return nil }
       self = route
-    case (let name?, 1) where name.hasPrefix("page."):
-      guard let file = PageFile(rawValue: name) else { return nil }
-      self = .page(file)
     case (let name?, 2) where parts[1] == "prediction": self = .prediction(name)
     default: return nil
     }

@@ -73,7 +73,7 @@ package struct HTTPRoutes: Sendable {
     do throws(ServingError) {
       let model =
         if let name { try state.repository.model(named: name, version: version) } else {
-          try state.repository.standardModel()
+          try state.repository.defaultModel()
         }
       var answer: HTTPAnswer
       do throws(ServingError) { answer = try await body(model) } catch { answer = HTTPAnswer(error) }

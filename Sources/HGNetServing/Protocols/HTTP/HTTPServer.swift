@@ -90,8 +90,12 @@
                   .invalidRequest,
                   "expected a body of \(announced ?? 0) bytes, found \(collected.readableBytes); it was cut off"))
             }
-            return .success(
-              collected.withUnsafeReadableBytes { bytes in Blob(count: bytes.count) { $0.copyMemory(from: bytes) } })
+            return collected.withUnsafeReadableBytes { bytes in
+              do throws(HGNetError) {
+                return .success(
+                  try Blob(allocating: bytes.count, for: "the body of a request") { $0.copyMemory(from: bytes) })
+              } catch { return .failure(ServingError(error)) }
+            }
           }
           group.addTask {
             try await Task.sleep(for: .seconds(seconds))
@@ -147,7 +151,7 @@
       var fields = [
         ("request", requestID), ("protocol", "http"), ("method", call.method), ("path", call.path),
         ("status", "\(answer.status)"), ("bytes", "\(call.body.count)"),
-        ("milliseconds", String(format: "%.3f", duration.inSeconds * 1e3)),
+        ("milliseconds", FixedPoint.text(duration.inSeconds * 1e3, digits: 3)),
       ]
       if let model = answer.model { fields.append(("model", model)) }
       if let refusal = answer.refusal { fields.append(("outcome", refusal.rawValue)) }

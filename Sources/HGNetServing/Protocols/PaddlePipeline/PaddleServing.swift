@@ -5,7 +5,7 @@ import HGNetFormats
 
 /// What a client of Paddle Serving's pipeline sends and gets, over either protocol.
 package enum PaddleServing {
-  /// The name that PaddleClas gives its service; it stands for the standard model where no model is named so.
+  /// The name that PaddleClas gives its service; it stands for the default model where no model is named so.
   package static let serviceName = "imagenet"
 
   /// An answer.
@@ -54,7 +54,7 @@ package enum PaddleServing {
       }
       var pictures: [PictureInput] = []
       for (key, value) in zip(keys, values) {
-        guard let bytes = Base64.decoded(value) else {
+        guard let bytes = try PictureText.decoded(value) else {
           throw ServingError(.invalidRequest, "\(key): expected a picture in base64")
         }
         pictures.append(.encoded(BlobSlice(bytes)))

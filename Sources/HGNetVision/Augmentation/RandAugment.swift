@@ -11,7 +11,7 @@ package struct RandAugment: Hashable, Sendable {
   /// The colour of what shears and translations bring in from outside; rotations bring in grey 128.
   package var fill = PixelColor.grey(128)
 
-  /// Makes the standard policy: two operations of strength 5.
+  /// Makes the default policy: two operations of strength 5.
   package init() {}
 
   /// The operations of both versions, in the order of their definition; the first version lacks the last one.

@@ -28,7 +28,7 @@ extension Communicator {
 
   /// A hash of a text, for `agree`.
   package static func hash(of text: String) -> String {
-    var chain = CheckpointHash.Chain()
+    var chain = XXHash64.Chain()
     chain.add(text)
     return chain.text
   }
@@ -37,7 +37,7 @@ extension Communicator {
 extension ParameterStore {
   /// A hash of names and values, by which ranks see that they have the same.
   var hash: String {
-    var chain = CheckpointHash.Chain()
+    var chain = XXHash64.Chain()
     chain.add(self)
     return chain.text
   }

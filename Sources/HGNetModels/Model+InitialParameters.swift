@@ -12,11 +12,12 @@ extension Model {
   ///   - graph: the network.
   ///   - seed: the same seed gives the same parameters.
   /// - Returns: one float32 parameter per declaration of the graph, in its order.
-  package static func initialParameters(for graph: Graph, seed: UInt64) -> ParameterStore {
+  /// - Throws: `HGNetError.Code.limitExceeded`.
+  package static func initialParameters(for graph: Graph, seed: UInt64) throws(HGNetError) -> ParameterStore {
     var store = ParameterStore()
     for declaration in graph.parameters {
       var generator = RandomGenerator(seed: seed, stream: declaration.name)
-      let tensor = Tensor(shape: declaration.shape) { values in
+      store[declaration.name] = try Parameter(allocating: declaration.shape, for: declaration.name) { values in
         switch declaration.role {
         case .convolutionWeight:
           let deviation = (2 / Float(declaration.fanIn)).squareRoot()
@@ -25,12 +26,11 @@ extension Model {
           let limit = (6 / Float(declaration.shape.dimensions.reduce(0, +))).squareRoot()
           for index in values.indices { values[index] = generator.uniform(from: -limit, to: limit) }
         case .normalizationWeight, .runningVariance, .affineScale, .layerNormalizationWeight:
-          values.update(repeating: 1)
+          values.initialize(repeating: 1)
         case .normalizationBias, .runningMean, .affineBias, .convolutionBias, .linearBias, .layerNormalizationBias:
-          values.update(repeating: 0)
+          values.initialize(repeating: 0)
         }
       }
-      store[declaration.name] = Parameter(tensor)
     }
     return store
   }

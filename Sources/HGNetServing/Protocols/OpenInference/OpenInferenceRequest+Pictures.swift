@@ -80,7 +80,7 @@ extension OpenInferenceRequest.Input {
     case .base64(let texts):
       var decoded: [BlobSlice] = []
       for text in texts {
-        guard let bytes = Base64.decoded(text) else {
+        guard let bytes = try PictureText.decoded(text) else {
           throw refusal("expected pictures in base64, since JSON holds text; or send them in binary")
         }
         decoded.append(BlobSlice(bytes))

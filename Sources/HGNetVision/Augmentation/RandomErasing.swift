@@ -28,7 +28,7 @@ package struct RandomErasing: Hashable, Sendable {
   /// What is written.
   package var fill = Fill.constant(0, 0, 0)
 
-  /// Makes PaddleClas' standard: probability 1/2, zeros.
+  /// Makes PaddleClas' default: probability 1/2, zeros.
   package init() {}
 
   /// Draws the rectangle that is overwritten in one picture, nil for none.

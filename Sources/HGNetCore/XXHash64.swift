@@ -1,11 +1,9 @@
-import HGNetCore
-
-/// The 64-bit hash of a file's bytes: XXH64 with seed 0, as `xxh64sum` prints it.
+/// The 64-bit hash XXH64 of bytes with seed 0, as `xxh64sum` prints it.
 ///
-/// It tells files of two checkpoints apart and finds damage; it is no protection against intent.
+/// It tells files of two checkpoints apart, or data sets of two ranks, and finds damage; it is no protection against intent.
 ///
 /// Source: Y. Collet, "xxHash fast digest algorithm", specification 0.1.1.
-enum CheckpointHash {
+package enum XXHash64 {
   private static let prime1: UInt64 = 0x9E37_79B1_85EB_CA87
   private static let prime2: UInt64 = 0xC2B2_AE3D_27D4_EB4F
   private static let prime3: UInt64 = 0x1656_67B1_9E37_79F9
@@ -13,7 +11,7 @@ enum CheckpointHash {
   private static let prime5: UInt64 = 0x27D4_EB2F_1656_67C5
 
   /// The hash as 16 hexadecimal digits.
-  static func text(of blob: Blob) -> String { text(blob.withUnsafeBytes { value(of: $0) }) }
+  package static func text(of blob: Blob) -> String { text(blob.withUnsafeBytes { value(of: $0) }) }
 
   private static func text(_ value: UInt64) -> String {
     let digits = String(value, radix: 16)
@@ -21,20 +19,26 @@ enum CheckpointHash {
   }
 
   /// One hash of several things in a row.
-  struct Chain {
+  package struct Chain {
     private var value: UInt64 = 0
 
-    mutating func add(_ bytes: UnsafeRawBufferPointer) {
-      var pair = (value, CheckpointHash.value(of: bytes))
-      value = withUnsafeBytes(of: &pair) { CheckpointHash.value(of: $0) }
+    /// Begins with nothing.
+    package init() {}
+
+    /// Adds bytes.
+    package mutating func add(_ bytes: UnsafeRawBufferPointer) {
+      var pair = (value, XXHash64.value(of: bytes))
+      value = withUnsafeBytes(of: &pair) { XXHash64.value(of: $0) }
     }
 
-    mutating func add(_ text: String) {
+    /// Adds the bytes of a text in UTF-8.
+    package mutating func add(_ text: String) {
       let bytes = Array(text.utf8)
       bytes.withUnsafeBytes { add($0) }
     }
 
-    mutating func add(_ store: ParameterStore) {
+    /// Adds the names of parameters and their bytes, in their order.
+    package mutating func add(_ store: ParameterStore) {
       for name in store.names {
         add(name)
         store[name]?.withUnsafeBytes { add($0) }
@@ -42,10 +46,11 @@ enum CheckpointHash {
     }
 
     /// The hash as 16 hexadecimal digits.
-    var text: String { CheckpointHash.text(value) }
+    package var text: String { XXHash64.text(value) }
   }
 
-  static func value(of bytes: UnsafeRawBufferPointer) -> UInt64 {
+  /// The hash.
+  package static func value(of bytes: UnsafeRawBufferPointer) -> UInt64 {
     var hash: UInt64
     var position = 0
     if bytes.count >= 32 {

@@ -46,7 +46,7 @@ package struct AutoAugment: Hashable, Sendable {
   /// The colour of what geometry brings in from outside: ImageNet's mean.
   package var fill = PixelColor(red: 124, green: 116, blue: 104)
 
-  /// Makes the standard policy: two operations of magnitude 10.
+  /// Makes the default policy: two operations of magnitude 10.
   package init() {}
 
   /// Reads a policy such as `rand-m7-mstd0.5-inc1`.
