@@ -31,7 +31,8 @@ package struct CPUEngine: Engine {
     guard layer.kind != .concatenate else { return nil }
     do throws(HGNetError) {
       _ = try ImplementationList.choice(
-        for: layer, on: Target(instructionSet: instructionSet, purpose: program.isTraining ? .trainingForward : .inference))
+        for: layer,
+        on: Target(instructionSet: instructionSet, purpose: program.isTraining ? .trainingForward : .inference))
       return nil
     } catch {
       return error.message
