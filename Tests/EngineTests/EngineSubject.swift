@@ -37,6 +37,11 @@ struct EngineSubject: Sendable, CustomTestStringConvertible {
 /// What a property found: a text that names engine, property and layer.
 typealias Finding = String
 
+/// Fails with what was found.
+func expectNothing(_ finding: Finding?, sourceLocation: SourceLocation = #_sourceLocation) {
+  if let finding { Issue.record("\(finding)", sourceLocation: sourceLocation) }
+}
+
 extension Tensor {
   /// The largest magnitude.
   var largest: Double { values.reduce(0) { max($0, Double(abs($1))) } }

@@ -41,15 +41,15 @@ struct InferenceComparison {
     return nil
   }
 
-  /// The first layer whose result differs where the network ends with it.
+  /// The first node of the graph whose result differs where the network ends with it.
   private func firstLayer(_ subject: EngineSubject) throws -> String? {
-    for layer in try Program(graph).layers {
-      let part = try graph.ending(with: layer.result)
+    for (index, node) in graph.nodes.enumerated() where !node.inputs.isEmpty {
+      let part = try graph.ending(with: index)
       let one = try InferenceComparison.results(
         EngineSubject.reference, part, parameters: parameters, pictures: pictures)
       let other = try InferenceComparison.results(subject.engine, part, parameters: parameters, pictures: pictures)
       let distance = one[0].distance(to: other[0]) / max(one[0].largest, 1e-30)
-      if !(distance <= subject.tolerance) { return "\(layer.name) (off by \(distance))" }
+      if !(distance <= subject.tolerance) { return "\(node.name) (off by \(distance))" }
     }
     return nil
   }

@@ -11,7 +11,7 @@ import Testing
     let graph = try Model.named(name).graph(options: ModelOptions(classCount: 20), inputSize: size)
     let comparison = try InferenceComparison(
       graph, parameters: seededParameters(graph, seed: 11), pictures: seededPictures(1, size))
-    for subject in EngineSubject.main { #expect(try comparison.finding(subject) == nil) }
+    for subject in EngineSubject.main { expectNothing(try comparison.finding(subject)) }
   }
 
   @Test(
@@ -22,7 +22,7 @@ import Testing
     let comparison = try InferenceComparison(
       graph, parameters: seededParameters(graph, seed: 21 + UInt64(index)),
       pictures: seededPictures(extent.batch, extent.size))
-    for subject in EngineSubject.all { #expect(try comparison.finding(subject) == nil) }
+    for subject in EngineSubject.all { expectNothing(try comparison.finding(subject)) }
   }
 
   @Test("The reference runs the graph as it stands: passes change nothing", arguments: EngineNetwork.all.indices)

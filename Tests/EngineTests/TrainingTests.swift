@@ -13,7 +13,7 @@ import Testing
     let setting = try TrainingSetting(EngineNetwork.all[index], frozenPrefix: frozenPrefix)
     let reference = try setting.step(EngineSubject.reference)
     for subject in EngineSubject.all.dropFirst() {
-      #expect(try setting.finding(subject, setting.step(subject.engine), reference: reference) == nil)
+      expectNothing(try setting.finding(subject, setting.step(subject.engine), reference: reference))
     }
   }
 
@@ -176,7 +176,7 @@ import Testing
     let setting = try TrainingSetting(EngineNetwork.all[0])
     let alone = try setting.step(subject.engine)
     let together = try setting.step(subject.engine, statistics: TwoAlike())
-    #expect(try setting.finding(subject, together, reference: alone) == nil)
+    expectNothing(try setting.finding(subject, together, reference: alone))
   }
 
   @Test("What does not fit is an error", arguments: EngineSubject.all) func errors(subject: EngineSubject) throws {

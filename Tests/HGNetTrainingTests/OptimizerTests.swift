@@ -101,8 +101,9 @@ struct OptimizerTests {
     var optimizer = try Optimizer(item.settings, for: parameters)
     for (step, rate) in goldens.rates.enumerated() {
       if step == 3 {
-        var other = try Optimizer(item.settings, for: parameters)
         let state = try optimizer.state(internalNames: names)
+        // Begins the moments of the parameters anew.
+        var other = try Optimizer(item.settings, for: parameters)
         try other.restore(
           Dictionary(state.map { ($0.name, $0.value) }) { first, _ in first }, internalNames: names)
         if case .momentum = item.settings.rule { #expect(state.first?.name == "conv2d_0.w_0_velocity_0") }
