@@ -38,8 +38,9 @@ struct TrainingPlan {
     self.reduction = reduction
     buffers = program.buffers.map { Buffer(byteCount: $0.byteCount) }
     for (number, operation) in program.operations.enumerated() {
-      if number == program.forwardCount { forwardCount = steps.count }
       try add(operation)
+      // A network that keeps everything has no backward pass.
+      if number == program.forwardCount - 1 { forwardCount = steps.count }
       if let ends = program.gradientEnds[number] { gradientEnds[steps.count - 1, default: []] += ends }
     }
     for mask in program.masks { buffers[mask.values.buffer].touch(-1) }
