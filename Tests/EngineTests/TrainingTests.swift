@@ -8,7 +8,7 @@ import Testing
 @Suite("Engines: training") struct TrainingTests {
   @Test(
     "Logits, running statistics and gradients are the reference's", arguments: EngineNetwork.all.indices,
-    [nil, "stages.1."])
+    [nil, "stages.1.", ""])
   func steps(index: Int, frozenPrefix: String?) throws {
     let setting = try TrainingSetting(EngineNetwork.all[index], frozenPrefix: frozenPrefix)
     let reference = try setting.step(EngineSubject.reference)
