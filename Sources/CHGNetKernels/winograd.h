@@ -80,6 +80,37 @@ HG_INLINE void hg_winograd_output(const hg_vector *m, const int s, hg_vector *o,
   o[3 * t] = (d12 + hg_splat(8) * d34) + m[5 * s];
 }
 
+// The products over T tiles, one for each point, of some panels from panel0 on.
+HG_INLINE void hg_winograd_product(const hg_winograd *d, int panel0, int panels, const int T, const int points,
+                                   const float *input, float *product) {
+  const int C = d->window.channels, all_panels = (d->columns + HG_PANEL - 1) / HG_PANEL, N = panels * HG_PANEL;
+  static const float none[HG_PANEL * 4];
+  for (int point = 0; point < points; point++) {
+    const float *from = input + (int64_t)point * d->tiles_per_task * C;
+    const float *weights = d->weights + ((int64_t)point * all_panels + panel0) * C * HG_PANEL;
+    float *to = product + (int64_t)point * d->tiles_per_task * N;
+    for (int p = 0; p < panels;) {
+      const int P = hg_next_panels(panels - p);
+      // The panels of a point lie after those of the point before.
+      const hg_fetch fetch = hg_fetch_of(weights + (int64_t)(p + P) * C * HG_PANEL, P, C, (int64_t)C * HG_PANEL, T);
+      int block = 0;
+      for (int t = 0; t < T; block++) {
+        const int R = hg_next_rows(T - t);
+        const float *first = from + (int64_t)t * C;
+        hg_block b = {.rows = &first, .row_distance = C, .taps = 1, .channels = C,
+                      .weights = weights + (int64_t)p * C * HG_PANEL, .tap_distance = 0,
+                      .panel_distance = (int64_t)C * HG_PANEL, .bias = none,
+                      .output = to + (int64_t)t * N + p * HG_PANEL, .output_stride = N, .residual = NULL,
+                      .epilogue = NULL, .columns = P * HG_PANEL,
+                      .ahead = hg_fetch_share(&fetch, block)};
+        hg_block_dispatch(&b, R, P);
+        t += R;
+      }
+      p += P;
+    }
+  }
+}
+
 HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratch, const int M) {
   const hg_geometry *g = &d->window;
   const int P1 = M + 2, P2 = P1 * P1, C = g->channels, all_panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
@@ -105,31 +136,7 @@ HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratc
     hg_winograd_transform(pixels, C, input + (int64_t)t * C, (int64_t)d->tiles_per_task * C, M);
   }
 
-  static const float none[HG_PANEL * 4];
-  for (int point = 0; point < P2; point++) {
-    const float *from = input + (int64_t)point * d->tiles_per_task * C;
-    const float *weights = d->weights + ((int64_t)point * all_panels + panel0) * C * HG_PANEL;
-    float *to = product + (int64_t)point * d->tiles_per_task * N;
-    for (int p = 0; p < panel1 - panel0;) {
-      const int P = hg_next_panels(panel1 - panel0 - p);
-      // The panels of a point lie after those of the point before.
-      const hg_fetch fetch = hg_fetch_of(weights + (int64_t)(p + P) * C * HG_PANEL, P, C, (int64_t)C * HG_PANEL, T);
-      int block = 0;
-      for (int t = 0; t < T; block++) {
-        const int R = hg_next_rows(T - t);
-        const float *first = from + (int64_t)t * C;
-        hg_block b = {.rows = &first, .row_distance = C, .taps = 1, .channels = C,
-                      .weights = weights + (int64_t)p * C * HG_PANEL, .tap_distance = 0,
-                      .panel_distance = (int64_t)C * HG_PANEL, .bias = none,
-                      .output = to + (int64_t)t * N + p * HG_PANEL, .output_stride = N, .residual = NULL,
-                      .epilogue = NULL, .columns = P * HG_PANEL,
-                      .ahead = hg_fetch_share(&fetch, block)};
-        hg_block_dispatch(&b, R, P);
-        t += R;
-      }
-      p += P;
-    }
-  }
+  hg_winograd_product(d, panel0, panel1 - panel0, T, P2, input, product);
 
   const hg_epilogue finish = d->epilogue;  // A copy, which no store can change.
   for (int t = 0; t < T; t++) {

@@ -62,6 +62,18 @@ struct PickleMachine {
   }
 
   private mutating func step(_ opcode: UInt8) throws(HGNetError) {
+    if try control(opcode) { return }
+    if try value(opcode) { return }
+    if try collection(opcode) { return }
+    if try memory(opcode) { return }
+    if try object(opcode) { return }
+    throw failure(
+      "opcode 0x\(String(opcode, radix: 16)) is not one of pickle protocols 2 to 5; the file is damaged or not a pickle"
+    )
+  }
+
+  /// Does an opcode of the stack or the stream; false for another opcode.
+  private mutating func control(_ opcode: UInt8) throws(HGNetError) -> Bool {
     switch opcode {
     case 0x80:  // PROTO
       let version = try byte()
@@ -79,7 +91,14 @@ struct PickleMachine {
       let top = try pop()
       try push(top)
       try push(top)
+    default: return false
+    }
+    return true
+  }
 
+  /// Does an opcode that makes a number, a text or bytes; false for another opcode.
+  private mutating func value(_ opcode: UInt8) throws(HGNetError) -> Bool {
+    switch opcode {
     case 0x4E: try push(.none)  // NONE
     case 0x88: try push(.bool(true))  // NEWTRUE
     case 0x89: try push(.bool(false))  // NEWFALSE
@@ -99,7 +118,14 @@ struct PickleMachine {
     case 0x43: try pushBytes(Int(try byte()))  // SHORT_BINBYTES
     case 0x8E, 0x96: try pushBytes(try length(8, of: "byte string"))  // BINBYTES8, BYTEARRAY8
     case 0x98: break  // READONLY_BUFFER
+    default: return false
+    }
+    return true
+  }
 
+  /// Does an opcode of tuples, lists, sets and dictionaries; false for another opcode.
+  private mutating func collection(_ opcode: UInt8) throws(HGNetError) -> Bool {
+    switch opcode {
     case 0x29: try push(.tuple([]))  // EMPTY_TUPLE
     case 0x85: try pushTuple(1)  // TUPLE1
     case 0x86: try pushTuple(2)  // TUPLE2
@@ -119,7 +145,14 @@ struct PickleMachine {
       let key = try pop()
       try set([key, value])
     case 0x75: try set(try popMark())  // SETITEMS
+    default: return false
+    }
+    return true
+  }
 
+  /// Does an opcode of the memo; false for another opcode.
+  private mutating func memory(_ opcode: UInt8) throws(HGNetError) -> Bool {
+    switch opcode {
     case 0x67: try recall(try decimalLine())  // GET
     case 0x68: try recall(Int(try byte()))  // BINGET
     case 0x6A: try recall(Int(try unsigned(4)))  // LONG_BINGET
@@ -127,7 +160,14 @@ struct PickleMachine {
     case 0x71: try memorise(Int(try byte()))  // BINPUT
     case 0x72: try memorise(Int(try unsigned(4)))  // LONG_BINPUT
     case 0x94: try memorise(memo.count)  // MEMOIZE
+    default: return false
+    }
+    return true
+  }
 
+  /// Does an opcode of globals and objects; false for another opcode.
+  private mutating func object(_ opcode: UInt8) throws(HGNetError) -> Bool {
+    switch opcode {
     case 0x63, 0x69:  // GLOBAL, INST
       let module = try line()
       let name = try line()
@@ -159,11 +199,9 @@ struct PickleMachine {
       throw HGNetError(
         .unsafeContent, "the pickle asks for a registered extension class; reading never runs code of a file",
         path: blob.path)
-    default:
-      throw failure(
-        "opcode 0x\(String(opcode, radix: 16)) is not one of pickle protocols 2 to 5; the file is damaged or not a pickle"
-      )
+    default: return false
     }
+    return true
   }
 
   /// An error at the opcode in hand.

@@ -160,12 +160,7 @@ public struct FolderConfiguration: Sendable {
     // Of five classes or fewer, one of the five best is no news.
     let topK = classes > 5 ? "[1, 5]" : "[1]"
     let pretrained = weights == nil && !isFromScratch
-    let evaluation = """
-              - DecodeImage: {to_rgb: True, channel_first: False}
-              - ResizeImage: {resize_short: \(resize), interpolation: bicubic, backend: pil}
-              - CropImage: {size: \(crop)}
-              - NormalizeImage: {scale: 1.0/255.0, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], order: ''}
-      """
+    let evaluation = evaluationTransforms(resize: resize, crop: crop)
     let training = trainingTransforms(crop: crop)
     return """
       Global:
@@ -228,6 +223,15 @@ public struct FolderConfiguration: Sendable {
         Eval:
           - TopkAcc: {topk: \(topK)}
       """
+  }
+
+  private func evaluationTransforms(resize: Int, crop: String) -> String {
+    """
+            - DecodeImage: {to_rgb: True, channel_first: False}
+            - ResizeImage: {resize_short: \(resize), interpolation: bicubic, backend: pil}
+            - CropImage: {size: \(crop)}
+            - NormalizeImage: {scale: 1.0/255.0, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], order: ''}
+    """
   }
 
   private func trainingTransforms(crop: String) -> String {

@@ -318,11 +318,7 @@ public final class Trainer: Sendable {
         try batch.inputs(pool: device.pool), try batch.targets.targets(classCount: training.dataset.classCount)
       )
       if hasSingleValues(inputs.shape, allCount: allCount), !hasToldOfSingleValues.exchange(true, ordering: .relaxed) {
-        report(
-          .warning(
-            "epoch \(epoch), iteration \(iteration): in a batch of one picture of \(inputs.shape[1])×\(inputs.shape[2]) pixels the "
-              + "last maps have a single value, which is not normalised, as in PaddlePaddle; use another batch_size, "
-              + "drop_last: True or larger pictures"))
+        report(.warning("epoch \(epoch), iteration \(iteration): \(Self.singleValues(inputs.shape))"))
       }
       if !training.transforms.mixing.isEmpty {
         // A stream of its own for each batch, so that a run that goes on needs no state of it.
@@ -334,26 +330,14 @@ public final class Trainer: Sendable {
       do throws(HGNetError) {
         outcome = try step.run(inputs, targets: targets, samples: batch.indices, of: allCount)
       } catch {
-        guard error.code == .malformedData else { throw error }
-        var named = error
-        let names = batch.indices.prefix(4).map { training.dataset.paths[$0] }
-        named.cause = "epoch \(epoch), iteration \(iteration), first pictures: " + names.joined(separator: ", ")
-        throw named
+        throw named(error, epoch: epoch, iteration: iteration, samples: batch.indices)
       }
       progress.stepInEpoch = iteration + 1
       if outcome.learningRate != nil { progress.globalStep += 1 }
-      var (measured, measuredCount): ([(name: String, value: Double)], Int) = ([], 0)
-      if case .classes(let labels) = targets, labels.allSatisfy({ $0 >= 0 }) {
-        for index in accuracies.indices {
-          measured += try accuracies[index].add(logits: outcome.logits, labels: labels)
-        }
-        measuredCount = batch.count
-      }
-      try average(&measured, of: &measuredCount, names: accuracies.flatMap { $0.ks.map { "top\($0)" } })
-      for (name, value) in measured { averages.add(name, value, samples: measuredCount) }
+      let measured = try measured(&accuracies, outcome, targets, count: batch.count)
+      for (name, value) in measured.values { averages.add(name, value, samples: measured.count) }
       for (name, value) in outcome.loss.logged { averages.add(name, Double(value), samples: allCount) }
-      let now = clock.now
-      let took = (now - last).inSeconds
+      let now = clock.now, took = (now - last).inSeconds
       times.add(batch: took, reader: batch.waited.inSeconds, iteration: iteration)
       last = now
       let position = TrainingLog.Position(
@@ -380,6 +364,35 @@ public final class Trainer: Sendable {
       .epochEnded(
         epoch: epoch, averages: averages.means, waited: loader.waited.inSeconds, took: (clock.now - begin).inSeconds))
     return true
+  }
+
+  /// The error of a step with the epoch, the iteration and the first pictures, where its numbers are at fault.
+  private func named(_ error: HGNetError, epoch: Int, iteration: Int, samples: [Int]) -> HGNetError {
+    guard error.code == .malformedData else { return error }
+    var named = error
+    let names = samples.prefix(4).map { training.dataset.paths[$0] }
+    named.cause = "epoch \(epoch), iteration \(iteration), first pictures: " + names.joined(separator: ", ")
+    return named
+  }
+
+  private static func singleValues(_ shape: Shape) -> String {
+    "in a batch of one picture of \(shape[1])×\(shape[2]) pixels the last maps have a single value, which is not "
+      + "normalised, as in PaddlePaddle; use another batch_size, drop_last: True or larger pictures"
+  }
+
+  /// The top-k accuracies of a batch over all ranks, and of how many pictures.
+  private func measured(
+    _ accuracies: inout [TopKAccuracy], _ outcome: TrainingStep.Outcome, _ targets: Targets, count: Int
+  ) throws(HGNetError) -> (values: [(name: String, value: Double)], count: Int) {
+    var (values, measuredCount): ([(name: String, value: Double)], Int) = ([], 0)
+    if case .classes(let labels) = targets, labels.allSatisfy({ $0 >= 0 }) {
+      for index in accuracies.indices {
+        values += try accuracies[index].add(logits: outcome.logits, labels: labels)
+      }
+      measuredCount = count
+    }
+    try average(&values, of: &measuredCount, names: accuracies.flatMap { $0.ks.map { "top\($0)" } })
+    return (values, measuredCount)
   }
 
   /// Whether a batch normalisation sees one value per channel: one picture whose last maps, 32 times smaller, have one.

@@ -55,17 +55,7 @@ struct Infer: AsyncParsableCommand {
       ?? PictureFolder.pictures(at: pictures, note: StandardError.note)
     // A place that cannot be written to is refused before the work, not after it.
     if let saveFile = input.saveFile { try FileOutput.check(path: saveFile) }
-    let weightsFile = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
-    let weights = try WeightsFile(
-      contentsOf: weightsFile, model: model, options: modelOptions, allowsNewHead: newHead,
-      part: configuration.inferredModelName()
-    ).told()
-    if !weights.report.fresh.isEmpty {
-      StandardError.write("hgnet: warning: the classifier is new and untrained: \(weights.report.summary)")
-    }
-    if options.verbose {
-      StandardError.write("hgnet: \(weights.path): \(weights.format.title): \(weights.report.summary)")
-    }
+    let weights = try await weights(of: configuration, model, modelOptions)
     recipe.labels = weights.fittingLabels(recipe.labels, warn: warn)
     // The configuration is that of the training: it says what the head is.
     recipe.activation = recipe.activation ?? weights.activation ?? recipe.postProcessing.activation
@@ -114,5 +104,22 @@ struct Infer: AsyncParsableCommand {
       StandardError.write("hgnet: \(saved) result\(saved == 1 ? "" : "s") saved in \(saveFile)")
     }
     try run.finish(total: paths.count)
+  }
+  /// Opens the weights that a configuration names, and tells what was found.
+  private func weights(
+    of configuration: Configuration, _ model: Model, _ modelOptions: ModelOptions
+  ) async throws -> WeightsFile {
+    let path = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
+    let weights = try WeightsFile(
+      contentsOf: path, model: model, options: modelOptions, allowsNewHead: newHead,
+      part: configuration.inferredModelName()
+    ).told()
+    if !weights.report.fresh.isEmpty {
+      StandardError.write("hgnet: warning: the classifier is new and untrained: \(weights.report.summary)")
+    }
+    if options.verbose {
+      StandardError.write("hgnet: \(weights.path): \(weights.format.title): \(weights.report.summary)")
+    }
+    return weights
   }
 }

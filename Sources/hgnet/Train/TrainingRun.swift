@@ -91,16 +91,7 @@ struct TrainingRun {
   ///   - observe: receives every event; standard output and standard error are free for its lines.
   func run(echoesLog: Bool = true, observe: (Trainer.Event) -> Void = { _ in }) async throws -> Outcome {
     let isFirst = communicator.isFirst
-    let log =
-      isFirst ? TrainingLogFile(hidesIterations: isTerminal, isEchoed: echoesLog) : TrainingLogFile()
-    for line in configuration.root.lines() { log.record(line, level: .info) }
-    let ranks = communicator.rankCount > 1 ? ", ranks: \(communicator.rankCount)" : ""
-    log.write(
-      "train with hgnet \(Tool.configuration.version) and device \(device.kind.rawValue), threads: \(device.pool.count)\(ranks)"
-    )
-    let pace = settings.warning(configuration, rankCount: communicator.rankCount)
-    for warning in settings.warnings + [pace].compactMap({ $0 }) { warn(warning, log: log) }
-
+    let log = openLog(echoesLog: echoesLog)
     // Before there are any weights.
     try Trainer.checkMemory(settings, training: training)
     let checkpoint = try settings.checkpoint.map { (prefix) throws(HGNetError) in try Checkpoint.read(prefix) }
@@ -141,20 +132,14 @@ struct TrainingRun {
         log.write(line)
       } report: { event in
         history.note(event)
-        if case .warning(let text) = event {
+        switch event {
+        case .warning(let text):
           bar.clear()
           warn(text, log: log)
-        }
-        if case .broken(let pictures) = event {
+        case .broken(let pictures):
           brokenCount += pictures.count
           bar.clear()
-          for picture in pictures {
-            let text = "\(picture.error.at(path: picture.path)); the picture is left out (number \(brokenCount))"
-            log.write(text, level: .warning)
-            if !isFirst { StandardError.write("hgnet: warning: rank \(communicator.rank): \(text)") }
-          }
-        }
-        switch event {
+          tell(pictures, count: brokenCount, log: log)
         case .evaluated, .epochEnded, .averageEvaluated: bar.clear()
         default: break
         }
@@ -170,20 +155,11 @@ struct TrainingRun {
     }
     bar.clear()
     if let failure = curves?.failure { log.write("\(failure); the curves end there", level: .warning) }
-    // A signal may have reached one rank only.
-    let received = try communicator.sums(of: StopSignals.numbers.map { signals.signalNumber == $0 ? 1 : 0 })
-    let signal = zip(StopSignals.numbers, received).first { $0.1 > 0 }?.0
+    let signal = try signal(of: signals)
     let report = "\(path)/report.html"
-    let root = try configuration.text("DataLoader.Train.dataset.image_root")
     if isFirst {
       try history.write(to: historyPath)
-      try history.report(
-        title: "\(settings.model.name) on \(root ?? training.dataset.source)",
-        subtitle:
-          "\(training.dataset.count) pictures to train on, \(evaluation?.dataset.count ?? 0) to evaluate on, "
-          + "\(settings.options.classCount) classes; \(outcome.progress.epoch) of \(settings.epochs) epochs",
-        labels: labels, configuration: configuration.root.yaml
-      ).write(to: report)
+      try self.report(history, outcome, labels: labels).write(to: report)
     }
     if outcome.wasStopped, let folder {
       log.write(
@@ -191,6 +167,48 @@ struct TrainingRun {
           + "saved. Go on with -o Global.checkpoints=\(folder.latest)")
     }
     return Outcome(history: history, training: outcome, report: report, signal: signal)
+  }
+
+  /// Opens the log with the configuration, the device and what a person should know.
+  private func openLog(echoesLog: Bool) -> TrainingLogFile {
+    let log =
+      communicator.isFirst ? TrainingLogFile(hidesIterations: isTerminal, isEchoed: echoesLog) : TrainingLogFile()
+    for line in configuration.root.lines() { log.record(line, level: .info) }
+    let ranks = communicator.rankCount > 1 ? ", ranks: \(communicator.rankCount)" : ""
+    log.write(
+      "train with hgnet \(Tool.configuration.version) and device \(device.kind.rawValue), threads: \(device.pool.count)\(ranks)"
+    )
+    let pace = settings.warning(configuration, rankCount: communicator.rankCount)
+    for warning in settings.warnings + [pace].compactMap({ $0 }) { warn(warning, log: log) }
+    return log
+  }
+
+  /// The signal that ended the run; it may have reached one rank only.
+  private func signal(of signals: StopSignals) throws(HGNetError) -> Int32? {
+    let received = try communicator.sums(of: StopSignals.numbers.map { signals.signalNumber == $0 ? 1 : 0 })
+    return zip(StopSignals.numbers, received).first { $0.1 > 0 }?.0
+  }
+
+  /// Names pictures that cannot be read; each rank its own.
+  private func tell(_ pictures: [Loader.BrokenPicture], count: Int, log: TrainingLogFile) {
+    for picture in pictures {
+      let text = "\(picture.error.at(path: picture.path)); the picture is left out (number \(count))"
+      log.write(text, level: .warning)
+      if !communicator.isFirst { StandardError.write("hgnet: warning: rank \(communicator.rank): \(text)") }
+    }
+  }
+
+  /// The page about the run.
+  private func report(
+    _ history: TrainingHistory, _ outcome: Trainer.Outcome, labels: [String]
+  ) throws -> TrainingReport {
+    let root = try configuration.text("DataLoader.Train.dataset.image_root")
+    return history.report(
+      title: "\(settings.model.name) on \(root ?? training.dataset.source)",
+      subtitle:
+        "\(training.dataset.count) pictures to train on, \(evaluation?.dataset.count ?? 0) to evaluate on, "
+        + "\(settings.options.classCount) classes; \(outcome.progress.epoch) of \(settings.epochs) epochs",
+      labels: labels, configuration: configuration.root.yaml)
   }
 
   /// Tells something that a person should know, once for all ranks: on standard error and in the log.
