@@ -4,7 +4,7 @@
 //   ./algorithms [INSTRUCTION_SET]
 //
 // Prints CSV: the least microseconds of several interleaved rounds. For 1×1: the plain product and one level of
-// Strassen's; for 3×3 of stride 1: direct, Winograd F(2×2) and F(4×4). Steps are cut as TaskCutter.swift does it.
+// Strassen's; for 3×3 of stride 1: direct, Winograd F(2×2) and F(4×4). Steps are cut as in Sources/HGNetCPU/Implementations.
 
 #define _GNU_SOURCE
 #include <stdio.h>

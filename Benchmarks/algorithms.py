@@ -10,7 +10,7 @@ import numpy as np
 from machine import ROOT, commit, cpu_name, run, today, write_rows
 
 
-GREATEST_RATIO = 0.99  # that of TaskCutter.swift
+GREATEST_RATIO = 0.99  # that of AlgorithmCosts.swift
 
 
 def measure():

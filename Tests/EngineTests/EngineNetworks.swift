@@ -59,28 +59,8 @@ struct EngineNetwork: Sendable {
     var options = ModelOptions(classCount: 5, classExpand: 24, dropoutProbability: dropout)
     options.decoder = decoder
     let graph = try model.graph(options: options, inputSize: size)
-    return hasStages ? try graph.selecting(outputs: ["logits"] + (0..<4).map { "stages.\($0)" }) : graph
+    return hasStages ? try graph.selecting(outputs: [.logits] + graph.stages.map(\.role)) : graph
   }
-}
-
-/// Well-scaled random parameters for a graph, running statistics and affine blocks included.
-func seededParameters(_ graph: Graph, seed: UInt64) -> ParameterStore {
-  var random = RandomGenerator(seed: seed)
-  var store = ParameterStore()
-  for declaration in graph.parameters {
-    let shape = declaration.shape
-    let fanIn = shape.rank == 4 ? shape[1] * shape[2] * shape[3] : 1
-    let values = (0..<shape.count).map { _ -> Float in
-      switch declaration.role {
-      case .convolutionWeight: random.normal() * (2 / Float(fanIn)).squareRoot()
-      case .linearWeight: random.normal() * 0.03
-      case .normalizationWeight, .runningVariance, .affineScale: 0.8 + 0.4 * random.uniform()
-      default: (random.uniform() - 0.5) * 0.2
-      }
-    }
-    store[declaration.name] = Parameter(Tensor(shape: shape, values: values))
-  }
-  return store
 }
 
 /// Numbers of mean 0 and variance 1.

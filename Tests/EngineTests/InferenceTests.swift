@@ -10,7 +10,7 @@ import Testing
     let size = Size(32)
     let graph = try Model.named(name).graph(options: ModelOptions(classCount: 20), inputSize: size)
     let comparison = try InferenceComparison(
-      graph, parameters: seededParameters(graph, seed: 11), pictures: seededPictures(1, size))
+      graph, parameters: Model.randomParameters(for: graph, seed: 11), pictures: seededPictures(1, size))
     for subject in EngineSubject.main { expectNothing(try comparison.finding(subject)) }
   }
 
@@ -20,7 +20,7 @@ import Testing
   func networks(index: Int, extent: (batch: Int, size: Size)) throws {
     let graph = try EngineNetwork.all[index].graph(extent.size, hasStages: true)
     let comparison = try InferenceComparison(
-      graph, parameters: seededParameters(graph, seed: 21 + UInt64(index)),
+      graph, parameters: Model.randomParameters(for: graph, seed: 21 + UInt64(index)),
       pictures: seededPictures(extent.batch, extent.size))
     for subject in EngineSubject.all { expectNothing(try comparison.finding(subject)) }
   }
@@ -29,7 +29,7 @@ import Testing
   func passes(index: Int) throws {
     let size = Size(height: 33, width: 40)
     let graph = try EngineNetwork.all[index].graph(size)
-    let parameters = seededParameters(graph, seed: 23)
+    let parameters = Model.randomParameters(for: graph, seed: 23)
     let pictures = seededPictures(2, size)
     var interpreter = GraphInterpreter(graph: graph, batch: 2)
     // Running statistics everywhere, and dropout as its mean: inference.
@@ -48,7 +48,7 @@ import Testing
   func bits(index: Int) throws {
     let size = Size(height: 48, width: 65)
     let graph = try EngineNetwork.all[index].graph(size, hasStages: true)
-    let parameters = seededParameters(graph, seed: 31)
+    let parameters = Model.randomParameters(for: graph, seed: 31)
     let pictures = seededPictures(3, size)
     let count = pictures.count / 3
     for subject in EngineSubject.all {
@@ -72,7 +72,7 @@ import Testing
   @Test("A program serves many sizes; runs in shared memory do not disturb each other", arguments: EngineSubject.all)
   func sessions(subject: EngineSubject) throws {
     let graph = try EngineNetwork.all[0].graph(Size(32))
-    let parameters = seededParameters(graph, seed: 41)
+    let parameters = Model.randomParameters(for: graph, seed: 41)
     let compiled = try subject.engine.compile(Program(graph), parameters: parameters, precision: .float32)
     let extents = [
       RunExtent(batch: 1, inputSize: Size(32)), RunExtent(batch: 3, inputSize: Size(height: 50, width: 37)),
@@ -104,7 +104,7 @@ import Testing
 
   @Test("What does not fit is an error", arguments: EngineSubject.all) func errors(subject: EngineSubject) throws {
     let graph = try EngineNetwork.all[2].graph(Size(32))
-    var parameters = seededParameters(graph, seed: 61)
+    var parameters = Model.randomParameters(for: graph, seed: 61)
     let program = try Program(graph)
     let compiled = try subject.engine.compile(program, parameters: parameters, precision: .float32)
     let session = try compiled.session(RunExtent(batch: 1, inputSize: Size(32)))
@@ -120,7 +120,7 @@ import Testing
     #expect(code { _ = try compiled.session(extent(1, 1 << 17)) } == .limitExceeded)
     let plain = try subject.engine.compile(
       Program(EngineNetwork.all[0].graph(Size(32))),
-      parameters: seededParameters(EngineNetwork.all[0].graph(Size(32)), seed: 1),
+      parameters: Model.randomParameters(for: EngineNetwork.all[0].graph(Size(32)), seed: 1),
       precision: .float32)
     #expect(code { _ = try plain.session(extent(1, 0)) } == .shapeMismatch)
     // A parameter that is missing, one of another shape; both are named.

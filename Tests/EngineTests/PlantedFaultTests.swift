@@ -1,4 +1,5 @@
 import HGNetCore
+import HGNetModels
 import HGNetProgram
 import HGNetReference
 import Testing
@@ -66,7 +67,7 @@ import Testing
     let graph = try network.graph(size)
     let subject = EngineSubject(engine: FaultyEngine(fault: fault, layer: layer))
     return try InferenceComparison(
-      graph, parameters: seededParameters(graph, seed: 3), pictures: seededPictures(1, size)
+      graph, parameters: Model.randomParameters(for: graph, seed: 3), pictures: seededPictures(1, size)
     ).finding(subject)
   }
 

@@ -1,4 +1,5 @@
 import HGNetCore
+import HGNetModels
 import HGNetProgram
 import HGNetReference
 
@@ -20,7 +21,7 @@ struct TrainingSetting {
     self.frozenPrefix = frozenPrefix
     graph = try network.graph(size)
     program = try Program(graph, isTraining: true)
-    parameters = seededParameters(graph, seed: 71)
+    parameters = Model.randomParameters(for: graph, seed: 71)
     pictures = seededPictures(TrainingSetting.batch, size, seed: 72)
     direction = seededTensor([TrainingSetting.batch, 5], seed: 73)
   }

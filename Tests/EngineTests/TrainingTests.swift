@@ -145,7 +145,7 @@ import Testing
   @Test("Batch normalisation leaves single values as they are", arguments: EngineSubject.all)
   func singleValues(subject: EngineSubject) throws {
     let graph = try EngineNetwork.all[0].graph(Size(32))
-    let parameters = seededParameters(graph, seed: 71)
+    let parameters = Model.randomParameters(for: graph, seed: 71)
     let state = try subject.engine.trainingState(of: graph.parameters, parameters: parameters) { _ in false }
     let run = try subject.engine.trainingRun(
       Program(graph, isTraining: true), state: state, batch: 1, statistics: nil)

@@ -18,7 +18,7 @@ struct MemoryTests {
   @Test("A run that no machine has the memory for is refused before it is taken")
   func batches() throws {
     let graph = try Model.b0.graph(options: ModelOptions(classCount: 4), inputSize: Size(32))
-    let model = try CPUModel(graph: graph, parameters: randomParameters(graph, seed: 1))
+    let model = try CPUModel(graph: graph, parameters: Model.randomParameters(for: graph, seed: 1))
     let pool = try ThreadPool(threads: 1)
     for (batch, size) in [(1 << 16, Size(2048)), (1, Size(1 << 16)), (1 << 16, Size(1 << 16))] {
       let error = #expect(throws: HGNetError.self) { _ = try model.session(batch: batch, inputSize: size, pool: pool) }

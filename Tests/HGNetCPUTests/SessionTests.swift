@@ -12,7 +12,7 @@ import Testing
   @Test(arguments: ["PPHGNetV2_B0", "PPHGNetV2_B4", "PPHGNet_tiny"])
   func everyInstructionSetAgreesWithTheReference(name: String) throws {
     // Drawing the weights takes as long as all that is done with them at one size.
-    let parameters = randomParameters(try Model.named(name).graph(), seed: 11)
+    let parameters = Model.randomParameters(for: try Model.named(name).graph(), seed: 11)
     for size in [Size(32), Size(height: 41, width: 65)] { try agree(name, size, parameters) }
   }
 
@@ -37,7 +37,7 @@ import Testing
   @Test(arguments: names.map { ($0, Size(height: 33, width: 64)) } + [("PPHGNetV2_B0", Size(height: 192, width: 256))])
   func bitsDoNotDependOnThreadsOrPlaceInBatch(name: String, size: Size) throws {
     let graph = try Model.named(name).graph(options: ModelOptions(classCount: 10), inputSize: size)
-    let model = try CPUModel(graph: graph, parameters: randomParameters(graph, seed: 21))
+    let model = try CPUModel(graph: graph, parameters: Model.randomParameters(for: graph, seed: 21))
     var random = TestRandom(seed: 22)
     let pictures = (0..<3).map { _ in random.tensor([1, size.height, size.width, 3]) }
     let together = Tensor(
@@ -60,7 +60,7 @@ import Testing
     let size = Size(height: 208, width: 240)
     let graph = try Model.named(name).graph(options: ModelOptions(classCount: 10), inputSize: size)
       .selecting(outputs: ["stages.0", "stages.1", "stages.3", "logits"])
-    let model = try CPUModel(graph: graph, parameters: randomParameters(graph, seed: 23))
+    let model = try CPUModel(graph: graph, parameters: Model.randomParameters(for: graph, seed: 23))
     var random = TestRandom(seed: 24)
     let pictures = (0..<5).map { _ in random.tensor([1, size.height, size.width, 3]) }
     let alone = try model.session(batch: 1, pool: ThreadPool(count: 1))
@@ -78,7 +78,7 @@ import Testing
 
   @Test func theFirstLayersNeedRoomForOnePicture() throws {
     let graph = try Model.named("PPHGNetV2_B0").graph(inputSize: Size(224))
-    let model = try CPUModel(graph: graph, parameters: randomParameters(graph, seed: 25))
+    let model = try CPUModel(graph: graph, parameters: Model.randomParameters(for: graph, seed: 25))
     let graphBytes = 4 * graph.nodes.reduce(0) { $0 + $1.shape.count }
     let bytes = try [1, 8, 9].map { try model.byteCount(batch: $0) }
     // Another picture takes its own pixels, the map between the segments and little else.
@@ -91,7 +91,7 @@ import Testing
   @Test(arguments: ["PPHGNetV2_B0", "PPHGNet_small"], [1, 2])
   func aRunAllocatesNothing(name: String, threads: Int) throws {
     let graph = try Model.named(name).graph(inputSize: Size(64))
-    let model = try CPUModel(graph: graph, parameters: randomParameters(graph, seed: 31))
+    let model = try CPUModel(graph: graph, parameters: Model.randomParameters(for: graph, seed: 31))
     let pool = ThreadPool(count: threads)
     let session = try model.session(batch: 2, pool: pool)
     session.withInput { $0.update(repeating: 0.5) }
@@ -120,7 +120,7 @@ import Testing
     let size = Size(height: 64, width: 96)
     let graph = try model.graph(inputSize: size)
       .selecting(outputs: ["stages.0", "stages.1", "stages.2", "stages.3", "logits"])
-    let parameters = randomParameters(graph, seed: 41)
+    let parameters = Model.randomParameters(for: graph, seed: 41)
     let compiled = try CPUModel(graph: graph, parameters: parameters)
     let session = try compiled.session(batch: 1, pool: ThreadPool(count: 1))
     var random = TestRandom(seed: 42)
@@ -138,7 +138,7 @@ import Testing
 
   @Test func oneModelServesManySizes() throws {
     let graph = try Model.named("PPHGNetV2_B1").graph()
-    let model = try CPUModel(graph: graph, parameters: randomParameters(graph, seed: 51))
+    let model = try CPUModel(graph: graph, parameters: Model.randomParameters(for: graph, seed: 51))
     for size in [Size(32), Size(height: 50, width: 37), Size(96)] {
       let session = try model.session(batch: 1, inputSize: size, pool: ThreadPool(count: 2))
       let logits = try session.run(Tensor(shape: [1, size.height, size.width, 3], repeating: 0.1))[0]
@@ -149,7 +149,7 @@ import Testing
 
   @Test func sessionsOfOneMemoryDoNotDisturbEachOther() throws {
     let graph = try Model.named("PPHGNetV2_B0").graph(inputSize: Size(96))
-    let model = try CPUModel(graph: graph, parameters: randomParameters(graph, seed: 51))
+    let model = try CPUModel(graph: graph, parameters: Model.randomParameters(for: graph, seed: 51))
     let pool = ThreadPool(count: 2)
     var random = TestRandom(seed: 52)
     let pictures = random.tensor([4, 96, 96, 3])

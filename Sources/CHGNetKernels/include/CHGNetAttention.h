@@ -16,11 +16,11 @@ typedef struct {
   ptrdiff_t query_stride, key_stride, value_stride;
   int32_t batch, query_count, token_count, heads, head_size;
   float scale;
-  float *_Nullable weights;     // [batch][heads][query_count][token_count], kept for the way back; NULL: in scratch
+  float *_Nullable weights;     // [batch][heads][query_count][token_count], kept for the backward pass; NULL: in scratch
   const float *_Nullable mask;  // of the same shape; NULL for none
-  float *_Nonnull output;       // the way back reads its gradient here
+  float *_Nonnull output;       // the backward pass reads its gradient here
   ptrdiff_t output_stride;
-  float *_Nullable query_gradient;  // NULL on the way forward, and where no gradient is wanted
+  float *_Nullable query_gradient;  // NULL in the forward pass, and where no gradient is wanted
   float *_Nullable key_gradient;
   float *_Nullable value_gradient;
   ptrdiff_t query_gradient_stride, key_gradient_stride, value_gradient_stride;
@@ -36,9 +36,9 @@ typedef struct {
   const float *_Nonnull weight;
   const float *_Nonnull bias;
   float epsilon;
-  float *_Nonnull output;  // the way back reads its gradient here
+  float *_Nonnull output;  // the backward pass reads its gradient here
   ptrdiff_t output_stride;
-  float *_Nullable statistics;  // [rows][2]: mean and inverse deviation, kept for the way back
+  float *_Nullable statistics;  // [rows][2]: mean and inverse deviation, kept for the backward pass
   float *_Nullable input_gradient;
   ptrdiff_t input_gradient_stride;
   float *_Nullable weight_gradient;
@@ -54,7 +54,7 @@ typedef struct {
   int32_t batch, groups, channels, columns, columns_per_group;
   const float *_Nonnull weight;  // [columns][channels]
   const float *_Nonnull bias;
-  float *_Nonnull output;  // [batch] rows; the way back reads its gradient here
+  float *_Nonnull output;  // [batch] rows; the backward pass reads its gradient here
   ptrdiff_t output_stride;
   float *_Nullable input_gradient;
   ptrdiff_t input_gradient_stride;

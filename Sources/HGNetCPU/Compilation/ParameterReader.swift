@@ -16,19 +16,8 @@ struct EpilogueValues: Hashable, Sendable {
 struct ParameterReader {
   let store: any ParameterSource
 
-  private func parameter(_ name: String, shape: Shape, layer: String) throws(HGNetError) -> Parameter {
-    guard let parameter = store[name] else {
-      throw HGNetError(.parameterMismatch, "the parameter is missing from the weights", key: name, layer: layer)
-    }
-    guard parameter.shape == shape else {
-      throw HGNetError(
-        .parameterMismatch, "expected shape \(shape), found \(parameter.shape)", key: name, layer: layer)
-    }
-    return parameter
-  }
-
   func tensor(_ name: String, shape: Shape, layer: String) throws(HGNetError) -> Tensor {
-    let parameter = try parameter(name, shape: shape, layer: layer)
+    let parameter = try store.parameter(name, shape: shape, layer: layer)
     let tensor = try parameter.allocatedTensor()
     parameter.discardPages()
     return tensor
@@ -38,7 +27,7 @@ struct ParameterReader {
   func withValues(
     _ name: String, shape: Shape, layer: String, _ body: (UnsafePointer<Float>) -> Void
   ) throws(HGNetError) {
-    let parameter = try parameter(name, shape: shape, layer: layer)
+    let parameter = try store.parameter(name, shape: shape, layer: layer)
     parameter.withFloats { values in
       if let base = values.baseAddress { body(base) }
     }
@@ -46,10 +35,7 @@ struct ParameterReader {
   }
 
   func scalar(_ name: String, layer: String) throws(HGNetError) -> Float {
-    guard let parameter = store[name], parameter.shape.count == 1 else {
-      throw HGNetError(.parameterMismatch, "expected one value in the weights", key: name, layer: layer)
-    }
-    return parameter.tensor()[0]
+    try store.parameter(name, shape: [1], layer: layer).tensor()[0]
   }
 
   /// The whole affine part of a layer's epilogue as one factor and one addend.

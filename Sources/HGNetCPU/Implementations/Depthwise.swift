@@ -40,8 +40,8 @@ enum Depthwise: Implementation {
     }
   }
 
-  static func packing(_ weights: TrainedWeights, into buffer: Int) -> PackingWork? {
-    .channels(ChannelPacking(weights, packed: buffer))
+  static func packing(_ weights: TrainedWeights, into buffer: Int) -> WeightPacking? {
+    WeightPacking(work: ChannelPacking(weights: weights, packed: buffer), taskCount: 1)
   }
 
   static func step(_ problem: Problem) throws(HGNetError) -> Step {
@@ -105,9 +105,6 @@ private struct DepthwiseGradientWork: Work {
   var weight: String
 
   func write(_ addresses: Addresses, into descriptor: Descriptor) throws(HGNetError) -> hg_task {
-    guard let target = try addresses.gradient(weight) else {
-      throw HGNetError(.internalInconsistency, "a weight without a gradient", key: weight)
-    }
     try descriptor.set(
       hg_depthwise_gradient(
         input: addresses.pointer(input), input_stride: input.stride, batch: Int32(batch),
@@ -116,28 +113,22 @@ private struct DepthwiseGradientWork: Work {
         output_width: Int32(gradient.shape.width), kernel_height: Int32(window.kernel.height),
         kernel_width: Int32(window.kernel.width), stride_height: Int32(window.stride.height),
         stride_width: Int32(window.stride.width), padding_top: Int32(window.padding.top),
-        padding_left: Int32(window.padding.left), weight_gradient: target))
+        padding_left: Int32(window.padding.left),
+        weight_gradient: addresses.gradientToWrite(weight)))
     return addresses.training.depthwise_gradient
   }
 }
 
 /// Packs depthwise weights as they are now.
-struct ChannelPacking: Work {
+private struct ChannelPacking: Work {
   var weights: TrainedWeights
   var packed: Int
 
-  init(_ weights: TrainedWeights, packed: Int) {
-    self.weights = weights
-    self.packed = packed
-  }
-
   func write(_ addresses: Addresses, into descriptor: Descriptor) throws(HGNetError) -> hg_task {
-    guard let weight = try addresses.value(weights.convolution.weight) else {
-      throw HGNetError(.internalInconsistency, "a convolution without weights", key: weights.convolution.weight)
-    }
     try descriptor.set(
       hg_pack_channels(
-        weight: weight, channels: Int32(weights.used.outputChannels), taps: Int32(weights.taps),
+        weight: addresses.read(weights.convolution.weight), channels: Int32(weights.used.outputChannels),
+        taps: Int32(weights.taps),
         is_flipped: weights.isGradient ? 1 : 0, packed: addresses.floats(packed)))
     return addresses.training.pack_channels
   }

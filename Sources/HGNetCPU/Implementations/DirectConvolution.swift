@@ -3,9 +3,8 @@ import HGNetCore
 import HGNetProgram
 
 /// Dense convolutions of any window by direct sums.
-enum DirectConvolution: Implementation {
+enum DirectConvolution: PanelImplementation {
   static let name = "direct"
-  static var layout: WeightLayout { .panels }
 
   static func computes(_ kind: Layer.Kind) -> Bool { if case .convolution = kind { true } else { false } }
 
@@ -16,16 +15,6 @@ enum DirectConvolution: Implementation {
     }
     return convolution.kernel.height * convolution.kernel.width <= 64
       ? nil : "a \(convolution.kernel) convolution window is larger than 64 pixels"
-  }
-
-  static func extent(of layer: Layer) -> PackedExtent? { PackedExtent(panelsOf: layer) }
-
-  static func pack(_ layer: Layer, _ reader: ParameterReader, into packed: PackedWeights) throws(HGNetError) {
-    try reader.packPanels(layer, into: packed)
-  }
-
-  static func packing(_ weights: TrainedWeights, into buffer: Int) -> PackingWork? {
-    Product.packing(weights, into: buffer)
   }
 
   static func step(_ problem: Problem) throws(HGNetError) -> Step {

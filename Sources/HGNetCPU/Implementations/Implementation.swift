@@ -22,7 +22,7 @@ protocol Implementation: Sendable {
   /// Reads the parameters of a layer into their place.
   static func pack(_ layer: Layer, _ reader: ParameterReader, into packed: PackedWeights) throws(HGNetError)
   /// What packs its weights, as they are now, in a training step; nil where training does not use it.
-  static func packing(_ weights: TrainedWeights, into buffer: Int) -> PackingWork?
+  static func packing(_ weights: TrainedWeights, into buffer: Int) -> WeightPacking?
   /// The step for a problem, cut into tasks that fill the threads and fit the caches. A cut never changes bits.
   static func step(_ problem: Problem) throws(HGNetError) -> Step
 }
@@ -33,7 +33,7 @@ extension Implementation {
   static var layout: WeightLayout { .asDeclared }
   static func extent(of layer: Layer) -> PackedExtent? { nil }
   static func pack(_ layer: Layer, _ reader: ParameterReader, into packed: PackedWeights) throws(HGNetError) {}
-  static func packing(_ weights: TrainedWeights, into buffer: Int) -> PackingWork? { nil }
+  static func packing(_ weights: TrainedWeights, into buffer: Int) -> WeightPacking? { nil }
 }
 
 /// What a layer is compiled for.
@@ -98,5 +98,27 @@ extension Implementation {
       return nil
     }
     return convolution
+  }
+}
+
+extension WeightLayout {
+  /// Panels of 16 output channels: `[panels][taps][channels][16]`.
+  static let panels = WeightLayout("panels")
+}
+
+/// An implementation whose weights lie in panels of 16 output channels.
+protocol PanelImplementation: Implementation {}
+
+extension PanelImplementation {
+  static var layout: WeightLayout { .panels }
+
+  static func extent(of layer: Layer) -> PackedExtent? { PackedExtent(panelsOf: layer) }
+
+  static func pack(_ layer: Layer, _ reader: ParameterReader, into packed: PackedWeights) throws(HGNetError) {
+    try reader.packPanels(layer, into: packed)
+  }
+
+  static func packing(_ weights: TrainedWeights, into buffer: Int) -> WeightPacking? {
+    PanelPacking(weights, winogradTile: 0, packed: buffer).packing
   }
 }

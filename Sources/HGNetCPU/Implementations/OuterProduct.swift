@@ -81,13 +81,10 @@ enum OuterProduct: WeightGradient {
     var isWinograd: Bool
 
     func write(_ addresses: Addresses, into descriptor: Descriptor) throws(HGNetError) -> hg_task {
-      guard let gradient = try addresses.gradient(weight) else {
-        throw HGNetError(.internalInconsistency, "a weight without a gradient", key: weight)
-      }
       try descriptor.set(
         hg_weight_gradient_join(
           partial: addresses.floats(partial), chunks: Int32(chunks), taps: Int32(taps), channels: Int32(channels),
-          columns: Int32(columns), gradient: gradient, column_stride: Int64(columnStride),
+          columns: Int32(columns), gradient: addresses.gradientToWrite(weight), column_stride: Int64(columnStride),
           channel_stride: Int64(channelStride)))
       return isWinograd ? addresses.training.winograd_gradient_join : addresses.training.weight_gradient_join
     }
@@ -115,9 +112,7 @@ private struct OuterProductWork: Work {
   var zeroCount: Int { rows * window.kernel.width + 16 }
 
   func write(_ addresses: Addresses, into descriptor: Descriptor) throws(HGNetError) -> hg_task {
-    var target = partial.map { addresses.floats($0) }
-    if target == nil { target = try addresses.gradient(weight) }
-    guard let target else { throw HGNetError(.internalInconsistency, "a weight without a gradient", key: weight) }
+    let target = if let partial { addresses.floats(partial) } else { try addresses.gradientToWrite(weight) }
     try descriptor.set(
       hg_weight_gradient(
         input: addresses.pointer(rowSide), input_stride: rowSide.stride, batch: Int32(batch),

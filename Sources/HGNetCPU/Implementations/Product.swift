@@ -2,15 +2,9 @@ import CHGNetKernels
 import HGNetCore
 import HGNetProgram
 
-extension WeightLayout {
-  /// Panels of 16 output channels: `[panels][taps][channels][16]`.
-  static let panels = WeightLayout("panels")
-}
-
 /// 1×1 convolutions and linear layers as a product of pixels and weights, on the memory as it lies.
-enum Product: Implementation {
+enum Product: PanelImplementation {
   static let name = "product"
-  static var layout: WeightLayout { .panels }
 
   static func computes(_ kind: Layer.Kind) -> Bool {
     switch kind {
@@ -26,8 +20,6 @@ enum Product: Implementation {
       ? nil : "it computes 1×1 windows of stride 1"
   }
 
-  static func extent(of layer: Layer) -> PackedExtent? { PackedExtent(panelsOf: layer) }
-
   static func pack(_ layer: Layer, _ reader: ParameterReader, into packed: PackedWeights) throws(HGNetError) {
     guard case .linear(let weight, let bias, let inputFeatures, let outputFeatures) = layer.kind else {
       return try reader.packPanels(layer, into: packed)
@@ -39,10 +31,6 @@ enum Product: Implementation {
       let values = try reader.tensor(bias, shape: [outputFeatures], layer: layer.name)
       for column in 0..<outputFeatures { packed.bias[column] = values[column] }
     }
-  }
-
-  static func packing(_ weights: TrainedWeights, into buffer: Int) -> PackingWork? {
-    .panels(PanelPacking(weights, winogradTile: 0, packed: buffer))
   }
 
   static func step(_ problem: Problem) throws(HGNetError) -> Step {

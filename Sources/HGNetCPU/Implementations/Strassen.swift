@@ -3,9 +3,8 @@ import HGNetCore
 import HGNetProgram
 
 /// 1×1 convolutions by one level of Strassen's algorithm: seven products for eight, rounding about three times as large.
-enum Strassen: Implementation {
+enum Strassen: PanelImplementation {
   static let name = "strassen"
-  static var layout: WeightLayout { .panels }
 
   static func computes(_ kind: Layer.Kind) -> Bool { if case .convolution = kind { true } else { false } }
 
@@ -24,16 +23,6 @@ enum Strassen: Implementation {
       pixelCount: pixels, inputFeatures: problem.input.shape.channels, columnCount: problem.output.shape.channels)
     return ratio < AlgorithmCosts.Strassen.greatestRatio
       ? nil : "it would take \(Int((ratio * 100).rounded())) % of the plain product's time"
-  }
-
-  static func extent(of layer: Layer) -> PackedExtent? { PackedExtent(panelsOf: layer) }
-
-  static func pack(_ layer: Layer, _ reader: ParameterReader, into packed: PackedWeights) throws(HGNetError) {
-    try reader.packPanels(layer, into: packed)
-  }
-
-  static func packing(_ weights: TrainedWeights, into buffer: Int) -> PackingWork? {
-    Product.packing(weights, into: buffer)
   }
 
   static func step(_ problem: Problem) throws(HGNetError) -> Step {

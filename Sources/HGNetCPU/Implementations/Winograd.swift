@@ -55,8 +55,8 @@ extension Winograd {
     }
   }
 
-  static func packing(_ weights: TrainedWeights, into buffer: Int) -> PackingWork? {
-    .panels(PanelPacking(weights, winogradTile: tile, packed: buffer))
+  static func packing(_ weights: TrainedWeights, into buffer: Int) -> WeightPacking? {
+    PanelPacking(weights, winogradTile: tile, packed: buffer).packing
   }
 
   static func step(_ problem: Problem) throws(HGNetError) -> Step {

@@ -30,7 +30,7 @@ package final class CPUTrainingRun: TrainingRun {
   private let outputGradient: Location
   private let lines: [StepReport.Line]
   private let masks: [DropoutMask]
-  /// The parameters whose gradients are complete after each step of the backward way, and those that have none.
+  /// The parameters whose gradients are complete after each step of the backward pass, and those that have none.
   private let gradientEnds: [[Int]]
   private let gradientsWithoutStep: [Int]
   /// Lives as long as the steps that point to it.
@@ -55,7 +55,7 @@ package final class CPUTrainingRun: TrainingRun {
     StepReport.printChoices(plan.steps)
     let memoryPlan = MemoryPlan(plan.buffers)
     let scratch = (plan.steps.map(\.scratchCount).max() ?? 0).roundedUp(to: 16) + 16
-    let zeroCount = (plan.zeroCount + 31) / 16 * 16
+    let zeroCount = (plan.zeroCount + 16).roundedUp(to: 16)
     let floatCount = zeroCount + scratch * pool.count
     let memory = try UnsafeMutableRawPointer.pages(
       byteCount: memoryPlan.byteCount + 4 * floatCount, isLarge: true,

@@ -27,24 +27,10 @@ struct TrainedWeights: Hashable, Sendable {
   var taps: Int { convolution.kernel.height * convolution.kernel.width }
 }
 
-/// Packs the weights of a layer as they are now.
-enum PackingWork: Sendable {
-  case panels(PanelPacking)
-  case channels(ChannelPacking)
-
-  var work: any Work {
-    switch self {
-    case .panels(let packing): packing
-    case .channels(let packing): packing
-    }
-  }
-
-  var taskCount: Int {
-    switch self {
-    case .panels(let packing): packing.weights.used.outputChannels.divided(by: 16)
-    case .channels: 1
-    }
-  }
+/// Packs the weights of a layer as they are now, in each training step.
+struct WeightPacking: Sendable {
+  var work: any Work
+  var taskCount: Int
 }
 
 /// Packs dense weights into panels of 16 output channels, or into Winograd's points of these.
@@ -58,6 +44,11 @@ struct PanelPacking: Work {
     self.weights = weights
     self.winogradTile = winogradTile
     self.packed = packed
+  }
+
+  /// One task for each panel.
+  var packing: WeightPacking {
+    WeightPacking(work: self, taskCount: weights.used.outputChannels.divided(by: 16))
   }
 
   func write(_ addresses: Addresses, into descriptor: Descriptor) throws(HGNetError) -> hg_task {

@@ -37,7 +37,7 @@ extension Graph {
 
   /// Says whether the process may have the activations of a training step, without planning it.
   ///
-  /// Counted is what every plan must keep for the way back: of each convolution and linear layer the result before and
+  /// Counted is what every plan must keep for the backward pass: of each convolution and linear layer the result before and
   /// after its normalisation. The plan may need more, and its session says so before it takes any.
   ///
   /// - Parameters:

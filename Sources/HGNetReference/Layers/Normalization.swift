@@ -5,7 +5,7 @@ import HGNetProgram
 ///
 /// Source: Ioffe and Szegedy, 2015; the running variance is that of the biased batch variance, as in PaddlePaddle.
 extension Walk {
-  /// How the statistics of a layer came about, kept for the way back.
+  /// How the statistics of a layer came about, kept for the backward pass.
   private enum Way: Double {
     /// Those of the batch.
     case batch

@@ -3,7 +3,7 @@ import HGNetProgram
 
 /// Adds the gradients of all ranks on a thread of its own, while the backward pass computes the others.
 ///
-/// Parameters lie in the order of the way forward, so that their gradients become complete from the end. Runs of them,
+/// Parameters lie in the order of the forward pass, so that their gradients become complete from the end. Runs of them,
 /// buckets, are added as soon as all of a bucket are complete; always in the same order, so that all ranks add the same
 /// bucket at the same time and the same bits come out from run to run.
 ///
