@@ -55,6 +55,7 @@ final class Fixture: Sendable {
   }
 
   var leftovers: [String] { ((try? FileManager.default.contentsOfDirectory(atPath: folder + "/cache")) ?? []).sorted() }
+  var partialByteCount: Int { FileManager.default.contents(atPath: partialPath)?.count ?? 0 }
   var bytes: [UInt8]? { FileManager.default.contents(atPath: finalPath).map(Array.init) }
 }
 
@@ -312,18 +313,18 @@ struct PublishedWeightsCacheTests {
     let fixture = try Fixture()
     let server = LocalServer { request in
       var answer = LocalServer.Answer.part(of: Fixture.content, for: request)
-      answer.pieceSize = 30_000
-      answer.pauseInSeconds = 0.2
+      answer.pieceSize = 10_000
+      answer.pauseInSeconds = 1
       return answer
     }
-    let task = Task { try await fixture.fetch(server.base) }
-    try await Task.sleep(for: .milliseconds(300))
-    let start = ContinuousClock.now
+    let task = Task { try await fixture.fetch(server.base, silence: 60) }
+    while fixture.partialByteCount == 0 { try await Task.sleep(for: .milliseconds(20)) }
     task.cancel()
     let result = await task.result
-    #expect(ContinuousClock.now - start < .seconds(1))
     #expect(throws: HGNetError.self) { try result.get() }
-    #expect(fixture.leftovers.contains(Fixture.weights.fileName + ".partial"))
+    // The whole file would have taken half a minute more; no clock is asked, since this machine may be a busy one.
+    #expect(!fixture.leftovers.contains(Fixture.weights.fileName))
+    #expect((1..<content.count).contains(fixture.partialByteCount))
   }
 }
 

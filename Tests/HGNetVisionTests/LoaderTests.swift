@@ -184,7 +184,7 @@ struct LoaderTests {
       loader.stop()
       #expect(try loader.next() == nil)
     }
-    #expect(ContinuousClock.now - start < .seconds(2))
+    #expect(ContinuousClock.now - start < .seconds(30))
   }
 
   @Test("Arguments outside their ranges are errors")
