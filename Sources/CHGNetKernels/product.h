@@ -4,6 +4,7 @@
 // The first rows that meet a panel wait for its weights, which come from memory where the network is larger than the
 // caches. So blocks of rows fetch panels to come while they multiply, each its share: evenly, since a block that fetches
 // much waits for memory itself.
+#include "blocks.h"
 
 // Panels to come and how blocks of rows share them.
 typedef struct {
@@ -123,7 +124,6 @@ HG_INLINE void hg_block_run(const hg_block *b, const int R, const int P) {
 typedef float hg_half __attribute__((vector_size(32)));
 typedef float hg_unaligned_half __attribute__((vector_size(32), aligned(4)));
 typedef int32_t hg_half_mask __attribute__((vector_size(32)));
-#define HG_HALF 8
 #define HG_SPLAT_HALF(x) ((x) - (hg_half){0})
 
 // Up to 8 values.
@@ -175,47 +175,6 @@ HG_INLINE void hg_half_run(const hg_block *b, const int R, const int P) {
   }
 }
 
-// The switch over all heights of a register block, and the functions by its width: run(b, rows, panels) with constants.
-#if HG_BLOCK_ROWS >= 8
-#define HG_HIGH_ROWS(run, P) case 5: run(b, 5, P); return; case 6: run(b, 6, P); return; \
-                             case 7: run(b, 7, P); return; case 8: run(b, 8, P); return;
-#elif HG_BLOCK_ROWS >= 6
-#define HG_HIGH_ROWS(run, P) case 5: run(b, 5, P); return; case 6: run(b, 6, P); return;
-#else
-#define HG_HIGH_ROWS(run, P)
-#endif
-#if HG_BLOCK_ROWS >= 4
-#define HG_MIDDLE_ROWS(run, P) case 3: run(b, 3, P); return; case 4: run(b, 4, P); return;
-#else
-#define HG_MIDDLE_ROWS(run, P)
-#endif
-#define HG_DEFINE_ROWS(name, block, run, P)                                                \
-  static __attribute__((noinline)) void HG_NAME(name)(const block *b, int rows) {          \
-    switch (rows) {                                                                        \
-      case 1: run(b, 1, P); return; case 2: run(b, 2, P); return;                          \
-      HG_MIDDLE_ROWS(run, P)                                                               \
-      HG_HIGH_ROWS(run, P)                                                                 \
-    }                                                                                      \
-  }
-#if HG_BLOCK_PANELS >= 3
-#define HG_DEFINE_BLOCKS(name, block, run)                                                 \
-  HG_DEFINE_ROWS(name##_1, block, run, 1)                                                  \
-  HG_DEFINE_ROWS(name##_2, block, run, 2)                                                  \
-  HG_DEFINE_ROWS(name##_3, block, run, 3)                                                  \
-  HG_INLINE void name##_dispatch(const block *b, int rows, int panels) {                   \
-    if (panels == 3) HG_NAME(name##_3)(b, rows);                                           \
-    else if (panels == 2) HG_NAME(name##_2)(b, rows);                                      \
-    else HG_NAME(name##_1)(b, rows);                                                       \
-  }
-#else
-#define HG_DEFINE_BLOCKS(name, block, run)                                                 \
-  HG_DEFINE_ROWS(name##_1, block, run, 1)                                                  \
-  HG_INLINE void name##_dispatch(const block *b, int rows, int panels) {                   \
-    (void)panels;                                                                          \
-    HG_NAME(name##_1)(b, rows);                                                            \
-  }
-#endif
-
 HG_DEFINE_ROWS(hg_block_half, hg_block, hg_half_run, 1)
 HG_DEFINE_BLOCKS(hg_full_block, hg_block, hg_block_run)
 
@@ -224,23 +183,6 @@ HG_INLINE void hg_block_dispatch(const hg_block *b, int rows, int panels) {
     HG_NAME(hg_block_half)(b, rows);
   else
     hg_full_block_dispatch(b, rows, panels);
-}
-
-// How many panels to take next of those left: full blocks, and no lone panel where two pairs will do.
-HG_INLINE int hg_next_panels(int left) {
-  if (HG_BLOCK_PANELS == 3 && left == 4) return 2;
-  return left < HG_BLOCK_PANELS ? left : HG_BLOCK_PANELS;
-}
-// How many rows to take next: blocks of nearly equal height.
-HG_INLINE int hg_next_rows(int64_t left) {
-  const int64_t blocks = (left + HG_BLOCK_ROWS - 1) / HG_BLOCK_ROWS;
-  return (int)((left + blocks - 1) / blocks);
-}
-HG_INLINE int hg_min(int64_t a, int64_t b) { return (int)(a < b ? a : b); }
-// The same where the last panel may be half empty, which is then left for a block of its own.
-HG_INLINE int hg_next_panels_of(int left, int columns) {
-  const int is_half = columns % HG_PANEL && columns % HG_PANEL <= HG_HALF;
-  return left > 1 && is_half ? hg_next_panels(left - 1) : hg_next_panels(left);
 }
 
 static void HG_NAME(hg_product)(const void *descriptor, int32_t task, float *scratch) {

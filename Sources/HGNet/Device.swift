@@ -19,6 +19,10 @@ public struct Device: Sendable, CustomStringConvertible {
   public let kind: Kind
   /// The host's threads; those of the processor's engine, too.
   public let pool: ThreadPool
+  /// What networks compute with; nil for the fastest precision that the device has for their weights.
+  ///
+  /// It is a matter of inference. Training computes in float32.
+  public let precision: Precision?
   /// What runs networks.
   package let engine: any Engine
 
@@ -27,9 +31,11 @@ public struct Device: Sendable, CustomStringConvertible {
   /// - Parameters:
   ///   - kind: what runs networks.
   ///   - pool: the host's threads.
-  public init(_ kind: Kind, pool: ThreadPool = ThreadPool()) {
+  ///   - precision: what networks compute with; nil for the fastest.
+  public init(_ kind: Kind, pool: ThreadPool = ThreadPool(), precision: Precision? = .float32) {
     self.kind = kind
     self.pool = pool
+    self.precision = precision
     engine =
       switch kind {
       case .cpu: CPUEngine(pool: pool)
@@ -38,27 +44,38 @@ public struct Device: Sendable, CustomStringConvertible {
   }
 
   /// The processor with the kernels of one instruction set.
-  package init(pool: ThreadPool, instructionSet: InstructionSet) {
+  package init(pool: ThreadPool, instructionSet: InstructionSet, precision: Precision? = .float32) {
     kind = .cpu
     self.pool = pool
+    self.precision = precision
     engine = CPUEngine(pool: pool, instructionSet: instructionSet)
   }
 
   /// The processor with some threads.
-  public static func cpu(_ pool: ThreadPool = ThreadPool()) -> Device { Device(.cpu, pool: pool) }
+  public static func cpu(_ pool: ThreadPool = ThreadPool(), precision: Precision? = .float32) -> Device {
+    Device(.cpu, pool: pool, precision: precision)
+  }
 
   /// The processor with a number of threads.
   ///
-  /// - Parameter threads: 1 … 1024; nil for as many as the affinity mask, the control group and `HGNET_NUM_THREADS` allow.
+  /// - Parameters:
+  ///   - threads: 1 … 1024; nil for as many as the affinity mask, the control group and `HGNET_NUM_THREADS` allow.
+  ///   - precision: what networks compute with; nil for the fastest.
   /// - Throws: `HGNetError.Code.invalidArgument` for other numbers.
-  public static func cpu(threads: Int?) throws(HGNetError) -> Device {
-    guard let threads else { return .cpu() }
-    return .cpu(try ThreadPool(threads: threads))
+  public static func cpu(threads: Int?, precision: Precision? = .float32) throws(HGNetError) -> Device {
+    guard let threads else { return .cpu(precision: precision) }
+    return .cpu(try ThreadPool(threads: threads), precision: precision)
   }
 
   /// The reference.
   public static var reference: Device { Device(.reference) }
 
-  /// The device in words, such as `cpu, avx512, 2 threads`.
-  public var description: String { engine.deviceDescription }
+  /// The device in words, such as `cpu, avx512, 2 threads`, and the precision where it is not float32.
+  public var description: String {
+    let precision = precision ?? engine.fastestPrecision
+    return engine.deviceDescription + (precision == .float32 ? "" : ", \(precision.rawValue)")
+  }
+
+  /// What networks compute with whose weights are float32.
+  public var chosenPrecision: Precision { precision ?? engine.fastestPrecision }
 }

@@ -9,6 +9,8 @@ public final class InferenceModel: Sendable {
   public var graph: Graph { compiled.program.graph }
   /// Where it runs.
   public let device: Device
+  /// What it computes with.
+  public var precision: Precision { compiled.precision }
   private let compiled: any CompiledProgram
 
   /// Compiles a graph with its parameters.
@@ -20,12 +22,12 @@ public final class InferenceModel: Sendable {
   ///   - parameters: at least the parameters that the graph declares; each is asked for once or twice and not kept.
   ///   - device: where it will run.
   /// - Throws: `HGNetError.Code.parameterMismatch` for a missing or misshapen parameter, `unsupported` for an operator
-  ///   that the device does not have, both naming the layer; `limitExceeded` without memory.
+  ///   that the device does not have at its precision, both naming the layer; `limitExceeded` without memory.
   public init(
     graph: Graph, parameters: some ParameterSource, device: Device = .cpu()
   ) throws(HGNetError) {
     self.device = device
-    compiled = try device.engine.compile(Program(graph), parameters: parameters, precision: .float32)
+    compiled = try device.engine.compile(Program(graph), parameters: parameters, precision: device.chosenPrecision)
   }
 
   /// The same weights for another device of the same kind, such as one with fewer threads.

@@ -25,6 +25,11 @@ package struct CPUEngine: Engine {
   /// The name of the instruction set.
   package var arithmetic: String { instructionSet.description }
 
+  /// bfloat16 where the processor multiplies pairs of them as quickly as it multiplies and adds in float32.
+  package var fastestPrecision: Precision {
+    instructionSet.bfloat16Kernels.pointee.is_fast != 0 ? .bfloat16 : .float32
+  }
+
   /// Why no implementation takes a layer, nil if one does.
   package func refusal(of layer: Layer, in program: Program, at precision: Precision) -> String? {
     if program.isTraining, let reason = TrainingProgram.refusal(of: layer) { return reason }
@@ -32,7 +37,9 @@ package struct CPUEngine: Engine {
     do throws(HGNetError) {
       _ = try ImplementationList.choice(
         for: layer,
-        on: Target(instructionSet: instructionSet, purpose: program.isTraining ? .trainingForward : .inference))
+        on: Target(
+          instructionSet: instructionSet, purpose: program.isTraining ? .trainingForward : .inference,
+          precision: precision))
       return nil
     } catch {
       return error.message

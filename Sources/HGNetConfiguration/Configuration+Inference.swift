@@ -40,6 +40,23 @@ extension Configuration {
     return (model, options)
   }
 
+  /// What inference is to compute with: `Global.precision`, or bfloat16 where PaddleClas' `Global.use_fp16` or
+  /// `Global.enable_mkldnn_bfloat16` asks for numbers of 16 bits; nil where nothing asks.
+  ///
+  /// - Throws: `HGNetError.Code.invalidConfiguration` for another value.
+  package func precision() throws(HGNetError) -> PrecisionChoice? {
+    if let name = try text("Global.precision") {
+      if let choice = PrecisionChoice(rawValue: name) { return choice }
+      let names = PrecisionChoice.allCases.map(\.rawValue).joined(separator: ", ")
+      throw HGNetError(
+        .invalidConfiguration, "expected one of \(names), found \(name)", path: path, key: "Global.precision")
+    }
+    for key in ["Global.use_fp16", "Global.enable_mkldnn_bfloat16"] where try boolean(key) == true {
+      return .bfloat16
+    }
+    return nil
+  }
+
   /// Where the weights of `infer` come from.
   package enum WeightsSource: Sendable, Hashable {
     /// A file of the user's: `Global.pretrained_model`, or `Arch.pretrained` as text.

@@ -15,6 +15,10 @@ package struct Program: Sendable {
   package let input: Int
   /// The outputs with the numbers of their results.
   package let outputs: [Output]
+  /// The type of each result's values, by number.
+  package let elements: [ElementType]
+  /// Of the results after those of the graph, copies in another type, the results that they are copies of.
+  package let copied: [Int]
 
   /// A named result of the network.
   package struct Output: Hashable, Sendable {
@@ -40,14 +44,19 @@ package struct Program: Sendable {
     fusion.resolveAliases()
     self.init(
       graph: graph, isTraining: isTraining, layers: fusion.layers.compactMap { $0 },
-      outputs: fusion.outputs.map { Output(role: $0.role, result: $0.node.index) })
+      outputs: fusion.outputs.map { Output(role: $0.role, result: $0.node.index) },
+      elements: [ElementType](repeating: .float32, count: graph.nodes.count), copied: [])
   }
 
-  private init(graph: Graph, isTraining: Bool, layers: [Layer], outputs: [Output]) {
+  init(
+    graph: Graph, isTraining: Bool, layers: [Layer], outputs: [Output], elements: [ElementType], copied: [Int]
+  ) {
     self.graph = graph
     self.isTraining = isTraining
     self.layers = layers
     self.outputs = outputs
+    self.elements = elements
+    self.copied = copied
     input = graph.nodes.firstIndex { if case .input = $0.operation { true } else { false } } ?? 0
   }
 
@@ -57,14 +66,19 @@ package struct Program: Sendable {
   /// The extents of each result for one picture, by number.
   ///
   /// None of the nodes that a layer takes over changes extents.
-  package var shapes: [ActivationShape] { graph.nodes.map(\.shape) }
+  package var shapes: [ActivationShape] {
+    let shapes = graph.nodes.map(\.shape)
+    return shapes + copied.map { shapes[$0] }
+  }
 
   /// The same layers for pictures of another size.
   ///
   /// - Throws: `HGNetError.Code.shapeMismatch` when they are too small for the network, `limitExceeded` when too large.
   package func resized(to size: Size) throws(HGNetError) -> Program {
     guard size != inputSize else { return self }
-    return Program(graph: try graph.resized(to: size), isTraining: isTraining, layers: layers, outputs: outputs)
+    return Program(
+      graph: try graph.resized(to: size), isTraining: isTraining, layers: layers, outputs: outputs, elements: elements,
+      copied: copied)
   }
 
   /// The layer that computes a result; nil for the input.

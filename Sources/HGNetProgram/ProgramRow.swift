@@ -61,8 +61,9 @@ extension Location {
 
   /// The buffer and, of a slice, the first and last channel.
   var title: String {
-    // Rows of 4 KiB are padded by 16 values.
-    let isWhole = stride == shape.channels || (shape.channels % 1024 == 0 && stride == shape.channels + 16)
+    // Pixels of 4 KiB are padded by a line of a cache.
+    let padding = shape.channels * element.byteCount % 4096 == 0 ? 64 / element.byteCount : 0
+    let isWhole = stride == shape.channels || stride == shape.channels + padding
     guard !isWhole || byteOffset > 0 else { return "b\(buffer)" }
     let first = byteOffset / element.byteCount
     return "b\(buffer)[\(first)–\(first + shape.channels - 1)]"

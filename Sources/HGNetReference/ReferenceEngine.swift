@@ -17,8 +17,13 @@ package struct ReferenceEngine: Engine {
   /// `float64`.
   package var arithmetic: String { "float64" }
 
-  /// Refuses nothing.
-  package func refusal(of layer: Layer, in program: Program, at precision: Precision) -> String? { nil }
+  /// It has no other.
+  package var fastestPrecision: Precision { .float32 }
+
+  /// Refuses nothing but other precisions than its own, which stands for float32.
+  package func refusal(of layer: Layer, in program: Program, at precision: Precision) -> String? {
+    precision == .float32 ? nil : "the reference computes in float64 and has no precision \(precision.rawValue)"
+  }
 
   /// Takes over a program with its parameters, twice their size in memory.
   ///

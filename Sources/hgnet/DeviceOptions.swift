@@ -1,7 +1,8 @@
 import ArgumentParser
 import HGNet
+import HGNetCore
 
-/// `--device NAME` and `--threads N`.
+/// `--device NAME`, `--precision NAME` and `--threads N`.
 struct DeviceOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
@@ -9,12 +10,39 @@ struct DeviceOptions: ParsableArguments {
       valueName: "name"))
   var device: Device.Kind = .cpu
 
+  @OptionGroup var precision: PrecisionOptions
+
   @OptionGroup var compute: ThreadOptions
 
   /// What networks run on, with as many threads as wanted and allowed.
   ///
-  /// - Parameter defaultCount: how many are wanted where the command line says nothing.
-  func device(defaultCount: Int? = nil) -> Device { Device(device, pool: compute.pool(defaultCount: defaultCount)) }
+  /// - Parameters:
+  ///   - defaultCount: how many are wanted where the command line says nothing.
+  ///   - configured: what a configuration asks for, where the command line says nothing.
+  func device(defaultCount: Int? = nil, configured: PrecisionChoice? = nil) -> Device {
+    let chosen = precision.precision ?? configured ?? .float32
+    let device = Device(device, pool: compute.pool(defaultCount: defaultCount), precision: chosen.precision)
+    if chosen == .auto { StandardError.write("hgnet: note: --precision auto: \(device.chosenPrecision.rawValue)") }
+    return device
+  }
+}
+
+/// `--precision NAME`.
+struct PrecisionOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "What the network computes with: float32 (default), bfloat16, or auto for the fastest on this machine.",
+      valueName: "name"))
+  var precision: PrecisionChoice?
+}
+
+extension PrecisionOptions {
+  /// Refuses what training cannot do.
+  func requireTraining() throws {
+    guard let precision, precision != .float32 else { return }
+    throw ValidationError("training computes in float32; leave out --precision \(precision.rawValue)")
+  }
 }
 
 extension Device.Kind: ExpressibleByArgument {}
+extension PrecisionChoice: ExpressibleByArgument {}

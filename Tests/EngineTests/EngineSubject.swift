@@ -15,8 +15,12 @@ struct EngineSubject: Sendable, CustomTestStringConvertible {
   var tolerance = 1e-5
   /// How far the gradient of a parameter may be off, as a part of its norm.
   var gradientTolerance = 1e-3
+  /// What its inference computes with.
+  var precision = Precision.float32
 
-  var testDescription: String { engine.deviceDescription }
+  var testDescription: String {
+    engine.deviceDescription + (precision == .float32 ? "" : ", \(precision.rawValue)")
+  }
 
   /// The judge.
   static let reference = ReferenceEngine()
@@ -29,6 +33,17 @@ struct EngineSubject: Sendable, CustomTestStringConvertible {
         engine: CPUEngine(pool: ThreadPool(count: 2), instructionSet: instructionSet),
         twins: [1, 3, 4].map { CPUEngine(pool: ThreadPool(count: $0), instructionSet: instructionSet) })
     }
+
+  /// The processor in bfloat16, with each of its instruction sets.
+  static let bfloat16: [EngineSubject] = all.dropFirst().map { subject in
+    var subject = subject
+    subject.precision = .bfloat16
+    subject.tolerance = 2e-2
+    return subject
+  }
+
+  /// All engines at all of their precisions: inference.
+  static var inference: [EngineSubject] { all + bfloat16 }
 
   /// The reference and the fastest of each other kind, for what takes long.
   static var main: [EngineSubject] { Array(all.prefix(2)) }

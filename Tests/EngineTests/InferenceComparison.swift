@@ -19,9 +19,10 @@ struct InferenceComparison {
 
   /// All results of an engine.
   static func results(
-    _ engine: any Engine, _ graph: Graph, parameters: ParameterStore, pictures: Tensor
+    _ engine: any Engine, _ graph: Graph, parameters: ParameterStore, pictures: Tensor,
+    precision: Precision = .float32
   ) throws -> [Tensor] {
-    let compiled = try engine.compile(Program(graph), parameters: parameters, precision: .float32)
+    let compiled = try engine.compile(Program(graph), parameters: parameters, precision: precision)
     let size = Size(height: pictures.shape[1], width: pictures.shape[2])
     return try compiled.session(RunExtent(batch: pictures.shape[0], inputSize: size)).run(pictures)
   }
@@ -29,7 +30,7 @@ struct InferenceComparison {
   /// The first output that is off, with the first layer that is.
   func finding(_ subject: EngineSubject) throws -> Finding? {
     let found = try InferenceComparison.results(
-      subject.engine, graph, parameters: parameters, pictures: pictures)
+      subject.engine, graph, parameters: parameters, pictures: pictures, precision: subject.precision)
     for (output, (one, other)) in zip(graph.outputs, zip(expected, found)) {
       let scale = max(one.largest, 1e-30)
       let distance = one.distance(to: other) / scale
@@ -47,7 +48,8 @@ struct InferenceComparison {
       let part = try graph.ending(with: index)
       let one = try InferenceComparison.results(
         EngineSubject.reference, part, parameters: parameters, pictures: pictures)
-      let other = try InferenceComparison.results(subject.engine, part, parameters: parameters, pictures: pictures)
+      let other = try InferenceComparison.results(
+        subject.engine, part, parameters: parameters, pictures: pictures, precision: subject.precision)
       let distance = one[0].distance(to: other[0]) / max(one[0].largest, 1e-30)
       if !(distance <= subject.tolerance) { return "\(node.name) (off by \(distance))" }
     }

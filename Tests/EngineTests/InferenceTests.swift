@@ -11,7 +11,9 @@ import Testing
     let graph = try Model.named(name).graph(options: ModelOptions(classCount: 20), inputSize: size)
     let comparison = try InferenceComparison(
       graph, parameters: Model.randomParameters(for: graph, seed: 11), pictures: seededPictures(1, size))
-    for subject in EngineSubject.main { expectNothing(try comparison.finding(subject)) }
+    for subject in EngineSubject.main + EngineSubject.bfloat16.prefix(1) {
+      expectNothing(try comparison.finding(subject))
+    }
   }
 
   @Test(
@@ -22,7 +24,7 @@ import Testing
     let comparison = try InferenceComparison(
       graph, parameters: Model.randomParameters(for: graph, seed: 21 + UInt64(index)),
       pictures: seededPictures(extent.batch, extent.size))
-    for subject in EngineSubject.all { expectNothing(try comparison.finding(subject)) }
+    for subject in EngineSubject.inference { expectNothing(try comparison.finding(subject)) }
   }
 
   @Test("The reference runs the graph as it stands: passes change nothing", arguments: EngineNetwork.all.indices)
@@ -51,9 +53,11 @@ import Testing
     let parameters = Model.randomParameters(for: graph, seed: 31)
     let pictures = seededPictures(3, size)
     let count = pictures.count / 3
-    for subject in EngineSubject.all {
+    for subject in EngineSubject.inference {
       func results(_ engine: any Engine, _ pictures: Tensor) throws -> [[Float]] {
-        try InferenceComparison.results(engine, graph, parameters: parameters, pictures: pictures).map(\.values)
+        try InferenceComparison.results(
+          engine, graph, parameters: parameters, pictures: pictures, precision: subject.precision
+        ).map(\.values)
       }
       var single = [[Float]](repeating: [], count: graph.outputs.count)
       for place in 0..<3 {
@@ -69,11 +73,12 @@ import Testing
     }
   }
 
-  @Test("A program serves many sizes; runs in shared memory do not disturb each other", arguments: EngineSubject.all)
+  @Test(
+    "A program serves many sizes; runs in shared memory do not disturb each other", arguments: EngineSubject.inference)
   func sessions(subject: EngineSubject) throws {
     let graph = try EngineNetwork.all[0].graph(Size(32))
     let parameters = Model.randomParameters(for: graph, seed: 41)
-    let compiled = try subject.engine.compile(Program(graph), parameters: parameters, precision: .float32)
+    let compiled = try subject.engine.compile(Program(graph), parameters: parameters, precision: subject.precision)
     let extents = [
       RunExtent(batch: 1, inputSize: Size(32)), RunExtent(batch: 3, inputSize: Size(height: 50, width: 37)),
     ]
@@ -102,11 +107,12 @@ import Testing
     if let shared { #expect(try shared.session(extents[0]).run(seededPictures(1, Size(32)))[0].values == alone[0]) }
   }
 
-  @Test("What does not fit is an error", arguments: EngineSubject.all) func errors(subject: EngineSubject) throws {
+  @Test("What does not fit is an error", arguments: EngineSubject.inference) func errors(subject: EngineSubject) throws
+  {
     let graph = try EngineNetwork.all[2].graph(Size(32))
     var parameters = Model.randomParameters(for: graph, seed: 61)
     let program = try Program(graph)
-    let compiled = try subject.engine.compile(program, parameters: parameters, precision: .float32)
+    let compiled = try subject.engine.compile(program, parameters: parameters, precision: subject.precision)
     let session = try compiled.session(RunExtent(batch: 1, inputSize: Size(32)))
     #expect(code { _ = try session.run(Tensor(shape: [1, 3, 32, 32])) } == .shapeMismatch)
     #expect(code { _ = try session.run(Tensor(shape: [2, 32, 32, 3])) } == .shapeMismatch)
@@ -121,7 +127,7 @@ import Testing
     let plain = try subject.engine.compile(
       Program(EngineNetwork.all[0].graph(Size(32))),
       parameters: Model.randomParameters(for: EngineNetwork.all[0].graph(Size(32)), seed: 1),
-      precision: .float32)
+      precision: subject.precision)
     #expect(code { _ = try plain.session(extent(1, 0)) } == .shapeMismatch)
     // A parameter that is missing, one of another shape; both are named.
     let name = "stages.1.blocks.0.layers.0.conv.weight"
@@ -129,7 +135,7 @@ import Testing
     for replacement in [nil, Parameter(Tensor(shape: [1, 1]))] {
       parameters[kept] = replacement
       let error = #expect(throws: HGNetError.self, "\(name)") {
-        _ = try subject.engine.compile(program, parameters: parameters, precision: .float32)
+        _ = try subject.engine.compile(program, parameters: parameters, precision: subject.precision)
       }
       #expect(error?.code == .parameterMismatch && error?.context.key == kept, "\(subject.testDescription)")
     }
@@ -158,7 +164,7 @@ import Testing
           let state = try subject.engine.trainingState(of: graph.parameters, parameters: parameters) { _ in false }
           _ = try subject.engine.trainingRun(program, state: state, batch: 1, statistics: nil)
         } else {
-          _ = try subject.engine.compile(program, parameters: parameters, precision: .float32)
+          _ = try subject.engine.compile(program, parameters: parameters, precision: subject.precision)
         }
       } catch { found = error }
       #expect(found?.code == (refused == nil ? nil : .unsupported), "\(found?.description ?? "taken")")

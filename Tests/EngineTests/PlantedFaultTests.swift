@@ -16,6 +16,7 @@ import Testing
 
     var deviceDescription: String { "faulty engine" }
     var arithmetic: String { inner.arithmetic }
+    var fastestPrecision: Precision { inner.fastestPrecision }
 
     func refusal(of layer: Layer, in program: Program, at precision: Precision) -> String? { nil }
     func sharing(_ compiled: any CompiledProgram) throws(HGNetError) -> any CompiledProgram { compiled }

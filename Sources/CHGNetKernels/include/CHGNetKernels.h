@@ -13,6 +13,7 @@
 
 #include "CHGNetAffine.h"
 #include "CHGNetAttention.h"
+#include "CHGNetBFloat16.h"
 #include "CHGNetColor.h"
 #include "CHGNetOptimizer.h"
 #include "CHGNetResample.h"

@@ -17,13 +17,14 @@ final class CPUProgram: CompiledProgram {
     _ program: Program, parameters: some ParameterSource, instructionSet: InstructionSet, precision: Precision,
     pool: ThreadPool
   ) throws(HGNetError) {
-    self.program = program
+    let target = Target(instructionSet: instructionSet, purpose: .inference, precision: precision)
+    self.program = try program.assigningElements { (layer) throws(HGNetError) in
+      try ImplementationList.choice(for: layer, on: target).implementation.elements(of: layer)
+    }
     self.precision = precision
     self.instructionSet = instructionSet
     self.pool = pool
-    weights = try CompiledWeights(
-      program, parameters: parameters, target: Target(instructionSet: instructionSet, purpose: .inference),
-      pool: pool)
+    weights = try CompiledWeights(self.program, parameters: parameters, target: target, pool: pool)
   }
 
   /// Shares the weights of another program.
@@ -37,7 +38,7 @@ final class CPUProgram: CompiledProgram {
   private func plan(_ extent: RunExtent) throws(HGNetError) -> Plan {
     try Plan(
       InferenceProgram(program.resized(to: extent.inputSize), batch: extent.batch), weights: weights,
-      threads: pool.count, instructionSet: instructionSet)
+      threads: pool.count, target: Target(instructionSet: instructionSet, purpose: .inference, precision: precision))
   }
 
   func memoryNeed(of extent: RunExtent) throws(HGNetError) -> MemoryNeed {

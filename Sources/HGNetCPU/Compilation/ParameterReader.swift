@@ -87,6 +87,13 @@ struct ParameterReader {
     ) { body(convolution, $0, factors) }
   }
 
+  /// Copies the bias of a linear layer, which may have none.
+  func copyBias(_ name: String?, count: Int, layer: String, into packed: PackedWeights) throws(HGNetError) {
+    guard let name else { return }
+    let values = try tensor(name, shape: [count], layer: layer)
+    for column in 0..<count { packed.bias[column] = values[column] }
+  }
+
   /// Packs a dense convolution into panels of 16 output channels.
   func packPanels(_ layer: Layer, into packed: PackedWeights) throws(HGNetError) {
     try packConvolution(layer, into: packed) { convolution, weight, factors in

@@ -8,10 +8,15 @@ enum AveragePool: Implementation {
 
   static func computes(_ kind: Layer.Kind) -> Bool { kind == .globalAveragePool }
 
+  /// An equal share of the channels for each thread.
+  static func channelsPerTask(_ problem: Problem) -> Int {
+    let channels = problem.input.shape.channels
+    return problem.threads == 1 ? channels : channels.divided(by: problem.threads).roundedUp(to: 16)
+  }
+
   static func step(_ problem: Problem) throws(HGNetError) -> Step {
     let channels = problem.input.shape.channels
-    let channelsPerTask =
-      problem.threads == 1 ? channels : channels.divided(by: problem.threads).roundedUp(to: 16)
+    let channelsPerTask = channelsPerTask(problem)
     let work = AveragePoolWork(
       input: problem.input, output: problem.output, pictures: problem.pictures, channelsPerTask: channelsPerTask)
     return problem.step(work, tasks: problem.pictures * channels.divided(by: channelsPerTask))

@@ -44,28 +44,40 @@ enum Depthwise: Implementation {
     WeightPacking(work: ChannelPacking(weights: weights, packed: buffer), taskCount: 1)
   }
 
-  static func step(_ problem: Problem) throws(HGNetError) -> Step {
+  /// How a depthwise convolution is cut into tasks: rows times channels of each picture.
+  struct Cut: Sendable {
+    var window: Window
+    var rowsPerTask: Int
+    var channelsPerTask: Int
+
+    /// The number of tasks.
+    func tasks(_ problem: Problem) -> Int {
+      problem.pictures * problem.output.shape.height.divided(by: rowsPerTask)
+        * problem.output.shape.channels.divided(by: channelsPerTask)
+    }
+  }
+
+  /// Cuts a problem.
+  static func cut(_ problem: Problem) throws(HGNetError) -> Cut {
     guard let convolution = convolution(problem.layer) else {
       throw HGNetError(.internalInconsistency, "expected a depthwise convolution", layer: problem.layer.name)
     }
     let height = problem.output.shape.height
-    let channelsPerTask = min(convolution.outputChannels, 64)
-    let rowsPerTask = problem.part(of: height, most: problem.threads == 1 ? height : max(8, height / 2), unit: 1)
-    let work = DepthwiseWork(
-      operands: problem.operands, window: Window(convolution), rowsPerTask: rowsPerTask,
-      channelsPerTask: channelsPerTask)
-    return problem.step(
-      work,
-      tasks: problem.pictures * height.divided(by: rowsPerTask)
-        * convolution.outputChannels.divided(by: channelsPerTask))
+    return Cut(
+      window: Window(convolution),
+      rowsPerTask: problem.part(of: height, most: problem.threads == 1 ? height : max(8, height / 2), unit: 1),
+      channelsPerTask: min(convolution.outputChannels, 64))
+  }
+
+  static func step(_ problem: Problem) throws(HGNetError) -> Step {
+    let cut = try cut(problem)
+    return problem.step(DepthwiseWork(operands: problem.operands, cut: cut), tasks: cut.tasks(problem))
   }
 }
 
 private struct DepthwiseWork: Work {
   var operands: Operands
-  var window: Window
-  var rowsPerTask: Int
-  var channelsPerTask: Int
+  var cut: Depthwise.Cut
 
   var algorithm: String { Depthwise.name }
 
@@ -73,9 +85,9 @@ private struct DepthwiseWork: Work {
     let values = addresses.values(of: operands.weights)
     try descriptor.set(
       hg_depthwise(
-        window: operands.geometry(window, addresses), weights: values.weights, bias: values.bias,
-        epilogue: operands.finish(addresses), rows_per_task: Int32(rowsPerTask),
-        channels_per_task: Int32(channelsPerTask)))
+        window: operands.geometry(cut.window, addresses), weights: values.weights, bias: values.bias,
+        epilogue: operands.finish(addresses), rows_per_task: Int32(cut.rowsPerTask),
+        channels_per_task: Int32(cut.channelsPerTask)))
     return addresses.kernels.depthwise
   }
 }

@@ -19,12 +19,16 @@ enum Elementwise: Implementation {
     }
   }
 
+  /// Rows whose values stay in the second cache.
+  static func rowsPerTask(_ problem: Problem) -> Int {
+    problem.part(of: problem.rows, most: max(1, 64 * 1024 / max(problem.output.shape.channels, 1)), unit: 1)
+  }
+
   static func step(_ problem: Problem) throws(HGNetError) -> Step {
     guard let kind = number(of: problem.layer.kind) else {
       throw HGNetError(.internalInconsistency, "expected elementwise work", layer: problem.layer.name)
     }
-    let rowsPerTask = problem.part(
-      of: problem.rows, most: max(1, 64 * 1024 / max(problem.output.shape.channels, 1)), unit: 1)
+    let rowsPerTask = rowsPerTask(problem)
     let work = ElementwiseWork(
       kind: kind, operands: problem.operands, other: problem.inputs.dropFirst().first, rowsPerTask: rowsPerTask)
     return problem.step(work, tasks: problem.rows.divided(by: rowsPerTask))

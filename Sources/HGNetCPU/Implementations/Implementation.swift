@@ -9,6 +9,10 @@ import HGNetProgram
 protocol Implementation: Sendable {
   /// The algorithm in one word, as `HGNET_VERBOSE` prints it.
   static var name: String { get }
+  /// The precision that it computes at.
+  static var precision: Precision { get }
+  /// The types of values that it reads and writes for a layer.
+  static func elements(of layer: Layer) -> LayerElements
   /// Whether it computes this kind of layer at all.
   static func computes(_ kind: Layer.Kind) -> Bool
   /// Why it does not take a layer of its kind, whatever the size of the pictures; nil if it takes it.
@@ -28,6 +32,8 @@ protocol Implementation: Sendable {
 }
 
 extension Implementation {
+  static var precision: Precision { .float32 }
+  static func elements(of layer: Layer) -> LayerElements { LayerElements(.float32) }
   static func refusal(of layer: Layer, on target: Target) -> String? { nil }
   static func refusal(of problem: Problem) -> String? { nil }
   static var layout: WeightLayout { .asDeclared }
@@ -43,6 +49,7 @@ struct Target: Sendable {
 
   var instructionSet: InstructionSet
   var purpose: Purpose
+  var precision = Precision.float32
 
   /// The kernels of the instruction set.
   var kernels: hg_kernels { instructionSet.kernels.pointee }

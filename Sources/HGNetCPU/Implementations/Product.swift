@@ -27,20 +27,36 @@ enum Product: PanelImplementation {
     try reader.withValues(weight, shape: [inputFeatures, outputFeatures], layer: layer.name) {
       hg_pack_linear($0, Int32(outputFeatures), Int32(inputFeatures), packed.floats)
     }
-    if let bias {
-      let values = try reader.tensor(bias, shape: [outputFeatures], layer: layer.name)
-      for column in 0..<outputFeatures { packed.bias[column] = values[column] }
-    }
+    try reader.copyBias(bias, count: outputFeatures, layer: layer.name, into: packed)
   }
 
   static func step(_ problem: Problem) throws(HGNetError) -> Step {
     let (rows, columns) = (problem.rows, problem.output.shape.channels)
     let inputFeatures = problem.input.shape.channels
-    let panels = columns.divided(by: 16)
-    // A block of weights and the rows of a task stay in the second cache; fewer, longer sums write the output less often.
+    // Fewer, longer sums write the output less often.
     let channelsPerBlock = inputFeatures.divided(by: inputFeatures.divided(by: 512))
-    var rowsPerTask = rows
-    var panelsPerTask = panels
+    let cut = ProductCut(problem, channelsPerBlock: channelsPerBlock)
+    let work = ProductWork(
+      operands: problem.operands, rows: rows, inputFeatures: inputFeatures, columns: columns,
+      cut: cut, channelsPerBlock: channelsPerBlock)
+    return problem.step(work, tasks: cut.tasks(rows: rows, columns: columns))
+  }
+}
+
+/// How a product is cut into tasks: blocks of rows times blocks of panels of 16 columns.
+struct ProductCut: Sendable {
+  var rowsPerTask: Int
+  var panelsPerTask: Int
+
+  /// Cuts the product of a problem.
+  ///
+  /// - Parameter channelsPerBlock: how many values of a row, in units of four bytes, stay in the second cache beside a
+  ///   block of weights.
+  init(_ problem: Problem, channelsPerBlock: Int) {
+    let (rows, columns) = (problem.rows, problem.output.shape.channels)
+    let panels = columns.divided(by: 16)
+    rowsPerTask = rows
+    panelsPerTask = panels
     let blockRows = problem.blockRows
     let mostRows = max(Problem.cachedFloats / channelsPerBlock, blockRows)
     if columns > rows {
@@ -54,11 +70,13 @@ enum Product: PanelImplementation {
     } else {
       rowsPerTask = problem.part(of: rows, most: mostRows, unit: blockRows)
     }
-    let work = ProductWork(
-      operands: problem.operands, rows: rows, inputFeatures: inputFeatures, columns: columns,
-      rowsPerTask: rowsPerTask, panelsPerTask: panelsPerTask, channelsPerBlock: channelsPerBlock)
-    return problem.step(work, tasks: rows.divided(by: rowsPerTask) * panels.divided(by: panelsPerTask))
   }
+
+  /// The number of blocks of panels.
+  func columnTasks(_ columns: Int) -> Int { columns.divided(by: 16).divided(by: panelsPerTask) }
+
+  /// The number of tasks.
+  func tasks(rows: Int, columns: Int) -> Int { rows.divided(by: rowsPerTask) * columnTasks(columns) }
 }
 
 private struct ProductWork: Work {
@@ -66,8 +84,7 @@ private struct ProductWork: Work {
   var rows: Int
   var inputFeatures: Int
   var columns: Int
-  var rowsPerTask: Int
-  var panelsPerTask: Int
+  var cut: ProductCut
   var channelsPerBlock: Int
 
   var algorithm: String { Product.name }
@@ -79,9 +96,9 @@ private struct ProductWork: Work {
         input: UnsafePointer(addresses.pointer(operands.input)), input_stride: operands.input.stride,
         rows: Int64(rows), channels: Int32(inputFeatures), columns: Int32(columns), weights: values.weights,
         bias: values.bias, output: addresses.pointer(operands.output), output_stride: operands.output.stride,
-        epilogue: operands.productFinish(addresses), rows_per_task: Int32(rowsPerTask),
-        panels_per_task: Int32(panelsPerTask),
-        column_tasks: Int32(columns.divided(by: 16).divided(by: panelsPerTask)),
+        epilogue: operands.productFinish(addresses), rows_per_task: Int32(cut.rowsPerTask),
+        panels_per_task: Int32(cut.panelsPerTask),
+        column_tasks: Int32(cut.columnTasks(columns)),
         channels_per_block: Int32(channelsPerBlock), is_added: operands.isAdded ? 1 : 0))
     return addresses.kernels.product
   }

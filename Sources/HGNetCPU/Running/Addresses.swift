@@ -10,10 +10,16 @@ struct Addresses {
   let zeros: UnsafeMutablePointer<Float>
   let kernels: hg_kernels
   let training: hg_training_kernels
+  let bfloat16: hg_bfloat16_kernels
   /// Values and gradients of a network in training.
   let parameters: CPUTrainingState?
 
-  /// The first value of a location.
+  /// The first byte of a location.
+  func bytes(_ location: Location) -> UnsafeMutableRawPointer {
+    memory + offsets[location.buffer] + location.byteOffset
+  }
+
+  /// The first value of a location of float32.
   func pointer(_ location: Location) -> UnsafeMutablePointer<Float> {
     (memory + offsets[location.buffer] + location.byteOffset).assumingMemoryBound(to: Float.self)
   }

@@ -15,8 +15,8 @@ final class CPUSession: EngineSession {
   private let run: UnsafeMutablePointer<SessionRun>
 
   /// The first value of a result for the whole batch.
-  private func start(of location: Location) -> UnsafeMutablePointer<Float> {
-    (owner.activations + plan.offsets[location.buffer] + location.byteOffset).assumingMemoryBound(to: Float.self)
+  private func start(of location: Location) -> UnsafeMutableRawPointer {
+    owner.activations + plan.offsets[location.buffer] + location.byteOffset
   }
 
   /// Writes the addresses of the memory into the steps.
@@ -30,6 +30,7 @@ final class CPUSession: EngineSession {
       at: Addresses(
         memory: owner.activations, offsets: plan.offsets, zeros: owner.zeros,
         kernels: plan.instructionSet.kernels.pointee, training: plan.instructionSet.trainingKernels.pointee,
+        bfloat16: plan.instructionSet.bfloat16Kernels.pointee,
         parameters: nil))
     self.plan = plan
     self.pool = pool
@@ -56,7 +57,8 @@ final class CPUSession: EngineSession {
     _ body: (UnsafeMutableBufferPointer<Float>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     let count = plan.batch * plan.input.shape.count
-    return try body(UnsafeMutableBufferPointer(start: start(of: plan.input), count: count))
+    return try body(
+      UnsafeMutableBufferPointer(start: start(of: plan.input).assumingMemoryBound(to: Float.self), count: count))
   }
 
   /// Runs all steps on the input that is in place.
@@ -86,9 +88,15 @@ final class CPUSession: EngineSession {
     let location = plan.outputs[output]
     let channels = location.shape.channels
     guard let base = target.baseAddress else { return }
-    let source = start(of: location)
     for pixel in 0..<plan.batch * location.pixels {
-      (base + pixel * channels).update(from: source + pixel * location.stride, count: channels)
+      let source = start(of: location) + pixel * location.stride * location.element.byteCount
+      let target = base + pixel * channels
+      if location.element == .bfloat16 {
+        let halves = source.assumingMemoryBound(to: UInt16.self)
+        for channel in 0..<channels { target[channel] = hg_float_of_bfloat16(halves[channel]) }
+      } else {
+        target.update(from: source.assumingMemoryBound(to: Float.self), count: channels)
+      }
     }
   }
 }

@@ -28,12 +28,12 @@ final class Plan: Sendable {
   private let weights: CompiledWeights
 
   init(
-    _ program: InferenceProgram, weights: CompiledWeights, threads: Int, instructionSet: InstructionSet
+    _ program: InferenceProgram, weights: CompiledWeights, threads: Int, target: Target
   ) throws(HGNetError) {
     batch = program.batch
     self.threads = threads
     self.weights = weights
-    self.instructionSet = instructionSet
+    instructionSet = target.instructionSet
     self.program = program.program
     let segments = BatchSegment.segments(
       program.traffic(weights), batch: program.batch, threads: threads)
@@ -56,7 +56,7 @@ final class Plan: Sendable {
 
     let writer = StepWriter(
       program: program, placement: placement, weights: weights, threads: threads,
-      target: Target(instructionSet: instructionSet, purpose: .inference))
+      target: target)
     var steps: [Step] = []
     for segment in segments {
       for first in stride(from: 0, to: batch, by: segment.pictures) {
@@ -102,13 +102,15 @@ private struct StepWriter {
         throw HGNetError(.internalInconsistency, "a layer without a place", layer: layer.name)
       }
       let graph = program.program.graph
+      // Copies in another type are no nodes and multiply nothing.
+      let isNode = graph.nodes.indices.contains(layer.result)
       return try step(
         Problem(
           layer: layer, inputs: layer.inputs.compactMap { placement.location(of: $0, from: first) },
           residual: layer.residual.flatMap { placement.location(of: $0, from: first) }, output: output,
           weights: weights.packed[index].map { .packed($0) } ?? .none, epilogue: weights.epilogues[index],
           pictures: pictures, threads: threads, target: target,
-          multiplyAdds: graph.multiplyAdds(of: graph.nodes[layer.result]) * pictures))
+          multiplyAdds: isNode ? graph.multiplyAdds(of: graph.nodes[layer.result]) * pictures : 0))
     }
   }
 
@@ -131,7 +133,9 @@ extension InferenceProgram {
         weightCount = (weights.packed[layer]?.weightByteCount ?? 0) / 4
       }
       return LayerTraffic(
-        activations: shapes[result(of: step)].count + inputs.reduce(0) { $0 + shapes[$1].count },
+        activations: (inputs + [result(of: step)]).reduce(0) {
+          $0 + shapes[$1].count * program.elements[$1].byteCount
+        } / 4,
         weights: weightCount, kept: placement.bytesKept(behind: number) / 4)
     }
   }

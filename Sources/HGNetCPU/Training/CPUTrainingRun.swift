@@ -69,7 +69,8 @@ package final class CPUTrainingRun: TrainingRun {
         plan.steps,
         at: Addresses(
           memory: memory, offsets: memoryPlan.offsets, zeros: zeros, kernels: instructionSet.kernels.pointee,
-          training: instructionSet.trainingKernels.pointee, parameters: state))
+          training: instructionSet.trainingKernels.pointee, bfloat16: instructionSet.bfloat16Kernels.pointee,
+          parameters: state))
     } catch {
       memory.deallocatePages()
       throw error

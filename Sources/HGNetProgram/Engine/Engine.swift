@@ -15,6 +15,9 @@ package protocol Engine: Sendable {
   /// The arithmetic in one word, such as `avx512`.
   var arithmetic: String { get }
 
+  /// The precision at which it is quickest with weights in float32.
+  var fastestPrecision: Precision { get }
+
   /// Why the engine cannot compute a layer, nil if it can.
   ///
   /// - Parameters:

@@ -29,20 +29,19 @@ package struct Placement: Sendable {
   /// - Parameters:
   ///   - program: for the size that is wanted.
   ///   - batch: the number of pictures.
-  ///   - element: the type of all values.
-  package init(_ program: Program, batch: Int, element: ElementType = .float32) {
+  package init(_ program: Program, batch: Int) {
     self.batch = batch
-    let shapes = program.shapes
+    let (shapes, elements) = (program.shapes, program.elements)
     locations = [Location?](repeating: nil, count: shapes.count)
     // From the last to the first, so that a concatenation inside another one finds its place first.
     for layer in program.layers.reversed() where layer.kind == .concatenate {
-      let target = locations[layer.result] ?? newBuffer(shapes[layer.result], element)
+      let target = locations[layer.result] ?? newBuffer(shapes[layer.result], elements[layer.result])
       locations[layer.result] = target
       var channel = 0
       for input in layer.inputs {
         if locations[input] == nil, input != program.input {
           var slice = target
-          slice.byteOffset += channel * element.byteCount
+          slice.byteOffset += channel * target.element.byteCount
           slice.shape = shapes[input]
           locations[input] = slice
         } else {
@@ -52,14 +51,14 @@ package struct Placement: Sendable {
       }
     }
     for result in ([program.input] + program.layers.map(\.result)).sorted() where locations[result] == nil {
-      locations[result] = newBuffer(shapes[result], element)
+      locations[result] = newBuffer(shapes[result], elements[result])
     }
   }
 
   private mutating func newBuffer(_ shape: ActivationShape, _ element: ElementType) -> Location {
     var stride = shape.channels
     // Pixels at a multiple of 4 KiB would all fall into the same few lines of the first cache.
-    if stride % 1024 == 0, shape.height * shape.width > 1 { stride += 16 }
+    if stride * element.byteCount % 4096 == 0, shape.height * shape.width > 1 { stride += 64 / element.byteCount }
     pictureBytes.append(shape.height * shape.width * stride * element.byteCount)
     isGroupOnly.append(false)
     buffers.append(Buffer(byteCount: batch * pictureBytes[buffers.count]))

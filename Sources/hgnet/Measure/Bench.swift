@@ -47,6 +47,7 @@ struct Bench: ParsableCommand {
         throw ValidationError("expected \(name) of \(range.lowerBound) to \(range.upperBound), found \(value)")
       }
     }
+    if training { try compute.precision.requireTraining() }
     if training, roofline { throw ValidationError("--roofline shows the steps of inference; leave out --training") }
     try check(batch, "--batch", 1...65536)
     try check(iterations, "--iterations", 1...10_000_000)

@@ -59,7 +59,8 @@ struct Infer: AsyncParsableCommand {
     recipe.labels = weights.fittingLabels(recipe.labels, warn: warn)
     // The configuration is that of the training: it says what the head is.
     recipe.activation = recipe.activation ?? weights.activation ?? recipe.postProcessing.activation
-    let classifier = try Classifier(weights, recipe: recipe, device: compute.device())
+    let classifier = try Classifier(
+      weights, recipe: recipe, device: compute.device(configured: configuration.precision()))
 
     let hasLabels = recipe.labels != nil
     var file = try input.saveFile.map { path throws(HGNetError) in try FileOutput(path: path) }

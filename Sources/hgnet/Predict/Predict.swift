@@ -92,7 +92,8 @@ struct Predict: AsyncParsableCommand {
     }
     try opened.requireClassifier()
     let recipe = try recipe(configuration: configuration, weights: opened, isFirst: communicator.isFirst)
-    let device = compute.device(defaultCount: try processors(of: configuration))
+    let device = compute.device(
+      defaultCount: try processors(of: configuration), configured: try configuration?.precision())
     let classifier = try Classifier(opened, recipe: recipe, device: device)
 
     let defaultBatch = PictureRun.batchSize(for: recipe, pictures: pictures.count, ranks: communicator.rankCount)

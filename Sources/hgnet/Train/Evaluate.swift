@@ -55,6 +55,7 @@ struct Evaluate: AsyncParsableCommand {
     var labels: [String]
     var log: TrainingLogFile?
     var configuration: String
+    var precision: PrecisionChoice?
   }
 
   func run() async throws { try await RankedCommand.run(run) }
@@ -67,7 +68,7 @@ struct Evaluate: AsyncParsableCommand {
       subject = try await configured(communicator)
     }
     let isFirst = communicator.isFirst
-    let device = compute.device()
+    let device = compute.device(configured: subject.precision)
     let evaluator = Evaluator(
       data: subject.data, loss: subject.loss, metrics: subject.metrics, printInterval: subject.printInterval,
       device: device, communicator: communicator)
@@ -133,7 +134,7 @@ struct Evaluate: AsyncParsableCommand {
     return Subject(
       weights: weights, data: data, loss: settings.evaluationLoss, metrics: settings.evaluationMetrics,
       printInterval: settings.printInterval, labels: try TrainingRun.labels(configuration, data: data), log: log,
-      configuration: configuration.root.yaml)
+      configuration: configuration.root.yaml, precision: try configuration.precision())
   }
 
   /// With `--data`: cross entropy and top-k on the pictures of a folder, mAP where the network gives several labels.

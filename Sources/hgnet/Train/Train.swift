@@ -63,6 +63,7 @@ struct Train: AsyncParsableCommand {
         ("--from-scratch", isFromScratch), ("--output", output != nil), ("--epochs", epochs != nil),
         ("--learning-rate", learningRate != nil), ("--seed", seed != nil),
       ])
+    try compute.precision.requireTraining()
     if folder.weights != nil, isFromScratch {
       throw ValidationError("expected --weights or --from-scratch, found both")
     }

@@ -1,0 +1,263 @@
+// The definition of the bfloat16 kernels in plain scalar C with sums in double, the packing of their weights, and which
+// implementations this processor can run.
+#include "CHGNetBFloat16.h"
+
+#include <string.h>
+
+#include "CHGNetKernels.h"
+
+hg_bfloat16 hg_bfloat16_of(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, 4);
+  if (value != value) return (hg_bfloat16)((bits | 0x400000) >> 16);
+  return (hg_bfloat16)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+float hg_float_of_bfloat16(hg_bfloat16 value) {
+  const uint32_t bits = (uint32_t)value << 16;
+  float result;
+  memcpy(&result, &bits, 4);
+  return result;
+}
+
+int64_t hg_bfloat16_scratch(int64_t values) { return 8 * values + 4 * values + 4 * HG_PANEL; }
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t pairs_of(int64_t count) { return (count + 1) / 2; }
+
+static double read(const void *p, int is_float, int64_t at) {
+  return is_float ? ((const float *)p)[at] : hg_float_of_bfloat16(((const hg_bfloat16 *)p)[at]);
+}
+
+static void write(void *p, int is_float, int64_t at, double x) {
+  if (is_float)
+    ((float *)p)[at] = (float)x;
+  else
+    ((hg_bfloat16 *)p)[at] = hg_bfloat16_of((float)x);
+}
+
+static double bend(const hg_bfloat16_epilogue *e, double x, int64_t row, int64_t column) {
+  if (x < e->lower) x = e->lower;
+  x = x * e->scale + e->shift;
+  return e->residual ? x + hg_float_of_bfloat16(e->residual[row * e->residual_stride + column]) : x;
+}
+
+static void product(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_bfloat16_product *d = descriptor;
+  const int64_t row0 = (int64_t)(task / d->column_tasks) * d->rows_per_task;
+  const int64_t row1 = least(row0 + d->rows_per_task, d->rows);
+  const int64_t n0 = (int64_t)(task % d->column_tasks) * d->panels_per_task * HG_PANEL;
+  const int64_t n1 = least(n0 + (int64_t)d->panels_per_task * HG_PANEL, d->columns);
+  for (int64_t row = row0; row < row1; row++)
+    for (int64_t n = n0; n < n1; n++) {
+      double sum = d->bias[n];
+      const hg_bfloat16 *weights = d->weights + n / HG_PANEL * d->channels * HG_PANEL + n % HG_PANEL * 2;
+      for (int64_t k = 0; k < d->channels; k++)
+        sum += (double)hg_float_of_bfloat16(d->input[row * d->input_stride + k]) *
+               hg_float_of_bfloat16(weights[k / 2 * 2 * HG_PANEL + k % 2]);
+      write(d->output, d->is_float_output, row * d->output_stride + n, bend(&d->epilogue, sum, row, n));
+    }
+}
+
+// Whether a place of the window lies inside the picture, and the element of its first channel.
+static int is_inside(const hg_bfloat16_geometry *g, int64_t pixel, int i, int j, int64_t *at) {
+  const int64_t image = pixel / ((int64_t)g->output_height * g->output_width);
+  const int64_t y = pixel / g->output_width % g->output_height * g->stride_height - g->padding_top + i;
+  const int64_t x = pixel % g->output_width * g->stride_width - g->padding_left + j;
+  *at = ((image * g->height + y) * g->width + x) * g->input_stride;
+  return y >= 0 && y < g->height && x >= 0 && x < g->width;
+}
+
+static void convolution(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_bfloat16_convolution *d = descriptor;
+  const hg_bfloat16_geometry *g = &d->window;
+  const int64_t row = 2 * pairs_of((int64_t)g->kernel_width * g->channels);
+  const int64_t pixels = (int64_t)g->batch * g->output_height * g->output_width;
+  const int64_t first = (int64_t)task * d->pixels_per_task, end = least(first + d->pixels_per_task, pixels);
+  for (int64_t pixel = first; pixel < end; pixel++)
+    for (int64_t n = 0; n < d->columns; n++) {
+      double sum = d->bias[n];
+      for (int i = 0; i < g->kernel_height; i++)
+        for (int j = 0; j < g->kernel_width; j++) {
+          int64_t at;
+          if (!is_inside(g, pixel, i, j, &at)) continue;
+          for (int64_t c = 0; c < g->channels; c++) {
+            const int64_t k = (int64_t)j * g->channels + c;
+            double x = read(g->input, g->is_float_input, at + c);
+            if (g->is_float_input) x = hg_float_of_bfloat16(hg_bfloat16_of((float)x));
+            sum += x * hg_float_of_bfloat16(d->weights[((n / HG_PANEL * g->kernel_height + i) * row + k / 2 * 2) * HG_PANEL +
+                                                       n % HG_PANEL * 2 + k % 2]);
+          }
+        }
+      write(g->output, g->is_float_output, pixel * g->output_stride + n, bend(&d->epilogue, sum, pixel, n));
+    }
+}
+
+static void depthwise(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_bfloat16_depthwise *d = descriptor;
+  const hg_bfloat16_geometry *g = &d->window;
+  const int32_t channel_tasks = (g->channels + d->channels_per_task - 1) / d->channels_per_task;
+  const int32_t row_tasks = (g->output_height + d->rows_per_task - 1) / d->rows_per_task;
+  const int64_t c0 = (int64_t)(task % channel_tasks) * d->channels_per_task;
+  const int64_t c1 = least(c0 + d->channels_per_task, g->channels);
+  const int64_t padded = (g->channels + HG_PANEL - 1) / HG_PANEL * HG_PANEL;
+  const int64_t y0 = (int64_t)(task / channel_tasks % row_tasks) * d->rows_per_task;
+  const int64_t y1 = least(y0 + d->rows_per_task, g->output_height), image = task / channel_tasks / row_tasks;
+  for (int64_t y = y0; y < y1; y++)
+    for (int64_t x = 0; x < g->output_width; x++) {
+      const int64_t pixel = (image * g->output_height + y) * g->output_width + x;
+      for (int64_t c = c0; c < c1; c++) {
+        double sum = d->bias[c];
+        for (int i = 0; i < g->kernel_height; i++)
+          for (int j = 0; j < g->kernel_width; j++) {
+            int64_t at;
+            if (is_inside(g, pixel, i, j, &at))
+              sum += read(g->input, g->is_float_input, at + c) * d->weights[(i * g->kernel_width + j) * padded + c];
+          }
+        write(g->output, g->is_float_output, pixel * g->output_stride + c, bend(&d->epilogue, sum, pixel, c));
+      }
+    }
+}
+
+static void maximum_pool(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_bfloat16_maximum_pool *d = descriptor;
+  const hg_bfloat16_geometry *g = &d->window;
+  const int32_t row_tasks = (g->output_height + d->rows_per_task - 1) / d->rows_per_task;
+  const int64_t y0 = (int64_t)(task % row_tasks) * d->rows_per_task, image = task / row_tasks;
+  const int64_t y1 = least(y0 + d->rows_per_task, g->output_height);
+  for (int64_t y = y0; y < y1; y++)
+    for (int64_t x = 0; x < g->output_width; x++) {
+      const int64_t pixel = (image * g->output_height + y) * g->output_width + x;
+      for (int64_t c = 0; c < g->channels; c++) {
+        double best = -__builtin_inf();
+        for (int i = 0; i < g->kernel_height; i++)
+          for (int j = 0; j < g->kernel_width; j++) {
+            int64_t at;
+            if (!is_inside(g, pixel, i, j, &at)) continue;
+            const double value = read(g->input, g->is_float_input, at + c);
+            best = value > best || value != value ? value : best;
+          }
+        write(g->output, g->is_float_output, pixel * g->output_stride + c, best);
+      }
+    }
+}
+
+static void average_pool(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_bfloat16_average_pool *d = descriptor;
+  const int32_t channel_tasks = (d->channels + d->channels_per_task - 1) / d->channels_per_task;
+  const int64_t c0 = (int64_t)(task % channel_tasks) * d->channels_per_task, image = task / channel_tasks;
+  for (int64_t c = c0; c < least(c0 + d->channels_per_task, d->channels); c++) {
+    double sum = 0;
+    for (int64_t pixel = 0; pixel < d->pixels; pixel++)
+      sum += hg_float_of_bfloat16(d->input[(image * d->pixels + pixel) * d->input_stride + c]);
+    write(d->output, d->is_float_output, image * d->output_stride + c, sum / d->pixels);
+  }
+}
+
+static void elementwise(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_bfloat16_elementwise *d = descriptor;
+  const int64_t row0 = (int64_t)task * d->rows_per_task, row1 = least(row0 + d->rows_per_task, d->rows);
+  for (int64_t row = row0; row < row1; row++)
+    for (int64_t c = 0; c < d->channels; c++) {
+      const int64_t other = (d->kind == HG_GATE ? row / d->rows_per_image : row) * d->other_stride + c;
+      double x = read(d->input, d->is_float_input, row * d->input_stride + c);
+      if (d->kind == HG_ADD) x += read(d->other, d->is_float_other, other);
+      if (d->kind == HG_GATE) x *= read(d->other, d->is_float_other, other);
+      write(d->output, d->is_float_output, row * d->output_stride + c, bend(&d->epilogue, x, row, c));
+    }
+}
+
+static const hg_bfloat16_kernels hg_bfloat16_kernels_reference = {
+    .name = "reference", .block_rows = 1, .block_panels = 1, .product = product, .convolution = convolution,
+    .depthwise = depthwise, .maximum_pool = maximum_pool, .average_pool = average_pool, .elementwise = elementwise};
+
+void hg_pack_bfloat16(const float *weight, const float *factors, int32_t columns, int32_t channels,
+                      int32_t kernel_height, int32_t kernel_width, hg_bfloat16 *packed) {
+  const int64_t taps = (int64_t)kernel_height * kernel_width, run = (int64_t)kernel_width * channels;
+  const int64_t row = 2 * pairs_of(run);
+  for (int32_t first = 0; first < columns; first += HG_PANEL, packed += kernel_height * row * HG_PANEL) {
+    if (columns - first < HG_PANEL || row > run) memset(packed, 0, sizeof *packed * (size_t)(kernel_height * row * HG_PANEL));
+    for (int32_t lane = 0; lane < HG_PANEL && first + lane < columns; lane++) {
+      const float factor = factors ? factors[first + lane] : 1;
+      const float *from = weight + (first + lane) * channels * taps;
+      for (int32_t i = 0; i < kernel_height; i++)
+        for (int32_t j = 0; j < kernel_width; j++) {
+          const float *next = from + i * kernel_width + j;
+          hg_bfloat16 *to = packed + i * row * HG_PANEL + lane * 2;
+          for (int64_t c = 0, k = (int64_t)j * channels; c < channels; c++, k++)
+            to[k / 2 * 2 * HG_PANEL + k % 2] = hg_bfloat16_of(next[c * taps] * factor);
+        }
+    }
+  }
+}
+
+void hg_pack_bfloat16_linear(const float *weight, int32_t columns, int32_t channels, hg_bfloat16 *packed) {
+  const int64_t row = 2 * pairs_of(channels);
+  for (int32_t first = 0; first < columns; first += HG_PANEL, packed += row * HG_PANEL)
+    for (int64_t k = 0; k < row; k++)
+      for (int32_t lane = 0; lane < HG_PANEL; lane++)
+        packed[k / 2 * 2 * HG_PANEL + lane * 2 + k % 2] =
+            k < channels && first + lane < columns ? hg_bfloat16_of(weight[k * columns + first + lane]) : 0;
+}
+
+#if defined(__x86_64__)
+extern const hg_bfloat16_kernels hg_bfloat16_kernels_avx512_pairs, hg_bfloat16_kernels_avx512_rounding,
+    hg_bfloat16_kernels_avx512, hg_bfloat16_kernels_avx2, hg_bfloat16_kernels_baseline;
+#elif defined(__aarch64__)
+extern const hg_bfloat16_kernels hg_bfloat16_kernels_neon;
+#else
+extern const hg_bfloat16_kernels hg_bfloat16_kernels_baseline;
+#endif
+
+static int32_t list(const hg_bfloat16_kernels *found[6]) {
+  int32_t count = 0;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
+    if (__builtin_cpu_supports("avx512bf16")) {
+      // Intel's cores take four times as long for a pair as for a multiply-add (measured on Emerald Rapids: 95 GFLOP/s a
+      // thread, float32 180), AMD's as long (232, float32 115).
+      const int is_slow = __builtin_cpu_is("intel");
+      found[count++] = is_slow ? &hg_bfloat16_kernels_avx512_rounding : &hg_bfloat16_kernels_avx512_pairs;
+      found[count++] = is_slow ? &hg_bfloat16_kernels_avx512_pairs : &hg_bfloat16_kernels_avx512_rounding;
+    }
+    found[count++] = &hg_bfloat16_kernels_avx512;
+  }
+  if (avx2) found[count++] = &hg_bfloat16_kernels_avx2;
+  found[count++] = &hg_bfloat16_kernels_baseline;
+#elif defined(__aarch64__)
+  found[count++] = &hg_bfloat16_kernels_neon;
+#else
+  found[count++] = &hg_bfloat16_kernels_baseline;
+#endif
+  found[count++] = &hg_bfloat16_kernels_reference;
+  return count;
+}
+
+int32_t hg_bfloat16_kernels_count(void) {
+  const hg_bfloat16_kernels *found[6];
+  return list(found);
+}
+
+const hg_bfloat16_kernels *hg_bfloat16_kernels_at(int32_t index) {
+  const hg_bfloat16_kernels *found[6];
+  const int32_t count = list(found);
+  return found[index < 0 || index >= count ? count - 1 : index];
+}
+
+const hg_bfloat16_kernels *hg_bfloat16_kernels_beside(const char *name) {
+  const hg_bfloat16_kernels *found[6];
+  const int32_t count = list(found);
+  const size_t length = strlen(name);
+  for (int32_t i = 0; i < count; i++)
+    if (!strncmp(found[i]->name, name, length)) return found[i];
+  return found[count - 1];
+}

@@ -1,0 +1,236 @@
+// Products in bfloat16: rows of pixels times panels of 16 output channels, pairs of input channels at a time. Every sum
+// runs over the pairs in ascending order, whatever the blocking. Included once per instruction set.
+//
+// Without the instruction for pairs a block of rows is widened to float32 first, and weights as they are loaded.
+
+typedef struct {
+  const hg_bfloat16 *const *rows;  // [taps] pointers to the first row
+  ptrdiff_t row_distance;          // elements between rows
+  int taps;
+  int64_t pairs;                   // of a tap
+  const hg_bfloat16 *weights;      // of the first panel
+  int64_t panel_distance;          // elements between panels
+  const float *bias;
+  void *output;
+  ptrdiff_t output_stride;
+  int is_float;
+  const hg_bfloat16 *residual;
+  const hg_bfloat16_epilogue *epilogue;
+  int columns;                     // valid columns of these panels
+  float *widened;                  // room for the widened rows
+} hg_pair_block;
+
+#if HG_PAIRS
+// Adds the products of all pairs.
+HG_INLINE void hg_add_pairs(const hg_pair_block *b, const int R, const int P,
+                            hg_vector sum[HG_BLOCK_ROWS][HG_BLOCK_PANELS * HG_VECTORS]) {
+  const hg_bfloat16 *w = b->weights;
+  for (int tap = 0; tap < b->taps; tap++) {
+    const hg_bfloat16 *a[HG_BLOCK_ROWS];
+    HG_UNROLL for (int r = 0; r < R; r++) a[r] = b->rows[tap] + r * b->row_distance;
+    for (int64_t k = 0; k < b->pairs; k++, w += 2 * HG_PANEL) {
+      __m512bh y[HG_BLOCK_PANELS];
+      HG_UNROLL for (int p = 0; p < P; p++) y[p] = (__m512bh)_mm512_loadu_si512(w + p * b->panel_distance);
+      HG_UNROLL for (int r = 0; r < R; r++) {
+        int32_t pair;
+        __builtin_memcpy(&pair, a[r] + 2 * k, 4);
+        const __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
+        HG_UNROLL for (int p = 0; p < P; p++) sum[r][p] = (hg_vector)_mm512_dpbf16_ps((__m512)sum[r][p], y[p], x);
+      }
+    }
+  }
+}
+#else
+HG_INLINE void hg_add_pairs(const hg_pair_block *b, const int R, const int P,
+                            hg_vector sum[HG_BLOCK_ROWS][HG_BLOCK_PANELS * HG_VECTORS]) {
+  const int64_t run = 2 * b->pairs, all = b->taps * run;
+  for (int r = 0; r < R; r++)
+    for (int tap = 0; tap < b->taps; tap++) {
+      const hg_bfloat16 *from = b->rows[tap] + r * b->row_distance;
+      float *to = b->widened + r * all + tap * run;
+      int64_t k = 0;
+      for (; k + HG_LANES <= run; k += HG_LANES) hg_store(to + k, hg_widen(from + k));
+      for (; k < run; k += 2) {
+        uint32_t pair;
+        __builtin_memcpy(&pair, from + k, 4);
+        const uint32_t two[2] = {pair << 16, pair & 0xffff0000u};
+        __builtin_memcpy(to + k, two, 8);
+      }
+    }
+  const hg_bfloat16 *w = b->weights;
+  const float *a[HG_BLOCK_ROWS];
+  HG_UNROLL for (int r = 0; r < R; r++) a[r] = b->widened + r * all;
+  const int V = P * HG_VECTORS;
+  for (int64_t k = 0; k < all; k += 2, w += 2 * HG_PANEL) {
+    hg_bits y[HG_BLOCK_PANELS * HG_VECTORS];
+    HG_UNROLL for (int p = 0; p < P; p++)
+      HG_UNROLL for (int v = 0; v < HG_VECTORS; v++)
+        y[p * HG_VECTORS + v] = *(const hg_unaligned_bits *)(w + p * b->panel_distance + v * 2 * HG_LANES);
+    HG_UNROLL for (int r = 0; r < R; r++) {
+      const hg_vector x = hg_splat(a[r][k]);
+      HG_UNROLL for (int v = 0; v < V; v++) sum[r][v] += x * (hg_vector)(y[v] << 16);
+    }
+    HG_UNROLL for (int r = 0; r < R; r++) {
+      const hg_vector x = hg_splat(a[r][k + 1]);
+      HG_UNROLL for (int v = 0; v < V; v++) sum[r][v] += x * (hg_vector)(y[v] & 0xffff0000u);
+    }
+  }
+}
+#endif
+
+HG_INLINE void hg_pair_run(const hg_pair_block *b, const int R, const int P) {
+  hg_vector sum[HG_BLOCK_ROWS][HG_BLOCK_PANELS * HG_VECTORS];
+  const int V = P * HG_VECTORS;
+  HG_UNROLL for (int v = 0; v < V; v++) {
+    const hg_vector x = hg_load(b->bias + v * HG_LANES);
+    HG_UNROLL for (int r = 0; r < R; r++) sum[r][v] = x;
+  }
+  hg_add_pairs(b, R, P, sum);
+  const hg_bfloat16_epilogue *e = b->epilogue;
+  HG_UNROLL for (int r = 0; r < R; r++)
+    HG_UNROLL for (int v = 0; v < V; v++) sum[r][v] = hg_bend(e, sum[r][v]);
+  if (b->columns >= P * HG_PANEL && !b->is_float) {
+    HG_UNROLL for (int r = 0; r < R; r++) {
+      hg_bfloat16 *c = (hg_bfloat16 *)b->output + r * b->output_stride;
+      if (b->residual) {
+        const hg_bfloat16 *residual = b->residual + r * e->residual_stride;
+        HG_UNROLL for (int v = 0; v < V; v++) sum[r][v] += hg_widen(residual + v * HG_LANES);
+      }
+      HG_UNROLL for (int v = 0; v < V; v++) *(hg_halves *)(c + v * HG_LANES) = hg_narrow(sum[r][v]);
+    }
+    return;
+  }
+  float spill[HG_BLOCK_ROWS][HG_BLOCK_PANELS * HG_PANEL];
+  HG_UNROLL for (int r = 0; r < R; r++)
+    HG_UNROLL for (int v = 0; v < V; v++) hg_store(spill[r] + v * HG_LANES, sum[r][v]);
+  for (int r = 0; r < R; r++)
+    for (int n = 0; n < b->columns && n < P * HG_PANEL; n += HG_LANES) {
+      hg_vector x = hg_load(spill[r] + n);
+      if (b->residual) x += hg_widen_some(b->residual + r * e->residual_stride + n, b->columns - n);
+      hg_write(b->output, b->is_float, r * b->output_stride + n, x, b->columns - n);
+    }
+}
+
+HG_DEFINE_BLOCKS(hg_pair_block, hg_pair_block, hg_pair_run)
+
+// An element of an array of either type.
+HG_INLINE void *hg_place(void *p, int is_float, int64_t at) {
+  return is_float ? (void *)((float *)p + at) : (void *)((hg_bfloat16 *)p + at);
+}
+
+static void HG_NAME(hg_bfloat16_product)(const void *descriptor, int32_t task, float *scratch) {
+  const hg_bfloat16_product *d = descriptor;
+  const int panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
+  const int64_t row0 = (int64_t)(task / d->column_tasks) * d->rows_per_task;
+  const int64_t row1 = hg_min(row0 + d->rows_per_task, d->rows);
+  const int panel0 = (task % d->column_tasks) * d->panels_per_task;
+  const int panel1 = hg_min(panel0 + d->panels_per_task, panels);
+  for (int p = panel0; p < panel1;) {
+    const int P = hg_next_panels(panel1 - p), column = p * HG_PANEL;
+    for (int64_t row = row0; row < row1;) {
+      const int R = hg_next_rows(row1 - row);
+      const hg_bfloat16 *first = d->input + row * d->input_stride;
+      const hg_pair_block b = {
+          .rows = &first, .row_distance = d->input_stride, .taps = 1, .pairs = d->channels / 2,
+          .weights = d->weights + (int64_t)column * d->channels, .panel_distance = (int64_t)d->channels * HG_PANEL,
+          .bias = d->bias + column,
+          .output = hg_place(d->output, d->is_float_output, row * d->output_stride + column),
+          .output_stride = d->output_stride, .is_float = d->is_float_output,
+          .residual = d->epilogue.residual ? d->epilogue.residual + row * d->epilogue.residual_stride + column : NULL,
+          .epilogue = &d->epilogue, .columns = d->columns - column, .widened = scratch};
+      hg_pair_block_dispatch(&b, R, P);
+      row += R;
+    }
+    p += P;
+  }
+}
+
+#define HG_MAXIMUM_TAPS 64
+
+// The rows of a window of R output pixels, made dense and padded to pairs: from any type, with zeros outside the picture.
+HG_INLINE void hg_gather(const hg_bfloat16_geometry *g, int64_t image, int top, int left, int R, int i0, int i1,
+                         int padded, hg_bfloat16 *to) {
+  const int C = g->channels;
+  for (int i = i0; i < i1; i++)
+    for (int r = 0; r < R; r++, to += padded) {
+      hg_bfloat16 *next = to;
+      for (int j = 0; j < g->kernel_width; j++, next += C) {
+        const int x = left + r * g->stride_width + j;
+        if ((uint32_t)x >= (uint32_t)g->width) {
+          __builtin_memset(next, 0, sizeof(hg_bfloat16) * (size_t)C);
+          continue;
+        }
+        const int64_t at = ((image * g->height + top + i) * g->width + x) * g->input_stride;
+        if (!g->is_float_input) {
+          __builtin_memcpy(next, (const hg_bfloat16 *)g->input + at, sizeof(hg_bfloat16) * (size_t)C);
+        } else {
+          const float *from = (const float *)g->input + at;
+          int c = 0;
+          for (; c + HG_LANES <= C; c += HG_LANES) *(hg_halves *)(next + c) = hg_narrow(hg_load(from + c));
+          for (; c < C; c++) next[c] = hg_bfloat16_of(from[c]);
+        }
+      }
+      if (padded > g->kernel_width * C) *next = 0;
+    }
+}
+
+// A block of R output pixels side by side, from column x of row y of an image.
+static void HG_NAME(hg_bfloat16_convolution_block)(const hg_bfloat16_convolution *d, int64_t image, int y, int x, int R,
+                                                   float *scratch) {
+  const hg_bfloat16_geometry *g = &d->window;
+  const ptrdiff_t stride = g->input_stride, row_stride = stride * g->width;
+  const int C = g->channels, run = g->kernel_width * C, padded = (run + 1) & ~1;
+  const int top = y * g->stride_height - g->padding_top, left = x * g->stride_width - g->padding_left;
+  const int i0 = top < 0 ? -top : 0, i1 = hg_min(g->kernel_height, g->height - top);
+  const hg_bfloat16 *rows[HG_MAXIMUM_TAPS];
+  int count = 0, pairs = padded / 2;
+  ptrdiff_t row_distance = g->stride_width * stride;
+  float *widened = scratch;
+  const int is_inside = left >= 0 && left + (R - 1) * g->stride_width + g->kernel_width <= g->width;
+  if (!is_inside || g->is_float_input || C % 2) {
+    hg_bfloat16 *gathered = (hg_bfloat16 *)scratch;
+    hg_gather(g, image, top, left, R, i0, i1, padded, gathered);
+    row_distance = padded;
+    for (int i = i0; i < i1; i++) rows[count++] = gathered + (int64_t)(i - i0) * R * padded;
+    // Half of the scratch in floats holds twice as many halves.
+    widened += (int64_t)(i1 - i0) * R * padded / 2 + HG_PANEL;
+  } else {
+    const hg_bfloat16 *from = (const hg_bfloat16 *)g->input + (image * g->height + top) * row_stride + left * stride;
+    const int columns = stride == C ? 1 : g->kernel_width;
+    if (columns > 1) pairs = C / 2;
+    for (int i = i0; i < i1; i++)
+      for (int j = 0; j < columns; j++) rows[count++] = from + i * row_stride + j * stride;
+  }
+  const int64_t pixel = (image * g->output_height + y) * g->output_width + x;
+  const int panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
+  const int64_t panel_distance = (int64_t)g->kernel_height * padded * HG_PANEL;
+  for (int p = 0; p < panels;) {
+    const int P = hg_next_panels(panels - p), column = p * HG_PANEL;
+    const hg_pair_block b = {
+        .rows = rows, .row_distance = row_distance, .taps = count, .pairs = pairs,
+        .weights = d->weights + p * panel_distance + (int64_t)i0 * padded * HG_PANEL, .panel_distance = panel_distance,
+        .bias = d->bias + column, .output = hg_place(g->output, g->is_float_output, pixel * g->output_stride + column),
+        .output_stride = g->output_stride, .is_float = g->is_float_output,
+        .residual = d->epilogue.residual ? d->epilogue.residual + pixel * d->epilogue.residual_stride + column : NULL,
+        .epilogue = &d->epilogue, .columns = d->columns - column, .widened = widened};
+    hg_pair_block_dispatch(&b, R, P);
+    p += P;
+  }
+}
+
+static void HG_NAME(hg_bfloat16_convolution)(const void *descriptor, int32_t task, float *scratch) {
+  const hg_bfloat16_convolution *d = descriptor;
+  const hg_bfloat16_geometry *g = &d->window;
+  const int64_t image_pixels = (int64_t)g->output_height * g->output_width;
+  const int64_t pixel0 = (int64_t)task * d->pixels_per_task;
+  int64_t left = hg_min(pixel0 + d->pixels_per_task, image_pixels * g->batch) - pixel0, image = pixel0 / image_pixels;
+  int y = (int)(pixel0 % image_pixels / g->output_width), x = (int)(pixel0 % g->output_width);
+  while (left > 0) {
+    const int R = hg_next_rows(hg_min(left, g->output_width - x));
+    HG_NAME(hg_bfloat16_convolution_block)(d, image, y, x, R, scratch);
+    left -= R, x += R;
+    if (x < g->output_width) continue;
+    x = 0;
+    if (++y == g->output_height) y = 0, image++;
+  }
+}

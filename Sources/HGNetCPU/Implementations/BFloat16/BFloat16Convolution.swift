@@ -1,0 +1,51 @@
+import CHGNetKernels
+import HGNetCore
+import HGNetProgram
+
+/// Dense convolutions of any window in bfloat16 by direct sums; takes pictures in float32.
+enum BFloat16Convolution: PairImplementation {
+  static let name = "bfloat16-direct"
+
+  static func computes(_ kind: Layer.Kind) -> Bool { DirectConvolution.computes(kind) }
+
+  static func refusal(of layer: Layer, on target: Target) -> String? {
+    denseConvolution(layer) == nil
+      ? "it computes dense convolutions" : DirectConvolution.refusal(of: layer, on: target)
+  }
+
+  static func elements(of layer: Layer) -> LayerElements {
+    LayerElements(reads: [.bfloat16, .float32], writes: [.bfloat16, .float32])
+  }
+
+  static func step(_ problem: Problem) throws(HGNetError) -> Step {
+    guard let convolution = denseConvolution(problem.layer) else {
+      throw HGNetError(.internalInconsistency, "expected a dense convolution", layer: problem.layer.name)
+    }
+    let pixelsPerTask = problem.part(of: problem.rows, most: 512, unit: problem.blockRows)
+    let work = BFloat16ConvolutionWork(
+      operands: problem.operands, window: Window(convolution), columns: convolution.outputChannels,
+      pixelsPerTask: pixelsPerTask)
+    let row = (convolution.kernel.width * convolution.inputChannels).roundedUp(to: 2)
+    return problem.step(
+      work, tasks: problem.rows.divided(by: pixelsPerTask),
+      scratchCount: Int(hg_bfloat16_scratch(Int64(convolution.kernel.height * row))))
+  }
+}
+
+private struct BFloat16ConvolutionWork: Work {
+  var operands: Operands
+  var window: Window
+  var columns: Int
+  var pixelsPerTask: Int
+
+  var algorithm: String { BFloat16Convolution.name }
+
+  func write(_ addresses: Addresses, into descriptor: Descriptor) throws(HGNetError) -> hg_task {
+    let values = addresses.bfloat16Values(of: operands.weights)
+    try descriptor.set(
+      hg_bfloat16_convolution(
+        window: operands.bfloat16Geometry(window, addresses), columns: Int32(columns), weights: values.weights,
+        bias: values.bias, epilogue: operands.bfloat16Finish(addresses), pixels_per_task: Int32(pixelsPerTask)))
+    return addresses.bfloat16.convolution
+  }
+}

@@ -1,0 +1,21 @@
+/// The numbers that a network computes with: one type for weights, activations and what is kept of sums.
+///
+/// At each precision the results have the same bits for any number of threads and in every place of a batch. Those of two
+/// processors agree to the rounding of the precision: about 1e-6 of the largest logit in float32, 1e-2 in bfloat16.
+public enum Precision: String, Hashable, Sendable, CaseIterable {
+  /// IEEE 754 binary32 throughout; an engine may compute with more.
+  case float32
+  /// Weights and activations are the upper halves of float32 values, rounded to nearest, ties to even; sums and what
+  /// follows them are float32. Pictures and logits stay float32.
+  case bfloat16
+}
+
+/// What a caller may ask for: a precision, or the fastest.
+public enum PrecisionChoice: String, Hashable, Sendable, CaseIterable {
+  case float32, bfloat16
+  /// The fastest that the device has for the weights.
+  case auto
+
+  /// The precision; nil for the fastest.
+  public var precision: Precision? { Precision(rawValue: rawValue) }
+}
