@@ -20,7 +20,10 @@ float hg_float_of_bfloat16(hg_bfloat16 value) {
   return result;
 }
 
-int64_t hg_bfloat16_scratch(int64_t values) { return 8 * values + 4 * values + 4 * HG_PANEL; }
+int64_t hg_bfloat16_scratch(int64_t values) {
+  // Widened panels and rows, gathered rows in halves, sums; for the largest register block.
+  return (3 * HG_PANEL + 8 + 4) * (values + 1) + 8 * 3 * HG_PANEL + 4 * HG_PANEL;
+}
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t pairs_of(int64_t count) { return (count + 1) / 2; }
@@ -207,8 +210,8 @@ void hg_pack_bfloat16_linear(const float *weight, int32_t columns, int32_t chann
 }
 
 #if defined(__x86_64__)
-extern const hg_bfloat16_kernels hg_bfloat16_kernels_avx512_pairs, hg_bfloat16_kernels_avx512_rounding,
-    hg_bfloat16_kernels_avx512, hg_bfloat16_kernels_avx2, hg_bfloat16_kernels_baseline;
+extern const hg_bfloat16_kernels hg_bfloat16_kernels_avx512_pairs, hg_bfloat16_kernels_avx512,
+    hg_bfloat16_kernels_avx2, hg_bfloat16_kernels_baseline;
 #elif defined(__aarch64__)
 extern const hg_bfloat16_kernels hg_bfloat16_kernels_neon;
 #else
@@ -222,14 +225,13 @@ static int32_t list(const hg_bfloat16_kernels *found[6]) {
   const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
-    if (__builtin_cpu_supports("avx512bf16")) {
-      // Intel's cores take four times as long for a pair as for a multiply-add (measured on Emerald Rapids: 95 GFLOP/s a
-      // thread, float32 180), AMD's as long (232, float32 115).
-      const int is_slow = __builtin_cpu_is("intel");
-      found[count++] = is_slow ? &hg_bfloat16_kernels_avx512_rounding : &hg_bfloat16_kernels_avx512_pairs;
-      found[count++] = is_slow ? &hg_bfloat16_kernels_avx512_pairs : &hg_bfloat16_kernels_avx512_rounding;
-    }
+    // Intel's cores take four times as long for a vector of pairs as for one multiply-add, and longer for the
+    // rounding than the integer instructions for it (measured on Emerald Rapids: products of 95 GFLOP/s a thread where
+    // float32 has 180), AMD's as long (232 where float32 has 115).
+    const int has_pairs = __builtin_cpu_supports("avx512bf16"), is_slow = __builtin_cpu_is("intel");
+    if (has_pairs && !is_slow) found[count++] = &hg_bfloat16_kernels_avx512_pairs;
     found[count++] = &hg_bfloat16_kernels_avx512;
+    if (has_pairs && is_slow) found[count++] = &hg_bfloat16_kernels_avx512_pairs;
   }
   if (avx2) found[count++] = &hg_bfloat16_kernels_avx2;
   found[count++] = &hg_bfloat16_kernels_baseline;

@@ -6,7 +6,6 @@
 #define HG_ISA_NAME "avx2"
 #define HG_NAME(name) name##_avx2
 #define HG_PAIRS 0
-#define HG_ROUNDS 0
 #define HG_LANES 8
 #define HG_BLOCK_ROWS 6
 #define HG_BLOCK_PANELS 1

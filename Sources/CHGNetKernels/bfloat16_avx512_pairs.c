@@ -8,7 +8,6 @@
 #define HG_ISA_NAME "avx512_bf16"
 #define HG_NAME(name) name##_avx512_pairs
 #define HG_PAIRS 1
-#define HG_ROUNDS 1
 #define HG_LANES 16
 #define HG_BLOCK_ROWS 8
 #define HG_BLOCK_PANELS 3

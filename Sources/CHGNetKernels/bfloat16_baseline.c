@@ -6,7 +6,6 @@
 #define HG_ISA_NAME "baseline"
 #define HG_NAME(name) name##_baseline
 #define HG_PAIRS 0
-#define HG_ROUNDS 0
 #define HG_LANES 4
 #define HG_BLOCK_ROWS 2
 #define HG_BLOCK_PANELS 1

@@ -6,7 +6,6 @@
 #define HG_ISA_NAME "neon"
 #define HG_NAME(name) name##_neon
 #define HG_PAIRS 0
-#define HG_ROUNDS 0
 #define HG_LANES 4
 #define HG_BLOCK_ROWS 6
 #define HG_BLOCK_PANELS 1

@@ -95,6 +95,28 @@ static const double winograd_a4[4][6] = {{1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0
 static const double winograd_b2[6][6] = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}};
 static const double winograd_a2[4][6] = {{1, 1, 1, 0}, {0, 1, -1, -1}};
 
+// The input of a Winograd convolution, in either type.
+static float tile_value(const hg_winograd *d, int64_t image, int64_t y, int64_t x, int64_t c) {
+  const hg_geometry *g = &d->window;
+  if (!d->is_bfloat16) return at(g, image, y, x, c, 0);
+  if (y < 0 || y >= g->height || x < 0 || x >= g->width) return 0;
+  const hg_bfloat16 *input = (const hg_bfloat16 *)g->input;
+  return hg_float_of_bfloat16(input[((image * g->height + y) * g->width + x) * g->input_stride + c]);
+}
+
+// A result of a Winograd convolution to its place.
+static void finish_tile(const hg_winograd *d, double sum, int64_t pixel, int32_t n) {
+  const hg_epilogue *e = &d->epilogue;
+  if (!d->is_bfloat16) {
+    finish(e, sum, pixel, n, &d->window.output[pixel * d->window.output_stride + n]);
+    return;
+  }
+  sum = (sum < e->lower ? e->lower : sum) * e->scale + e->shift;
+  if (e->residual)
+    sum += hg_float_of_bfloat16(((const hg_bfloat16 *)e->residual)[pixel * e->residual_stride + n]);
+  ((hg_bfloat16 *)d->window.output)[pixel * d->window.output_stride + n] = hg_bfloat16_of((float)sum);
+}
+
 static void winograd(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_winograd *d = descriptor;
@@ -118,7 +140,7 @@ static void winograd(const void *descriptor, int32_t task, float *scratch) {
             for (int a = 0; a < points; a++)
               for (int b = 0; b < points; b++)
                 if (B[i][a] != 0 && B[j][b] != 0)
-                  v += B[i][a] * B[j][b] * at(g, image, y0 - g->padding_top + a, x0 - g->padding_left + b, c, 0);
+                  v += B[i][a] * B[j][b] * tile_value(d, image, y0 - g->padding_top + a, x0 - g->padding_left + b, c);
             m[i][j] += v * d->weights[(((i * points + j) * panels + n / HG_PANEL) * g->channels + c) * HG_PANEL + n % HG_PANEL];
           }
       for (int i = 0; i < side && y0 + i < g->output_height; i++)
@@ -127,7 +149,7 @@ static void winograd(const void *descriptor, int32_t task, float *scratch) {
           for (int a = 0; a < points; a++)
             for (int b = 0; b < points; b++) sum += A[i][a] * A[j][b] * m[a][b];
           const int64_t pixel = (image * g->output_height + y0 + i) * g->output_width + x0 + j;
-          finish(&d->epilogue, sum, pixel, n, &g->output[pixel * g->output_stride + n]);
+          finish_tile(d, sum, pixel, n);
         }
     }
   }

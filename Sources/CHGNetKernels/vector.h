@@ -48,3 +48,35 @@ HG_INLINE void hg_finish(const hg_epilogue *e, hg_vector x, const float *residua
   if (residual) x = x + hg_load_some(residual, count);
   hg_store_some(output, x, count);
 }
+
+// Values in bfloat16: the upper halves of floats, rounded to nearest, ties to even; a NaN stays one.
+typedef uint16_t hg_halves __attribute__((vector_size(2 * HG_LANES), aligned(2)));
+typedef uint32_t hg_bits __attribute__((vector_size(4 * HG_LANES)));
+typedef uint32_t hg_unaligned_bits __attribute__((vector_size(4 * HG_LANES), aligned(2)));
+
+HG_INLINE hg_vector hg_widen(const hg_bfloat16 *p) {
+  return (hg_vector)(__builtin_convertvector(*(const hg_halves *)p, hg_bits) << 16);
+}
+HG_INLINE hg_halves hg_narrow(hg_vector x) {
+  const hg_bits bits = (hg_bits)x, rounded = bits + 0x7fff + (bits >> 16 & 1);
+  const hg_bits is_number = (hg_bits)(x == x);
+  return __builtin_convertvector(((rounded & is_number) | ((bits | 0x400000) & ~is_number)) >> 16, hg_halves);
+}
+
+HG_INLINE hg_vector hg_widen_some(const hg_bfloat16 *p, int count) {
+  if (count >= HG_LANES) return hg_widen(p);
+  hg_bfloat16 lanes[HG_LANES] = {0};
+  for (int i = 0; i < HG_LANES; i++)
+    if (i < count) lanes[i] = p[i];
+  return hg_widen(lanes);
+}
+HG_INLINE void hg_narrow_some(hg_bfloat16 *p, hg_vector x, int count) {
+  if (count >= HG_LANES) {
+    *(hg_halves *)p = hg_narrow(x);
+    return;
+  }
+  hg_bfloat16 lanes[HG_LANES];
+  *(hg_halves *)lanes = hg_narrow(x);
+  for (int i = 0; i < HG_LANES; i++)
+    if (i < count) p[i] = lanes[i];
+}

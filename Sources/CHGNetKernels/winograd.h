@@ -35,14 +35,20 @@ HG_INLINE void hg_winograd_input(hg_vector *d, const int s, const int M) {
   HG_UNROLL for (int i = 0; i < 6; i++) d[i * s] = y[i];
 }
 
+// A vector of channels of a pixel, in float32 or with H in bfloat16.
+HG_INLINE hg_vector hg_winograd_load(const void *pixel, int c, const int H) {
+  return H ? hg_widen((const hg_bfloat16 *)pixel + c) : hg_load((const float *)pixel + c);
+}
+
 // The input transform of one tile; its points lie `distance` apart.
-HG_INLINE void hg_winograd_transform(const float *const *pixels, int channels, float *to, int64_t distance, const int M) {
+HG_INLINE void hg_winograd_transform(const void *const *pixels, int channels, float *to, int64_t distance, const int M,
+                                     const int H) {
   const int P = M + 2;
   for (int c = 0; c < channels; c += HG_LANES) {
     hg_vector v[18];
     if (M == 2) {
       HG_UNROLL for (int i = 0; i < P; i++) {
-        HG_UNROLL for (int j = 0; j < P; j++) v[i * P + j] = hg_load(pixels[i * P + j] + c);
+        HG_UNROLL for (int j = 0; j < P; j++) v[i * P + j] = hg_winograd_load(pixels[i * P + j], c, H);
         hg_winograd_input(v + i * P, 1, M);
       }
       HG_UNROLL for (int j = 0; j < P; j++) {
@@ -55,7 +61,7 @@ HG_INLINE void hg_winograd_transform(const float *const *pixels, int channels, f
     HG_UNROLL for (int part = 0; part < 2; part++) {
       HG_UNROLL for (int i = 0; i < 6; i++) {
         hg_vector x[5];
-        HG_UNROLL for (int j = 0; j < 5; j++) x[j] = hg_load(pixels[i * 6 + part + j] + c);
+        HG_UNROLL for (int j = 0; j < 5; j++) x[j] = hg_winograd_load(pixels[i * 6 + part + j], c, H);
         hg_winograd_input_part(x, v + i * 3, part);
       }
       HG_UNROLL for (int j = 0; j < 3; j++) {
@@ -111,7 +117,15 @@ HG_INLINE void hg_winograd_product(const hg_winograd *d, int panel0, int panels,
   }
 }
 
-HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratch, const int M) {
+// The last steps of one vector of results in bfloat16.
+HG_INLINE void hg_winograd_finish_halves(const hg_winograd *d, const hg_epilogue *e, hg_vector x, int64_t pixel, int column,
+                                         int left) {
+  x = hg_max(x, hg_splat(e->lower)) * hg_splat(e->scale) + hg_splat(e->shift);
+  if (e->residual) x += hg_widen_some((const hg_bfloat16 *)e->residual + pixel * e->residual_stride + column, left);
+  hg_narrow_some((hg_bfloat16 *)d->window.output + pixel * d->window.output_stride + column, x, left);
+}
+
+HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratch, const int M, const int H) {
   const hg_geometry *g = &d->window;
   const int P1 = M + 2, P2 = P1 * P1, C = g->channels, all_panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
   const int panel0 = (task % d->column_tasks) * d->panels_per_task;
@@ -125,15 +139,16 @@ HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratc
   for (int t = 0; t < T; t++) {
     const int64_t tile = tile0 + t, image = tile / ((int64_t)across * down);
     const int y0 = (int)(tile / across % down) * M - g->padding_top, x0 = (int)(tile % across) * M - g->padding_left;
-    const float *pixels[36];
-    const float *base = g->input + image * g->height * row_stride;
+    const void *pixels[36];
+    const size_t size = H ? sizeof(hg_bfloat16) : sizeof(float);
+    const char *base = (const char *)g->input + image * g->height * row_stride * (ptrdiff_t)size;
     for (int i = 0; i < P1; i++) {
       const int is_inside = (uint32_t)(y0 + i) < (uint32_t)g->height;
-      const float *row = base + (y0 + i) * row_stride + x0 * stride;
+      const char *row = base + ((y0 + i) * row_stride + x0 * stride) * (ptrdiff_t)size;
       for (int j = 0; j < P1; j++)
-        pixels[i * P1 + j] = is_inside && (uint32_t)(x0 + j) < (uint32_t)g->width ? row + j * stride : d->zeros;
+        pixels[i * P1 + j] = is_inside && (uint32_t)(x0 + j) < (uint32_t)g->width ? row + j * stride * (ptrdiff_t)size : (const char *)d->zeros;
     }
-    hg_winograd_transform(pixels, C, input + (int64_t)t * C, (int64_t)d->tiles_per_task * C, M);
+    hg_winograd_transform(pixels, C, input + (int64_t)t * C, (int64_t)d->tiles_per_task * C, M, H);
   }
 
   hg_winograd_product(d, panel0, panel1 - panel0, T, P2, input, product);
@@ -162,6 +177,10 @@ HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratc
         if (i >= rows) continue;
         for (int j = 0; j < columns; j++) {
           const int64_t pixel = pixel0 + (int64_t)i * g->output_width + j;
+          if (H) {
+            hg_winograd_finish_halves(d, &finish, y[j] + bias, pixel, column, left);
+            continue;
+          }
           const float *residual = finish.residual ? finish.residual + pixel * finish.residual_stride + column : NULL;
           hg_finish(&finish, y[j] + bias, residual, g->output + pixel * g->output_stride + column, left);
         }
@@ -173,7 +192,9 @@ HG_INLINE void hg_winograd_run(const hg_winograd *d, int32_t task, float *scratc
 static void HG_NAME(hg_winograd)(const void *descriptor, int32_t task, float *scratch) {
   const hg_winograd *d = descriptor;
   if (d->tile == 2)
-    hg_winograd_run(d, task, scratch, 2);
+    hg_winograd_run(d, task, scratch, 2, 0);
+  else if (d->is_bfloat16)
+    hg_winograd_run(d, task, scratch, 4, 1);
   else
-    hg_winograd_run(d, task, scratch, 4);
+    hg_winograd_run(d, task, scratch, 4, 0);
 }

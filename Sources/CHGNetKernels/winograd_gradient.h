@@ -25,7 +25,8 @@ static void HG_NAME(hg_winograd_tiles)(const void *descriptor, int32_t task, flo
   for (int64_t tile = tile0; tile < tile1; tile++) {
     const int64_t image = tile / ((int64_t)d->across * d->down);
     const int y0 = (int)(tile / d->across % d->down) * 4 - d->padding_top, x0 = (int)(tile % d->across) * 4 - d->padding_left;
-    const float *base = d->input + image * d->height * row_stride, *pixels[36];
+    const float *base = d->input + image * d->height * row_stride;
+    const void *pixels[36];
     for (int i = 0; i < side; i++)
       for (int j = 0; j < side; j++) {
         const int y = y0 + i, x = x0 + j, outside = tile >= valid || y < 0 || y >= d->height || x < 0 || x >= d->width;
@@ -33,13 +34,13 @@ static void HG_NAME(hg_winograd_tiles)(const void *descriptor, int32_t task, flo
       }
     float *to = d->values + tile * C;
     if (!d->is_gradient) {
-      hg_winograd_transform(pixels, C, to, distance, 4);
+      hg_winograd_transform(pixels, C, to, distance, 4, 0);
       continue;
     }
     for (int c = 0; c < C; c += HG_LANES) {
       hg_vector g[16], half[24], points[6];
       HG_UNROLL for (int i = 0; i < 4; i++) {
-        HG_UNROLL for (int j = 0; j < 4; j++) g[i * 4 + j] = hg_load(pixels[i * 4 + j] + c);
+        HG_UNROLL for (int j = 0; j < 4; j++) g[i * 4 + j] = hg_load((const float *)pixels[i * 4 + j] + c);
         hg_winograd_expand(g + i * 4, 1, half + i * 6, 1);
       }
       HG_UNROLL for (int j = 0; j < 6; j++) {

@@ -111,6 +111,9 @@ typedef struct {
   const float *_Nonnull zeros;
   hg_epilogue epilogue;
   int32_t tile;
+  // Whether input, residual and output are bfloat16 (hg_bfloat16 at the same addresses), with tile 4 only. Weights and
+  // arithmetic are float32.
+  int32_t is_bfloat16;
   int32_t tiles_per_task;
   int32_t panels_per_task;
   int32_t column_tasks;
