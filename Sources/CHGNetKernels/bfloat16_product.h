@@ -163,30 +163,35 @@ static void HG_NAME(hg_bfloat16_product)(const void *descriptor, int32_t task, f
 #define HG_MAXIMUM_TAPS 64
 #endif
 
+// Values of any type to bfloat16.
+HG_INLINE void hg_gather_run(const hg_bfloat16_geometry *g, int64_t at, int count, hg_bfloat16 *to) {
+  if (!g->is_float_input) {
+    __builtin_memcpy(to, (const hg_bfloat16 *)g->input + at, sizeof(hg_bfloat16) * (size_t)count);
+    return;
+  }
+  const float *from = (const float *)g->input + at;
+  for (int i = 0; i < count; i += HG_LANES) hg_narrow_some(to + i, hg_load_some(from + i, count - i), count - i);
+}
+
 // The rows of a window of R output pixels, made dense and padded to pairs: from any type, with zeros outside the picture.
 HG_INLINE void hg_gather(const hg_bfloat16_geometry *g, int64_t image, int top, int left, int R, int i0, int i1,
                          int padded, hg_bfloat16 *to) {
   const int C = g->channels;
   for (int i = i0; i < i1; i++)
     for (int r = 0; r < R; r++, to += padded) {
-      hg_bfloat16 *next = to;
-      for (int j = 0; j < g->kernel_width; j++, next += C) {
-        const int x = left + r * g->stride_width + j;
-        if ((uint32_t)x >= (uint32_t)g->width) {
-          __builtin_memset(next, 0, sizeof(hg_bfloat16) * (size_t)C);
-          continue;
-        }
-        const int64_t at = ((image * g->height + top + i) * g->width + x) * g->input_stride;
-        if (!g->is_float_input) {
-          __builtin_memcpy(next, (const hg_bfloat16 *)g->input + at, sizeof(hg_bfloat16) * (size_t)C);
-        } else {
-          const float *from = (const float *)g->input + at;
-          int c = 0;
-          for (; c + HG_LANES <= C; c += HG_LANES) *(hg_halves *)(next + c) = hg_narrow(hg_load(from + c));
-          for (; c < C; c++) next[c] = hg_bfloat16_of(from[c]);
-        }
+      // The columns of the window that lie in the picture.
+      const int x = left + r * g->stride_width, j0 = x < 0 ? hg_min(-x, g->kernel_width) : 0;
+      const int j1 = hg_min(g->kernel_width, g->width - x);
+      if (j0 > 0) __builtin_memset(to, 0, sizeof(hg_bfloat16) * (size_t)(j0 * C));
+      const int from = j1 > j0 ? j1 : j0;
+      const size_t rest = (size_t)(padded - from * C);
+      if (rest > 0) __builtin_memset(to + from * C, 0, sizeof(hg_bfloat16) * rest);
+      const int64_t at = ((image * g->height + top + i) * g->width + x) * g->input_stride;
+      if (g->input_stride == C) {
+        if (j1 > j0) hg_gather_run(g, at + j0 * C, (j1 - j0) * C, to + j0 * C);
+      } else {
+        for (int j = j0; j < j1; j++) hg_gather_run(g, at + j * g->input_stride, C, to + j * C);
       }
-      if (padded > g->kernel_width * C) *next = 0;
     }
 }
 

@@ -107,15 +107,15 @@ static void HG_NAME(hg_bfloat16_maximum_pool)(const void *descriptor, int32_t ta
       const int j0 = left < 0 ? 0 : left, j1 = hg_min(left + g->kernel_width, g->width);
       if (i0 >= i1 || j0 >= j1) continue;  // Wholly in the border: the engine refuses such a geometry.
       const int64_t pixel = (image * g->output_height + y) * g->output_width + x;
+      int64_t pixels[HG_MAXIMUM_TAPS];
+      int count = 0;
+      for (int i = i0; i < i1; i++)
+        for (int j = j0; j < j1; j++)
+          pixels[count++] = ((image * g->height + i) * g->width + j) * g->input_stride;
       for (int c = 0; c < g->channels; c += HG_LANES) {
         const int lanes = g->channels - c;
-        const int64_t first = (image * g->height * g->width + (int64_t)i0 * g->width + j0) * g->input_stride + c;
-        hg_vector best = hg_read(g->input, g->is_float_input, first, lanes);
-        for (int i = i0; i < i1; i++)
-          for (int j = j0; j < j1; j++) {
-            const int64_t at = ((image * g->height + i) * g->width + j) * g->input_stride + c;
-            best = hg_max(hg_read(g->input, g->is_float_input, at, lanes), best);
-          }
+        hg_vector best = hg_read(g->input, g->is_float_input, pixels[0] + c, lanes);
+        for (int i = 1; i < count; i++) best = hg_max(hg_read(g->input, g->is_float_input, pixels[i] + c, lanes), best);
         hg_write(g->output, g->is_float_output, pixel * g->output_stride + c, best, lanes);
       }
     }

@@ -105,6 +105,7 @@ public func hgnet_classifier_describe(
     result.height = Int32(clamping: input.height)
     result.width = Int32(clamping: input.width)
     result.recipe_origin = open.recipeOrigin.number
+    result.precision = PrecisionChoice(open.classifier.model.precision).number
     withUnsafeBytes(of: result) { bytes in
       UnsafeMutableRawPointer(target).copyMemory(
         from: bytes.baseAddress ?? UnsafeRawPointer(target), byteCount: min(size, bytes.count))

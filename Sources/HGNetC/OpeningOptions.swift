@@ -10,6 +10,7 @@ struct OpeningOptions {
   let threads: Int?
   let model: Model?
   let keepsFeatures: Bool
+  let precision: PrecisionChoice
   private let recipe: hgnet_recipe
   private let recipeFile: String?
   private let labelsFile: String?
@@ -46,6 +47,10 @@ struct OpeningOptions {
     guard [HGNET_RECIPE_OF_WEIGHTS, HGNET_RECIPE_EVALUATION, HGNET_RECIPE_DEPLOYMENT].contains(raw.recipe) else {
       throw CallFailure.invalidArgument("expected a recipe of 0 to 2, found \(raw.recipe.rawValue)")
     }
+    guard let precision = PrecisionChoice(number: raw.precision) else {
+      throw CallFailure.invalidArgument("expected a precision of hgnet_precision, found \(raw.precision.rawValue)")
+    }
+    self.precision = precision
     recipe = raw.recipe
     recipeFile = raw.recipe_file.map { String(cString: $0) }
     labelsFile = raw.labels_file.map { String(cString: $0) }
@@ -149,4 +154,24 @@ extension Recipe {
     if case .normalize? = transforms.last { end -= 1 }
     transforms.insert(.centerCrop(size), at: end)
   }
+}
+
+extension PrecisionChoice {
+  /// What C calls it.
+  var number: hgnet_precision {
+    switch self {
+    case .float32: HGNET_FLOAT32
+    case .bfloat16: HGNET_BFLOAT16
+    case .auto: HGNET_PRECISION_AUTO
+    }
+  }
+
+  /// The choice that C calls so; nil for a number that means nothing.
+  init?(number: hgnet_precision) {
+    guard let choice = PrecisionChoice.allCases.first(where: { $0.number == number }) else { return nil }
+    self = choice
+  }
+
+  /// The choice of a precision.
+  init(_ precision: Precision) { self = PrecisionChoice(rawValue: precision.rawValue) ?? .float32 }
 }

@@ -2,13 +2,22 @@ import ArgumentParser
 import HGNet
 import HGNetCore
 
+/// `--device NAME` and `--threads N`, for training, which computes in float32.
+struct TrainingDeviceOptions: ParsableArguments {
+  @Option(help: DeviceOptions.deviceHelp) var device: Device.Kind = .cpu
+  @OptionGroup var compute: ThreadOptions
+
+  /// What networks run on, with as many threads as wanted and allowed.
+  func training() -> Device { Device(device, pool: compute.pool()) }
+}
+
 /// `--device NAME`, `--precision NAME` and `--threads N`.
 struct DeviceOptions: ParsableArguments {
-  @Option(
-    help: ArgumentHelp(
-      "What runs the network: cpu, or reference (float64 by the definition of each layer, to check with; very slow).",
-      valueName: "name"))
-  var device: Device.Kind = .cpu
+  static let deviceHelp = ArgumentHelp(
+    "What runs the network: cpu, or reference (float64 by the definition of each layer, to check with; very slow).",
+    valueName: "name")
+
+  @Option(help: deviceHelp) var device: Device.Kind = .cpu
 
   @OptionGroup var precision: PrecisionOptions
 

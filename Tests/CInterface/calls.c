@@ -121,6 +121,18 @@ static void memory(void) {
     free(part);
   }
   hgnet_options options = hgnet_default_options();
+  options.precision = (hgnet_precision)9;
+  IS(HGNET_INVALID_ARGUMENT, hgnet_classifier_open(weights, &options, &classifier));
+  const hgnet_precision precisions[] = {HGNET_FLOAT32, HGNET_BFLOAT16, HGNET_PRECISION_AUTO};
+  for (size_t i = 0; i < 3; i++) {
+    hgnet_description description = {.struct_size = sizeof description};
+    options.precision = precisions[i];
+    IS(HGNET_OK, hgnet_classifier_open(weights, &options, &classifier));
+    IS(HGNET_OK, hgnet_classifier_describe(classifier, &description));
+    CHECK(i < 2 ? description.precision == precisions[i] : description.precision < HGNET_PRECISION_AUTO);
+    IS(HGNET_OK, hgnet_classifier_close(classifier));
+  }
+  options = hgnet_default_options();
   options.recipe = HGNET_RECIPE_DEPLOYMENT;
   IS(HGNET_OK, hgnet_classifier_open_memory(bytes, count, &options, &classifier));
   IS(HGNET_OK, hgnet_classifier_open(weights, &options, &from_file));

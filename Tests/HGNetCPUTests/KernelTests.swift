@@ -268,7 +268,8 @@ final class TestMemory {
               columns: Int32(columns), weights: transformed, bias: bias,
               zeros: zeros,
               epilogue: epilogue(residual, stride: columns, rectified: true, affine: true),
-              tile: Int32(tile), is_bfloat16: 0, tiles_per_task: Int32(tilesPerTask), panels_per_task: Int32(panelsPerTask),
+              tile: Int32(tile), is_bfloat16: 0, tiles_per_task: Int32(tilesPerTask),
+              panels_per_task: Int32(panelsPerTask),
               column_tasks: Int32(columnTasks))
             for task in 0..<(tiles + tilesPerTask - 1) / tilesPerTask * columnTasks {
               kernels.winograd(&descriptor, Int32(task), &scratch)

@@ -97,6 +97,13 @@ typedef enum hgnet_recipe_origin {
   HGNET_RECIPE_ASSUMED = 5    /* none was found: PaddleClas' evaluation is assumed */
 } hgnet_recipe_origin;
 
+/* What a network computes with. */
+typedef enum hgnet_precision {
+  HGNET_FLOAT32 = 0,
+  HGNET_BFLOAT16 = 1,      /* weights and activations of 16 bits, sums in float32; logits about 5e-3 of the largest away */
+  HGNET_PRECISION_AUTO = 3 /* the fastest that the processor has for the weights */
+} hgnet_precision;
+
 /* Choices for opening. Everything zero, except the size, is a good choice: see hgnet_default_options. */
 typedef struct hgnet_options {
   size_t struct_size;      /* sizeof(hgnet_options) */
@@ -112,6 +119,7 @@ typedef struct hgnet_options {
   int32_t keeps_features;  /* 1 so that hgnet_tensor_features works; the weights are then in memory twice */
   double threshold;        /* tell every class whose score reaches this; 0 for the recipe's choice. Scores are those of
                               the weights' own head: softmax, or sigmoid for several labels a picture */
+  hgnet_precision precision; /* what the network computes with */
 } hgnet_options;
 
 /* The options that leave every choice to the library. */
@@ -131,6 +139,7 @@ typedef struct hgnet_description {
   int32_t threads;          /* how many threads run the network */
   int32_t height, width;    /* of a picture after the recipe, in pixels */
   hgnet_recipe_origin recipe_origin; /* where the recipe was found */
+  hgnet_precision precision;         /* what the network computes with, never HGNET_PRECISION_AUTO */
 } hgnet_description;
 
 /* A class with its score for one picture. */

@@ -9,7 +9,8 @@ enum ImplementationList {
     WinogradF4.self, WinogradF2.self, Depthwise.self, Strassen.self, Product.self, DirectConvolution.self,
     MaximumPool.self, AveragePool.self, Elementwise.self, RepeatedQueries.self, LayerNormalization.self,
     Attention.self, GroupedProduct.self,
-    BFloat16Winograd.self, BFloat16Depthwise.self, BFloat16Product.self, BFloat16Convolution.self, BFloat16MaximumPool.self,
+    BFloat16Winograd.self, BFloat16Depthwise.self, BFloat16Product.self, BFloat16Convolution.self,
+    BFloat16MaximumPool.self,
     BFloat16AveragePool.self, BFloat16Elementwise.self,
   ]
 

@@ -102,7 +102,8 @@ private struct WinogradWork: Work {
       hg_winograd(
         window: operands.geometry(window, addresses), columns: Int32(columns), weights: values.weights,
         bias: values.bias, zeros: addresses.zeros, epilogue: operands.finish(addresses), tile: Int32(tile),
-        is_bfloat16: operands.input.element == .bfloat16 ? 1 : 0, tiles_per_task: Int32(tilesPerTask), panels_per_task: Int32(columns.divided(by: 16)), column_tasks: 1))
+        is_bfloat16: operands.input.element == .bfloat16 ? 1 : 0, tiles_per_task: Int32(tilesPerTask),
+        panels_per_task: Int32(columns.divided(by: 16)), column_tasks: 1))
     return addresses.kernels.winograd
   }
 }

@@ -54,7 +54,7 @@ struct Train: AsyncParsableCommand {
   var offline = false
 
   @OptionGroup var options: ConfigurationOptions
-  @OptionGroup var compute: DeviceOptions
+  @OptionGroup var compute: TrainingDeviceOptions
 
   func validate() throws {
     try folder.check(
@@ -63,7 +63,6 @@ struct Train: AsyncParsableCommand {
         ("--from-scratch", isFromScratch), ("--output", output != nil), ("--epochs", epochs != nil),
         ("--learning-rate", learningRate != nil), ("--seed", seed != nil),
       ])
-    try compute.precision.requireTraining()
     if folder.weights != nil, isFromScratch {
       throw ValidationError("expected --weights or --from-scratch, found both")
     }
@@ -93,7 +92,7 @@ struct Train: AsyncParsableCommand {
       try communicator.barrier()
     }
     let run = try TrainingRun(
-      configuration, prepared: prepared, device: compute.device(), isOffline: offline, communicator: communicator)
+      configuration, prepared: prepared, device: compute.training(), isOffline: offline, communicator: communicator)
     let outcome = try await run.run()
     guard communicator.isFirst else { return try end(outcome) }
     if let best = outcome.history.best {
