@@ -98,7 +98,15 @@ struct OutputFolderTests {
 
     // The next one replaces them with its own.
     #expect(try run(arguments("fruit")).status == 0)
-    for weights in ["out/best_model", "out/best_model/model.pdparams", "out/latest"] {
+    try FileManager.default.copyItem(atPath: workspace.path("out/best_model"), toPath: workspace.path("alone"))
+    for link in ["link", "link.pdparams"] {
+      try FileManager.default.createSymbolicLink(
+        atPath: workspace.path(link), withDestinationPath: workspace.path("out/best_model.pdparams"))
+    }
+    for weights in [
+      "out/best_model", "out/best_model/", "out/best_model/model.pdparams", "out/latest", "alone", "link",
+      "link.pdparams",
+    ] {
       #expect(try names(weights) == ["apple", "pear", "plum"], "\(weights)")
     }
     #expect(try names("out/earlier-1/best_model") == animals)
