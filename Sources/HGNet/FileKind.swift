@@ -9,6 +9,16 @@ package enum FileKind {
     return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
+  /// The file that a symbolic link leads to in the end; nil for what is no link, or leads nowhere.
+  static func linkTarget(of path: String) -> String? {
+    var status = stat()
+    guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK, let target = realpath(path, nil) else {
+      return nil
+    }
+    defer { free(target) }
+    return String(cString: target)
+  }
+
   /// What well-known first bytes belong to, when they are not those of weights.
   static func foreign(_ head: [UInt8]) -> String? {
     func begins(_ bytes: [UInt8]) -> Bool { head.starts(with: bytes) }

@@ -133,7 +133,7 @@ struct ParameterMatching {
       let onlyHead = (report.missing + report.misshapen.map(\.name) + report.unused).allSatisfy(isHead)
       let remedy =
         onlyHead
-        ? "; for another number of classes say class_num, to start with a new classifier --new-head"
+        ? "; for another number of classes say -o Arch.class_num=N; `hgnet infer --new-head` starts with a new classifier"
         : "; these are weights of another network or a damaged file"
       throw HGNetError(.parameterMismatch, "the weights do not fit the network: \(report.summary)\(remedy)")
     }

@@ -5,12 +5,13 @@ import HGNetModels
 /// The configurations that lie beside files of weights.
 enum NeighboringConfiguration {
   /// Where the recipe of an exported model lies: in its folder, or beside its file under the same name or as
-  /// `inference.yml`.
+  /// `inference.yml`; of a link last beside the file that it leads to.
   static func exported(at path: String) -> [String] {
     guard !path.isEmpty else { return [] }
     if FileKind.isFolder(path) { return ["\(path)/inference.yml"] }
     let folder = parent(of: path)
-    return [join(folder, "\(stem(of: path)).yml"), join(folder, "inference.yml")]
+    let beside = [join(folder, "\(stem(of: path)).yml"), join(folder, "inference.yml")]
+    return beside + (FileKind.linkTarget(of: path).map(exported) ?? [])
   }
 
   /// Whether a YAML file says how pictures are prepared.

@@ -36,12 +36,15 @@ extension WeightsFile {
   }
 
   /// The path itself, the model in a folder that was exported, or with `.pdparams` where that is meant: a training run
-  /// leaves `best_model.pdparams` beside a folder `best_model`.
+  /// leaves `best_model.pdparams` beside a folder `best_model`, whose name a shell completes with a slash, and in it
+  /// `model.pdparams`, the weights alone.
   static func resolve(_ path: String) -> String {
     if let model = model(inFolder: path) { return model }
-    let implied = withImpliedEnding(path)
-    guard FileKind.exists(implied) else { return path }
-    return !FileKind.exists(path) || FileKind.isFolder(path) ? implied : path
+    guard !FileKind.exists(path) || FileKind.isFolder(path) else { return path }
+    var stem = path[...]
+    while stem.count > 1, stem.hasSuffix("/") { stem.removeLast() }
+    let implied = [withImpliedEnding(String(stem)), withImpliedEnding("\(stem)/model")]
+    return implied.first(where: FileKind.exists) ?? path
   }
 
   /// The file that is meant by a path without its ending, as PaddleClas leaves it out.

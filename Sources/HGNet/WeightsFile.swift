@@ -211,7 +211,8 @@ public struct WeightsFile: Sendable {
     if let expected, !expected.isSameNetwork(as: found.model) {
       throw HGNetError(
         .parameterMismatch,
-        "expected the weights of \(expected), found those of \(found.model); give --model \(found.model) or another file"
+        "expected the weights of \(expected), found those of \(found.model); name that model (--model \(found.model), with a "
+          + "configuration -o Arch.name=\(found.model)), or give another file"
       )
     }
     let known = expected ?? found.model

@@ -37,7 +37,8 @@ package enum WeightsRecord {
     }
     // The weights alone lie one folder deeper, in `best_model/model.pdparams`.
     files += [("\(beside)config.yaml", true), ("\(parent(of: folder))/config.yaml", false)]
-    return files
+    // What belongs to the weights lies beside the file, wherever somebody has put a link to it.
+    return files + (FileKind.linkTarget(of: weights).map(places) ?? [])
   }
 
   private static func parent(of path: String) -> String {

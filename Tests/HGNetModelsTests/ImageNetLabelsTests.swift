@@ -27,4 +27,20 @@ struct ImageNetLabelsTests {
   func known(index: Int, name: String) {
     #expect(ImageNetLabels.names[index] == name)
   }
+
+  @Test("Synsets are numbered as ImageNet's folders are: in their order, and beside their names")
+  func synsets() {
+    let synsets = ImageNetSynsets.classes.sorted { $0.value < $1.value }
+    #expect(synsets.map(\.value) == Array(0..<1000))
+    #expect(synsets.map(\.key) == synsets.map(\.key).sorted())
+    // The ten classes of Imagenette, as its authors give them.
+    let known = [
+      ("n01440764", "tench"), ("n02102040", "English springer"), ("n02979186", "cassette player"),
+      ("n03000684", "chain saw"), ("n03028079", "church"), ("n03394916", "French horn"), ("n03417042", "garbage truck"),
+      ("n03425413", "gas pump"), ("n03445777", "golf ball"), ("n03888257", "parachute"),
+    ]
+    for (synset, name) in known {
+      #expect(ImageNetSynsets.classes[synset].map { ImageNetLabels.names[$0].hasPrefix(name) } == true, "\(synset)")
+    }
+  }
 }

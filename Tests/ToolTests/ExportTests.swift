@@ -148,6 +148,7 @@ struct ExportTests {
     (words("export"), 64),
     (words("export --weights best_model.pdparams --opset 17"), 64),
     (words("export --weights best_model.pdparams --format onnx --opset 10"), 64),
+    (words("export -c config.yaml --model PPHGNetV2_B0"), 64),
     (words("export --weights best_model.pdparams --names timm"), 64),
     (words("export --weights missing.pdparams"), 66),
     (words("export --weights labels.txt"), 65),

@@ -189,6 +189,47 @@ struct RecipeTests {
       unknown.errors.contains("yew: no class of the network") && unknown.errors.contains("ash, birch, cedar, date"))
   }
 
+  @Test("Some folders that are named by ImageNet's synsets are its classes")
+  func synsets() throws {
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../..")
+    let list = try String(contentsOf: root.appendingPathComponent("Scripts/imagenet_wnids.txt"), encoding: .utf8)
+    let synsets = list.split(separator: "\n")
+    let graph = try Model.b0.graph(options: ModelOptions(classExpand: 32))
+    try PaddleParameters.write(
+      Model.randomParameters(for: graph, seed: 22), to: workspace.path("whole.pdparams"),
+      internalNames: graph.internalParameterNames)
+    // What the network says is the truth of these pictures; then every one of them is right.
+    for seed in 1...4 {
+      try write("photo.png", seed: seed * 5)
+      let answer = try run("predict photo.png --json --weights whole.pdparams")
+      let answers = try #require(try JSONSerialization.jsonObject(with: Data(answer.output.utf8)) as? [[String: Any]])
+      let number = try #require((answers.first?["class_ids"] as? [Int])?.first)
+      try write("part/\(synsets[number])/\(seed).png", seed: seed * 5)
+    }
+    let part = try run("eval --data part --weights whole.pdparams --json")
+    #expect(try top1(part).value == 1 && top1(part).pictures == 4)
+    #expect(part.errors.contains("named by synset"), "\(part.errors)")
+    // A synset of WordNet that is no class of ImageNet-1k, and a name that nobody knows.
+    try write("part/n00001740/1.png", seed: 2)
+    try write("part/yew/1.png", seed: 2)
+    let unknown = try run("eval --data part --weights whole.pdparams", status: 65)
+    #expect(unknown.errors.contains("n00001740, yew: no class of the network"), "\(unknown.errors)")
+    #expect(unknown.errors.contains("n01440764"))
+  }
+
+  @Test("Names of classes that begin with a synset are known by it")
+  func synsetsInNames() throws {
+    try workspace.write("0 n01440764 ash\n1 n01443537, birch\n2 cedar\n3 n04\n", "run/labels.txt")
+    for (name, seed) in [("n01440764", 1), ("n01443537", 2), ("cedar", 3)] {
+      try write("some/\(name)/1.png", seed: seed)
+    }
+    let found = try run("eval --data some --weights run/best_model --json")
+    #expect(try top1(found).pictures == 3)
+    try write("some/n01484850/1.png", seed: 4)
+    let unknown = try run("eval --data some --weights run/best_model", status: 65)
+    #expect(unknown.errors.contains("n01484850: no class of the network"), "\(unknown.errors)")
+  }
+
   @Test("Weights of several labels are not measured as if a picture had one")
   func severalLabels() throws {
     try configure(global: ", use_multilabel: True", post: "MultiLabelThreshOutput, threshold: 0.5")

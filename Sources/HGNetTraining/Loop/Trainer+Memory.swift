@@ -4,7 +4,7 @@ import HGNetVision
 
 extension Trainer {
   /// Says before anything is read or drawn whether the process may have what the run will hold: parameters with their
-  /// gradients, the state of the optimizer, batches that are read ahead, and activations.
+  /// gradients, the state of the optimizer, batches that are read ahead, activations, and a network to evaluate with.
   ///
   /// What is exact only once a step is planned, the session of training judges in the same way before it takes it.
   ///
@@ -45,6 +45,30 @@ extension Trainer {
     // Each picture for itself, and the batch that they become.
     pictures.add("the batches", bytes: 2, training.loading.batchesAhead, batch, 12, size.height, size.width)
     try pictures.check(advice: MemoryNeed.fittingPictures(batch, of: size))
-    for (graph, isFrozen) in graphs where !isFrozen { try graph.checkTrainingMemory(batch: batch, inputSize: size) }
+    var kept = 0
+    for (graph, isFrozen) in graphs where !isFrozen {
+      try graph.checkTrainingMemory(batch: batch, inputSize: size)
+      kept = max(kept, graph.keptValues(at: size))
+    }
+    // All of it at once, so that no epoch is trained for an evaluation that has no room.
+    var run = MemoryNeed("training \(configuration.model.name) on batches of \(batch) pictures of \(size)")
+    run.add("the parameters and what is kept of each", bytes: need.byteCount)
+    run.add("the activations", bytes: 8, batch, kept)
+    run.add("the pictures", bytes: 12 + 3 * training.loading.batchesAhead, batch, size.height, size.width)
+    if configuration.evaluatesDuringTraining { run.add("evaluation", bytes: graphs.last?.graph.parameterCount ?? 0, 4) }
+    try run.check(advice: MemoryNeed.fittingPictures(batch, of: size))
+  }
+}
+
+extension Graph {
+  /// How many values of one picture's results the backward pass needs again, at the least; 0 for a size that does not fit.
+  fileprivate func keptValues(at size: Size) -> Int {
+    guard let graph = try? resized(to: size) else { return 0 }
+    return graph.nodes.reduce(0) { sum, node in
+      switch node.operation {
+      case .convolution, .linear: sum + node.shape.count
+      default: sum
+      }
+    }
   }
 }

@@ -43,7 +43,9 @@ public struct Evaluator: Sendable {
 
     /// What is not finite, for a message.
     var notFinite: String {
-      let names = (metrics + losses).filter { !$0.value.isFinite }.map { "\($0.name) \($0.value)" }
+      let names = (metrics + losses).filter { !$0.value.isFinite }.map {
+        "\($0.name) \(FixedPoint.text($0.value, digits: 5))"
+      }
       return names.isEmpty ? "logits" : names.joined(separator: ", ")
     }
   }

@@ -92,7 +92,11 @@ public struct TrainingHistory: Sendable {
     report.configuration = configuration
     if let best {
       for (name, value) in best.result.metrics { report.figures.append((name, HTML.percent(value))) }
-      report.figures.append(("best epoch", "\(best.epoch)"))
+      if isMeasurement, let loss = best.result.losses.first(where: { $0.name == "loss" }) {
+        report.figures.append(("loss", FixedPoint.text(loss.value, digits: 4)))
+      } else {
+        report.figures.append(("best epoch", "\(best.epoch)"))
+      }
       report.figures.append(("evaluated pictures", "\(best.result.pictures)"))
     }
     if trainingTime > 0 {
@@ -102,7 +106,7 @@ public struct TrainingHistory: Sendable {
       report.figures.append(("waiting for data", HTML.percent(waitingTime / trainingTime)))
     }
     if !broken.isEmpty { report.figures.append(("broken pictures", "\(broken.count)")) }
-    report.curves = curves
+    if !isMeasurement { report.curves = curves }
     if let best {
       report.confusion = best.result.confusion
       report.mistakes = best.result.mistakes.compactMap { mistake in
@@ -115,6 +119,9 @@ public struct TrainingHistory: Sendable {
     }
     return report
   }
+
+  /// Whether a network was only measured, which has no epochs and no curves.
+  private var isMeasurement: Bool { training.isEmpty && losses.isEmpty }
 
   private var curves: [TrainingReport.Curves] {
     func series(_ name: String, _ key: String, _ source: [(epoch: Int, values: [(name: String, value: Double)])])

@@ -12,11 +12,12 @@ extension Dataset {
   ///   - folder: the folder.
   ///   - classNames: the classes by number where another part of the data has set them; a class may then be without
   ///     pictures, but no other class may occur. Nil takes the folders that are there.
+  ///   - otherNames: what else folders may be called, with the number of the class.
   ///   - checksPictures: whether each picture must be readable and not be empty.
   /// - Throws: `HGNetError.Code.fileNotFound` and `unreadableFile` for the folder, `noInput` without folders of classes,
   ///   `malformedData` for classes without pictures or that are not in `classNames`, and for what is wrong with pictures.
   package init(
-    folder: String, classNames: [String]? = nil, checksPictures: Bool = true
+    folder: String, classNames: [String]? = nil, otherNames: [String: Int] = [:], checksPictures: Bool = true
   ) throws(HGNetError) {
     var notes: [String] = []
     let found = try Dataset.folders(in: folder, notes: &notes)
@@ -35,7 +36,7 @@ extension Dataset {
     var labels: [Int] = []
     var passedOver = PassedOverFiles()
     for name in found {
-      guard let number = numbers[name] else {
+      guard let number = numbers[name] ?? otherNames[name] else {
         faults.note(.malformedData, "the class \(name) does not occur in the other part of the data")
         continue
       }

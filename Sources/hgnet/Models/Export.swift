@@ -93,6 +93,9 @@ struct Export: AsyncParsableCommand {
       throw ValidationError("--opset, --no-fold and --with-preprocessing belong to --format onnx")
     }
     if format != .safetensors, names != .paddle { throw ValidationError("--names belongs to --format safetensors") }
+    if options.file != nil, weights == nil, let model {
+      throw ValidationError("--model goes with --weights or alone; with -c FILE use -o Arch.name=\(model)")
+    }
     if options.file == nil, weights == nil, model == nil {
       throw ValidationError("expected --weights FILE, --model NAME or a training configuration with -c FILE")
     }

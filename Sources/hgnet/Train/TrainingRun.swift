@@ -98,6 +98,7 @@ struct TrainingRun {
     let initial: ParameterStore
     if let checkpoint, let prefix = settings.checkpoint {
       log.write(TrainingLog.loaded(Checkpoint.prefix(of: prefix)))
+      tellWhetherEnded(checkpoint, prefix: prefix, log: log)
       initial = checkpoint.parameters
     } else {
       initial = try await weights(log: log)
@@ -181,6 +182,14 @@ struct TrainingRun {
     let pace = settings.warning(configuration, rankCount: communicator.rankCount)
     for warning in settings.warnings + [pace].compactMap({ $0 }) { warn(warning, log: log) }
     return log
+  }
+
+  /// Says so where a run goes on from its own end, which would leave everything as it is without a word.
+  private func tellWhetherEnded(_ checkpoint: CheckpointContents, prefix: String, log: TrainingLogFile) {
+    guard checkpoint.progress.epoch >= settings.epochs else { return }
+    warn(
+      "\(Checkpoint.prefix(of: prefix)) has all \(settings.epochs) epochs behind it, and nothing is trained; "
+        + "-o Global.epochs=\(2 * max(settings.epochs, 1)) would go on", log: log)
   }
 
   /// The signal that ended the run; it may have reached one rank only.
