@@ -16,7 +16,7 @@ import cells
 import chart
 import float64
 import report
-from engines import Cell, EngineError, Hgnet, default_tool, peers
+from engines import Cell, EngineError, Hgnet, default_tool, lower_precisions, peers
 from machine import commit, core_count, cpu_name, peaks, results_path, today
 from network import MODELS, Network, write_safetensors
 from results import Results, read
@@ -30,7 +30,7 @@ def numbers(text):
 
 
 def parse():
-    known = ", ".join(peer.name for peer in peers())
+    known = ", ".join(engine.name for engine in [*lower_precisions(""), *peers()])
     parser = argparse.ArgumentParser(
         prog="Benchmarks/compare",
         description="hgnet beside other engines: the same weights and input, logits checked against float64 first, a "
@@ -120,7 +120,7 @@ def duration(seconds):
 
 def fastest_peer(rows, tolerance):
     """The name of the fastest peer that is accurate, None where all failed."""
-    able = [row for row in rows if row["engine"] != "hgnet" and report.is_accurate(row, tolerance)]
+    able = [row for row in rows if not report.is_ours(row["engine"]) and report.is_accurate(row, tolerance)]
     return min(able, key=lambda row: float(row["minimum_ms"]))["engine"] if able else None
 
 
@@ -223,7 +223,8 @@ def main():
     results = Results(path, notes, options.resume, version)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     engines = [Hgnet(options.hgnet), *(
-        peer for peer in peers() if peer.name in options.engines or peer.accurate_form_of in options.engines)]
+        engine for engine in [*lower_precisions(options.hgnet), *peers()]
+        if engine.name in options.engines or engine.accurate_form_of in options.engines)]
     try:
         is_whole = run_all(options, results, engines)
     except KeyboardInterrupt:

@@ -70,14 +70,14 @@ def call(command, threads):
 
 
 class Hgnet:
-    """Ours: `hgnet run` for the logits, `hgnet bench` for the times."""
+    """Ours at one precision: `hgnet run` for the logits, `hgnet bench` for the times."""
 
-    name = "hgnet"
     accurate_form_of, prepares_each_cell = None, False
     start = 0.3
 
-    def __init__(self, executable):
-        self.executable, self.version = executable, commit()
+    def __init__(self, executable, precision="float32"):
+        self.executable, self.version, self.precision = executable, commit(), precision
+        self.name = "hgnet" if precision == "float32" else f"hgnet-{precision}"
 
     def prepare(self, folder, cell):
         pass
@@ -86,16 +86,18 @@ class Hgnet:
         weights = str(folder / f"{cell.model}.safetensors")
         answer = call(
             [self.executable, "bench", weights, "--batch", str(cell.batch), "--input-size", f"{cell.side}x{cell.side}",
-             "--threads", str(cell.threads), "--warmup", "0", "--iterations", str(iterations), "--json"], cell.threads)
+             "--threads", str(cell.threads), "--warmup", "0", "--iterations", str(iterations), "--json",
+             "--precision", self.precision], cell.threads)
         return Answer(answer["load_milliseconds"], answer["iteration_milliseconds"], 0, answer["peak_memory_bytes"],
-                      self.logits(folder, cell, weights) if with_logits else None)
+                      self.logits(folder, cell, weights) if with_logits else None,
+                      {"float32": "f32", "bfloat16": "bf16"}[self.precision])
 
     def logits(self, folder, cell, weights):
         pictures, target = folder / "hgnet-input.npy", folder / "hgnet-logits.npy"
         np.save(pictures, np.load(folder / "input.npy")[:cell.batch])
         result = subprocess.run(
             [self.executable, "run", weights, "--model", cell.model, "--input", str(pictures), "--output", str(target),
-             "--threads", str(cell.threads)], capture_output=True, text=True)
+             "--threads", str(cell.threads), "--precision", self.precision], capture_output=True, text=True)
         if result.returncode != 0:
             raise EngineError((result.stderr.strip() or "no reason given").splitlines()[-1])
         return np.load(target)
@@ -149,6 +151,11 @@ class Peer:
         answer = self.ask(folder, cell, **values)
         return Answer(answer["load"], answer["milliseconds"], answer["imports"], answer["peak"],
                       np.load(values["logits"]) if with_logits else None, answer["precision"])
+
+
+def lower_precisions(executable):
+    """hgnet at the precisions below float32."""
+    return [Hgnet(executable, "bfloat16")]
 
 
 def peers():

@@ -45,10 +45,15 @@ def cell_table(rows, tolerance):
     return "\n".join(lines)
 
 
+def is_ours(name):
+    """Whether an engine is hgnet, at whichever precision."""
+    return name.split("-")[0] == OURS
+
+
 def fastest(engines, measure, usable):
     """The quickest peer of a cell and its time ÷ ours; None where there is nothing to compare."""
     ours = engines.get(OURS)
-    able = [row for name, row in engines.items() if name != OURS and usable(row)]
+    able = [row for name, row in engines.items() if not is_ours(name) and usable(row)]
     if not able or not ours or not is_measured(ours):
         return None
     best = min(able, key=lambda row: float(row[measure]))
@@ -113,6 +118,19 @@ def as_it_comes_table(rows, cells):
             + f"\n\nThese compute in {precisions or 'f32'}; their logits differ by up to {worst:.1e} of the largest.")
 
 
+def bfloat16_table(rows, cells):
+    """Peers that compute in bfloat16 or choose by themselves, beside hgnet in bfloat16; None where it was not measured."""
+    lower = f"{OURS}-bfloat16"
+    own = {cell: {OURS: engines[lower], **{name: row for name, row in engines.items() if name != OURS}}
+           for cell, engines in cells.items() if lower in engines and is_measured(engines[lower])}
+    if not own:
+        return None
+    worst = max(float(engines[OURS]["difference"]) for engines in own.values())
+    return ("Fastest peer in bfloat16 or as it comes ÷ hgnet in bfloat16, of the minima",
+            by_model(own, lambda row: row["engine"].endswith(AS_IT_COMES) and is_measured(row))
+            + f"\n\nhgnet's logits in bfloat16 differ by up to {worst:.1e} of the largest.")
+
+
 def engine_table(rows, cells, tolerance):
     """Each engine over all cells."""
     body = []
@@ -142,7 +160,7 @@ def start_table(cells, tolerance):
         good = {name: row for name, row in cells[cell].items() if is_measured(row)}
         if OURS not in good:
             continue
-        ours, others = good.pop(OURS), list(good.values())
+        ours, others = good.pop(OURS), [row for name, row in good.items() if not is_ours(name)]
         line = [cell_name(cell)]
         for value in (lambda row: float(row["load_ms"]),
                       lambda row: float(row["load_ms"]) + float(row["first_run_ms"]),
@@ -169,6 +187,7 @@ def thread_table(cells, tolerance):
                  if is_measured(row) and is_measured(cells[many].get(name, {"status": ""}))}
         if OURS in gains:
             ours = gains.pop(OURS)
+            gains = {name: gain for name, gain in gains.items() if not is_ours(name)}
             best = max(gains, key=gains.get, default=None)
             body.append([f"{short(cell[0])}, batch {cell[1]}", f"{ours:.2f}",
                          f"{gains[best]:.2f} {best}" if best else "–"])
@@ -178,7 +197,8 @@ def thread_table(cells, tolerance):
 def summary(rows, tolerance):
     """All tables as Markdown."""
     cells = by_cell(rows)
-    parts = [*ratio_tables(cells, tolerance), as_it_comes_table(rows, cells), engine_table(rows, cells, tolerance), start_table(cells, tolerance),
+    parts = [*ratio_tables(cells, tolerance), as_it_comes_table(rows, cells), bfloat16_table(rows, cells),
+             engine_table(rows, cells, tolerance), start_table(cells, tolerance),
              thread_table(cells, tolerance)]
     return "\n\n".join(f"### {title}\n\n{body}" for title, body in filter(None, parts)) + "\n"
 
