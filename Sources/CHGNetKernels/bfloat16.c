@@ -20,13 +20,19 @@ float hg_float_of_bfloat16(hg_bfloat16 value) {
   return result;
 }
 
-int64_t hg_bfloat16_scratch(int64_t values) {
-  // Widened panels and rows, gathered rows in halves, sums; for the largest register block.
-  return (3 * HG_PANEL + 8 + 4) * (values + 1) + 8 * 3 * HG_PANEL + 4 * HG_PANEL;
+// Widened panels and the sums of the largest register block, 8 rows by 3 panels.
+static int64_t block_scratch(int64_t values) { return 3 * HG_PANEL * (values + 8) + 2 * HG_PANEL; }
+
+int64_t hg_bfloat16_product_scratch(int64_t rows_per_task, int64_t channels) {
+  return block_scratch(channels) + rows_per_task * channels;
+}
+
+int64_t hg_bfloat16_convolution_scratch(int64_t taps, int64_t channels) {
+  // The rows of a block gathered in halves and widened.
+  return block_scratch(taps * channels) + (8 + 4) * taps * channels;
 }
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t pairs_of(int64_t count) { return (count + 1) / 2; }
 
 static double read(const void *p, int is_float, int64_t at) {
   return is_float ? ((const float *)p)[at] : hg_float_of_bfloat16(((const hg_bfloat16 *)p)[at]);
@@ -76,7 +82,7 @@ static void convolution(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_bfloat16_convolution *d = descriptor;
   const hg_bfloat16_geometry *g = &d->window;
-  const int64_t row = 2 * pairs_of((int64_t)g->kernel_width * g->channels);
+  const int64_t row = (int64_t)g->kernel_width * g->channels;
   const int64_t pixels = (int64_t)g->batch * g->output_height * g->output_width;
   const int64_t first = (int64_t)task * d->pixels_per_task, end = least(first + d->pixels_per_task, pixels);
   for (int64_t pixel = first; pixel < end; pixel++)
@@ -88,8 +94,7 @@ static void convolution(const void *descriptor, int32_t task, float *scratch) {
           if (!is_inside(g, pixel, i, j, &at)) continue;
           for (int64_t c = 0; c < g->channels; c++) {
             const int64_t k = (int64_t)j * g->channels + c;
-            double x = read(g->input, g->is_float_input, at + c);
-            if (g->is_float_input) x = hg_float_of_bfloat16(hg_bfloat16_of((float)x));
+            const double x = hg_float_of_bfloat16(((const hg_bfloat16 *)g->input)[at + c]);
             sum += x * hg_float_of_bfloat16(d->weights[((n / HG_PANEL * g->kernel_height + i) * row + k / 2 * 2) * HG_PANEL +
                                                        n % HG_PANEL * 2 + k % 2]);
           }
@@ -180,33 +185,31 @@ static const hg_bfloat16_kernels hg_bfloat16_kernels_reference = {
     .name = "reference", .block_rows = 1, .block_panels = 1, .product = product, .convolution = convolution,
     .depthwise = depthwise, .maximum_pool = maximum_pool, .average_pool = average_pool, .elementwise = elementwise};
 
-void hg_pack_bfloat16(const float *weight, const float *factors, int32_t columns, int32_t channels,
-                      int32_t kernel_height, int32_t kernel_width, hg_bfloat16 *packed) {
-  const int64_t taps = (int64_t)kernel_height * kernel_width, run = (int64_t)kernel_width * channels;
-  const int64_t row = 2 * pairs_of(run);
-  for (int32_t first = 0; first < columns; first += HG_PANEL, packed += kernel_height * row * HG_PANEL) {
-    if (columns - first < HG_PANEL || row > run) memset(packed, 0, sizeof *packed * (size_t)(kernel_height * row * HG_PANEL));
+void hg_pack_bfloat16(const float *weight, const float *factors, int32_t columns, int32_t channels, int32_t taps,
+                      hg_bfloat16 *packed) {
+  const int64_t values = (int64_t)taps * channels;
+  for (int32_t first = 0; first < columns; first += HG_PANEL, packed += values * HG_PANEL) {
+    if (columns - first < HG_PANEL) memset(packed, 0, sizeof *packed * (size_t)(values * HG_PANEL));
     for (int32_t lane = 0; lane < HG_PANEL && first + lane < columns; lane++) {
       const float factor = factors ? factors[first + lane] : 1;
-      const float *from = weight + (first + lane) * channels * taps;
-      for (int32_t i = 0; i < kernel_height; i++)
-        for (int32_t j = 0; j < kernel_width; j++) {
-          const float *next = from + i * kernel_width + j;
-          hg_bfloat16 *to = packed + i * row * HG_PANEL + lane * 2;
-          for (int64_t c = 0, k = (int64_t)j * channels; c < channels; c++, k++)
-            to[k / 2 * 2 * HG_PANEL + k % 2] = hg_bfloat16_of(next[c * taps] * factor);
+      for (int32_t tap = 0; tap < taps; tap++) {
+        const float *from = weight + (first + lane) * values + tap;
+        hg_bfloat16 *to = packed + (int64_t)tap * channels * HG_PANEL + lane * 2;
+        for (int64_t c = 0; c < channels; c += 2, to += 2 * HG_PANEL) {
+          to[0] = hg_bfloat16_of(from[c * taps] * factor);
+          to[1] = hg_bfloat16_of(from[(c + 1) * taps] * factor);
         }
+      }
     }
   }
 }
 
 void hg_pack_bfloat16_linear(const float *weight, int32_t columns, int32_t channels, hg_bfloat16 *packed) {
-  const int64_t row = 2 * pairs_of(channels);
-  for (int32_t first = 0; first < columns; first += HG_PANEL, packed += row * HG_PANEL)
-    for (int64_t k = 0; k < row; k++)
+  for (int32_t first = 0; first < columns; first += HG_PANEL, packed += (int64_t)channels * HG_PANEL)
+    for (int64_t k = 0; k < channels; k++)
       for (int32_t lane = 0; lane < HG_PANEL; lane++)
         packed[k / 2 * 2 * HG_PANEL + lane * 2 + k % 2] =
-            k < channels && first + lane < columns ? hg_bfloat16_of(weight[k * columns + first + lane]) : 0;
+            first + lane < columns ? hg_bfloat16_of(weight[k * columns + first + lane]) : 0;
 }
 
 #if defined(__x86_64__)

@@ -20,6 +20,7 @@ typedef struct {
   int columns;                     // valid columns of these panels
   const float *panels;             // the widened panels
   int64_t panel_floats;            // between them
+  const float *widened_rows;       // NULL: not done yet
   float *widened;                  // room for widened rows and their sums
 } hg_pair_block;
 
@@ -74,7 +75,10 @@ HG_INLINE void hg_pair_run(const hg_pair_block *b, const int R, const int P) {
 
 HG_DEFINE_BLOCKS(hg_pair_block, hg_pair_block, hg_pair_run)
 
-// What a task does once for some panels: nothing.
+// What a task does once for all of its rows, and once for some panels: nothing.
+HG_INLINE void hg_prepare_rows(const hg_bfloat16 *rows, ptrdiff_t stride, int64_t count, int64_t channels, float *to) {
+  (void)rows, (void)stride, (void)count, (void)channels, (void)to;
+}
 HG_INLINE void hg_prepare_panels(const hg_bfloat16 *weights, int64_t panel_distance, int64_t pairs, int P, float *to) {
   (void)weights, (void)panel_distance, (void)pairs, (void)P, (void)to;
 }
@@ -93,22 +97,23 @@ HG_INLINE void hg_prepare_panels(const hg_bfloat16 *weights, int64_t panel_dista
   }
 }
 
-// One row of a block, widened.
-HG_INLINE void hg_widen_row(const hg_pair_block *b, int r, float *to) {
-  const int64_t run = 2 * b->pairs;
-  for (int tap = 0; tap < b->taps; tap++, to += run) {
-    const hg_bfloat16 *from = b->rows[tap] + r * b->row_distance;
-    int64_t k = 0;
-    for (; k + HG_LANES <= run; k += HG_LANES) hg_store(to + k, hg_widen(from + k));
-    for (; k < run; k++) to[k] = hg_float_of_bfloat16(from[k]);
-  }
+HG_INLINE void hg_widen_run(const hg_bfloat16 *from, int64_t count, float *to) {
+  int64_t k = 0;
+  for (; k + HG_LANES <= count; k += HG_LANES) hg_store(to + k, hg_widen(from + k));
+  for (; k < count; k++) to[k] = hg_float_of_bfloat16(from[k]);
+}
+
+HG_INLINE void hg_prepare_rows(const hg_bfloat16 *rows, ptrdiff_t stride, int64_t count, int64_t channels, float *to) {
+  for (int64_t row = 0; row < count; row++) hg_widen_run(rows + row * stride, channels, to + row * channels);
 }
 
 HG_INLINE void hg_pair_block_dispatch(const hg_pair_block *b, int rows, int panels) {
   const int64_t channels = 2 * b->pairs * b->taps;
-  float *first = b->widened, *sums = first + HG_BLOCK_ROWS * channels;
-  for (int r = 0; r < rows; r++) hg_widen_row(b, r, first + r * channels);
-  const float *row = first;
+  float *first = b->widened, *sums = b->widened_rows ? first : first + HG_BLOCK_ROWS * channels;
+  for (int r = 0; r < rows && !b->widened_rows; r++)
+    for (int tap = 0; tap < b->taps; tap++)
+      hg_widen_run(b->rows[tap] + r * b->row_distance, 2 * b->pairs, first + r * channels + tap * 2 * b->pairs);
+  const float *row = b->widened_rows ? b->widened_rows : first;
   const hg_block block = {.rows = &row, .row_distance = channels, .taps = 1, .channels = channels,
                           .weights = b->panels, .panel_distance = b->panel_floats, .bias = b->bias, .output = sums,
                           .output_stride = HG_BLOCK_PANELS * HG_PANEL, .columns = panels * HG_PANEL};
@@ -137,6 +142,8 @@ static void HG_NAME(hg_bfloat16_product)(const void *descriptor, int32_t task, f
   const int panel0 = (task % d->column_tasks) * d->panels_per_task;
   const int panel1 = hg_min(panel0 + d->panels_per_task, panels);
   const int64_t panel_distance = (int64_t)d->channels * HG_PANEL;
+  float *room = scratch + HG_BLOCK_PANELS * panel_distance, *rows = room + HG_BLOCK_ROWS * HG_BLOCK_PANELS * HG_PANEL;
+  hg_prepare_rows(d->input + row0 * d->input_stride, d->input_stride, row1 - row0, d->channels, rows);
   for (int p = panel0; p < panel1;) {
     const int P = hg_next_panels(panel1 - p), column = p * HG_PANEL;
     const hg_bfloat16 *weights = d->weights + (int64_t)column * d->channels;
@@ -151,7 +158,7 @@ static void HG_NAME(hg_bfloat16_product)(const void *descriptor, int32_t task, f
           .output_stride = d->output_stride, .is_float = d->is_float_output,
           .residual = d->epilogue.residual ? d->epilogue.residual + row * d->epilogue.residual_stride + column : NULL,
           .epilogue = &d->epilogue, .columns = d->columns - column,
-          .widened = scratch + HG_BLOCK_PANELS * panel_distance};
+          .widened_rows = rows + (row - row0) * d->channels, .widened = room};
       hg_pair_block_dispatch(&b, R, P);
       row += R;
     }
@@ -163,36 +170,21 @@ static void HG_NAME(hg_bfloat16_product)(const void *descriptor, int32_t task, f
 #define HG_MAXIMUM_TAPS 64
 #endif
 
-// Values of any type to bfloat16.
-HG_INLINE void hg_gather_run(const hg_bfloat16_geometry *g, int64_t at, int count, hg_bfloat16 *to) {
-  if (!g->is_float_input) {
-    __builtin_memcpy(to, (const hg_bfloat16 *)g->input + at, sizeof(hg_bfloat16) * (size_t)count);
-    return;
-  }
-  const float *from = (const float *)g->input + at;
-  for (int i = 0; i < count; i += HG_LANES) hg_narrow_some(to + i, hg_load_some(from + i, count - i), count - i);
-}
-
-// The rows of a window of R output pixels, made dense and padded to pairs: from any type, with zeros outside the picture.
+// The rows of a window of R output pixels, made dense, with zeros outside the picture.
 HG_INLINE void hg_gather(const hg_bfloat16_geometry *g, int64_t image, int top, int left, int R, int i0, int i1,
-                         int padded, hg_bfloat16 *to) {
+                         hg_bfloat16 *to) {
   const int C = g->channels;
+  const size_t size = sizeof(hg_bfloat16) * (size_t)C;
   for (int i = i0; i < i1; i++)
-    for (int r = 0; r < R; r++, to += padded) {
-      // The columns of the window that lie in the picture.
-      const int x = left + r * g->stride_width, j0 = x < 0 ? hg_min(-x, g->kernel_width) : 0;
-      const int j1 = hg_min(g->kernel_width, g->width - x);
-      if (j0 > 0) __builtin_memset(to, 0, sizeof(hg_bfloat16) * (size_t)(j0 * C));
-      const int from = j1 > j0 ? j1 : j0;
-      const size_t rest = (size_t)(padded - from * C);
-      if (rest > 0) __builtin_memset(to + from * C, 0, sizeof(hg_bfloat16) * rest);
-      const int64_t at = ((image * g->height + top + i) * g->width + x) * g->input_stride;
-      if (g->input_stride == C) {
-        if (j1 > j0) hg_gather_run(g, at + j0 * C, (j1 - j0) * C, to + j0 * C);
-      } else {
-        for (int j = j0; j < j1; j++) hg_gather_run(g, at + j * g->input_stride, C, to + j * C);
+    for (int r = 0; r < R; r++)
+      for (int j = 0; j < g->kernel_width; j++, to += C) {
+        const int x = left + r * g->stride_width + j;
+        const int64_t at = ((image * g->height + top + i) * g->width + x) * g->input_stride;
+        if ((uint32_t)x < (uint32_t)g->width)
+          __builtin_memcpy(to, (const hg_bfloat16 *)g->input + at, size);
+        else
+          __builtin_memset(to, 0, size);
       }
-    }
 }
 
 // A block of R output pixels side by side, from column x of row y of an image, for P panels from p on.
@@ -200,22 +192,22 @@ static void HG_NAME(hg_bfloat16_convolution_block)(const hg_bfloat16_convolution
                                                    int p, int P, float *scratch) {
   const hg_bfloat16_geometry *g = &d->window;
   const ptrdiff_t stride = g->input_stride, row_stride = stride * g->width;
-  const int C = g->channels, run = g->kernel_width * C, padded = (run + 1) & ~1;
-  const int64_t panel_distance = (int64_t)g->kernel_height * padded * HG_PANEL;
+  const int C = g->channels, run = g->kernel_width * C;
+  const int64_t panel_distance = (int64_t)g->kernel_height * run * HG_PANEL;
   const int top = y * g->stride_height - g->padding_top, left = x * g->stride_width - g->padding_left;
   const int i0 = top < 0 ? -top : 0, i1 = hg_min(g->kernel_height, g->height - top);
   const hg_bfloat16 *rows[HG_MAXIMUM_TAPS];
-  int count = 0, pairs = padded / 2;
+  int count = 0, pairs = run / 2;
   ptrdiff_t row_distance = g->stride_width * stride;
   float *room = scratch + HG_BLOCK_PANELS * panel_distance;
   const int is_inside = left >= 0 && left + (R - 1) * g->stride_width + g->kernel_width <= g->width;
-  if (!is_inside || g->is_float_input || C % 2) {
+  if (!is_inside) {
     hg_bfloat16 *gathered = (hg_bfloat16 *)room;
-    hg_gather(g, image, top, left, R, i0, i1, padded, gathered);
-    row_distance = padded;
-    for (int i = i0; i < i1; i++) rows[count++] = gathered + (int64_t)(i - i0) * R * padded;
+    hg_gather(g, image, top, left, R, i0, i1, gathered);
+    row_distance = run;
+    for (int i = i0; i < i1; i++) rows[count++] = gathered + (int64_t)(i - i0) * R * run;
     // Two halves to a float.
-    room += (int64_t)(i1 - i0) * R * padded / 2 + HG_PANEL;
+    room += (int64_t)(i1 - i0) * R * run / 2 + HG_PANEL;
   } else {
     const hg_bfloat16 *from = (const hg_bfloat16 *)g->input + (image * g->height + top) * row_stride + left * stride;
     const int columns = stride == C ? 1 : g->kernel_width;
@@ -223,7 +215,7 @@ static void HG_NAME(hg_bfloat16_convolution_block)(const hg_bfloat16_convolution
     for (int i = i0; i < i1; i++)
       for (int j = 0; j < columns; j++) rows[count++] = from + i * row_stride + j * stride;
   }
-  const int64_t pixel = (image * g->output_height + y) * g->output_width + x, skipped = (int64_t)i0 * padded * HG_PANEL;
+  const int64_t pixel = (image * g->output_height + y) * g->output_width + x, skipped = (int64_t)i0 * run * HG_PANEL;
   const int column = p * HG_PANEL;
   const hg_pair_block b = {
       .rows = rows, .row_distance = row_distance, .taps = count, .pairs = pairs,
@@ -242,7 +234,7 @@ static void HG_NAME(hg_bfloat16_convolution)(const void *descriptor, int32_t tas
   const int64_t image_pixels = (int64_t)g->output_height * g->output_width;
   const int64_t pixel0 = (int64_t)task * d->pixels_per_task;
   const int64_t pixels = hg_min(pixel0 + d->pixels_per_task, image_pixels * g->batch) - pixel0;
-  const int64_t pairs = (int64_t)g->kernel_height * (((int64_t)g->kernel_width * g->channels + 1) / 2);
+  const int64_t pairs = (int64_t)g->kernel_height * g->kernel_width * g->channels / 2;
   const int panels = (d->columns + HG_PANEL - 1) / HG_PANEL;
   for (int p = 0; p < panels;) {
     const int P = hg_next_panels(panels - p);

@@ -92,6 +92,28 @@ static void HG_NAME(hg_bfloat16_depthwise)(const void *descriptor, int32_t task,
   }
 }
 
+// The maximum of a window of `count` pixels; a constant count unrolls. Halves are compared as the floats that they are.
+HG_INLINE void hg_bfloat16_maximum(const hg_bfloat16_geometry *g, const int64_t *pixels, const int count, int64_t to) {
+  for (int c = 0; c < g->channels; c += HG_LANES) {
+    const int lanes = g->channels - c;
+    hg_vector best = hg_read(g->input, g->is_float_input, pixels[0] + c, lanes);
+    for (int i = 1; i < count; i++) best = hg_max(hg_read(g->input, g->is_float_input, pixels[i] + c, lanes), best);
+    hg_write(g->output, g->is_float_output, to + c, best, lanes);
+  }
+}
+
+// The same of halves for four pixels and whole vectors, for `run` windows side by side.
+HG_INLINE void hg_bfloat16_maximum_of_four(const hg_bfloat16 *const *pixels, int64_t distance, int run, int channels,
+                                           hg_bfloat16 *output, ptrdiff_t output_stride) {
+  for (int64_t at = 0; run > 0; run--, at += distance, output += output_stride)
+    for (int c = 0; c < channels; c += HG_LANES) {
+      const hg_vector a = hg_max(hg_widen(pixels[1] + at + c), hg_widen(pixels[0] + at + c));
+      const hg_vector b = hg_max(hg_widen(pixels[3] + at + c), hg_widen(pixels[2] + at + c));
+      // The upper halves as they are: nothing is rounded.
+      *(hg_halves *)(output + c) = __builtin_convertvector((hg_bits)hg_max(b, a) >> 16, hg_halves);
+    }
+}
+
 static void HG_NAME(hg_bfloat16_maximum_pool)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_bfloat16_maximum_pool *d = descriptor;
@@ -99,10 +121,12 @@ static void HG_NAME(hg_bfloat16_maximum_pool)(const void *descriptor, int32_t ta
   const int row_tasks = (g->output_height + d->rows_per_task - 1) / d->rows_per_task;
   const int64_t image = task / row_tasks;
   const int y0 = task % row_tasks * d->rows_per_task, y1 = hg_min(y0 + d->rows_per_task, g->output_height);
+  const int is_plain = !g->is_float_input && !g->is_float_output && g->channels % HG_LANES == 0;
   for (int y = y0; y < y1; y++) {
     const int top = y * g->stride_height - g->padding_top;
     const int i0 = top < 0 ? 0 : top, i1 = hg_min(top + g->kernel_height, g->height);
-    for (int x = 0; x < g->output_width; x++) {
+    for (int x = 0, run; x < g->output_width; x += run) {
+      run = 1;
       const int left = x * g->stride_width - g->padding_left;
       const int j0 = left < 0 ? 0 : left, j1 = hg_min(left + g->kernel_width, g->width);
       if (i0 >= i1 || j0 >= j1) continue;  // Wholly in the border: the engine refuses such a geometry.
@@ -112,11 +136,15 @@ static void HG_NAME(hg_bfloat16_maximum_pool)(const void *descriptor, int32_t ta
       for (int i = i0; i < i1; i++)
         for (int j = j0; j < j1; j++)
           pixels[count++] = ((image * g->height + i) * g->width + j) * g->input_stride;
-      for (int c = 0; c < g->channels; c += HG_LANES) {
-        const int lanes = g->channels - c;
-        hg_vector best = hg_read(g->input, g->is_float_input, pixels[0] + c, lanes);
-        for (int i = 1; i < count; i++) best = hg_max(hg_read(g->input, g->is_float_input, pixels[i] + c, lanes), best);
-        hg_write(g->output, g->is_float_output, pixel * g->output_stride + c, best, lanes);
+      if (is_plain && count == 4 && j1 - j0 == g->kernel_width) {
+        // Windows that leave the picture neither left nor right need one list for all.
+        run = hg_min((g->width - j1) / g->stride_width + 1, g->output_width - x);
+        const hg_bfloat16 *input = g->input, *four[4];
+        for (int i = 0; i < 4; i++) four[i] = input + pixels[i];
+        hg_bfloat16_maximum_of_four(four, (int64_t)g->stride_width * g->input_stride, run, g->channels,
+                                    (hg_bfloat16 *)g->output + pixel * g->output_stride, g->output_stride);
+      } else {
+        hg_bfloat16_maximum(g, pixels, count, pixel * g->output_stride);
       }
     }
   }

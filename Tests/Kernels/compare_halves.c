@@ -27,8 +27,8 @@ static hg_bfloat16 *expected, *found;
 static int64_t room;
 
 // Runs all tasks, the last first, into a block full of sevens.
-static void run(hg_task kernel, const void *descriptor, int tasks, int64_t values, hg_bfloat16 *output) {
-  float *memory = malloc((size_t)(hg_bfloat16_scratch(values) + 1) * 4);
+static void run(hg_task kernel, const void *descriptor, int tasks, int64_t scratch, hg_bfloat16 *output) {
+  float *memory = malloc((size_t)(scratch + 1) * 4);
   memset(output, 7, (size_t)room * 2);
   for (int task = tasks - 1; task >= 0; task--) kernel(descriptor, task, memory);
   free(memory);
@@ -46,7 +46,7 @@ static void expect(const char *name, const char *kernel) {
 }
 
 static void compare(const hg_bfloat16_kernels *k, const hg_bfloat16_kernels *reference, int round) {
-  const int kernel = pick(1, 5), stride = pick(1, 2), channels = pick(1, 40), columns = pick(1, 70), wide = 128;
+  const int kernel = pick(1, 5), stride = pick(1, 2), channels = 2 * pick(1, 20), columns = pick(1, 70), wide = 128;
   const int height = pick(kernel, 12), width = pick(kernel, 12), batch = pick(1, 2), panels = (columns + 15) / 16;
   hg_bfloat16_geometry g = {
       .input_stride = channels + pick(0, 3), .batch = batch, .height = height, .width = width, .channels = channels,
@@ -54,35 +54,33 @@ static void compare(const hg_bfloat16_kernels *k, const hg_bfloat16_kernels *ref
       .stride_width = stride, .padding_top = pick(0, kernel / 2), .padding_left = pick(0, kernel / 2)};
   g.output_height = (height + 2 * g.padding_top - kernel) / stride + 1;
   g.output_width = (width + 2 * g.padding_left - kernel) / stride + 1;
-  const int pixels = batch * g.output_height * g.output_width, row = (kernel * channels + 1) / 2 * 2;
+  const int pixels = batch * g.output_height * g.output_width, taps = kernel * kernel;
   room = (int64_t)pixels * wide;
   expected = malloc((size_t)room * 2), found = malloc((size_t)room * 2);
   hg_bfloat16 *input = halves((int64_t)batch * height * width * g.input_stride), *residual = halves(room);
-  hg_bfloat16 *packed = malloc((size_t)panels * 16 * kernel * row * 2 + 64);
+  hg_bfloat16 *packed = malloc((size_t)panels * 16 * taps * channels * 2 + 64);
   float *weight = floats((int64_t)columns * channels * kernel * kernel + 16 * 40 * 25), *bias = floats(panels * 16 + 64);
   const hg_bfloat16_epilogue e = {.lower = round % 2 ? 0 : -INFINITY, .scale = -0.6f, .shift = 0.2f,
                                   .residual = round % 3 ? residual : NULL, .residual_stride = wide};
   g.input = input;
-  hg_pack_bfloat16(weight, NULL, columns, channels, kernel, kernel, packed);
+  hg_pack_bfloat16(weight, NULL, columns, channels, taps, packed);
   hg_bfloat16_convolution c = {.window = g, .columns = columns, .weights = packed, .bias = bias, .epilogue = e,
                                .pixels_per_task = pick(1, pixels)};
   int tasks = (pixels + c.pixels_per_task - 1) / c.pixels_per_task;
-  c.window.output = expected, run(reference->convolution, &c, tasks, (int64_t)kernel * row, expected);
-  c.window.output = found, run(k->convolution, &c, tasks, (int64_t)kernel * row, found);
+  c.window.output = expected, run(reference->convolution, &c, tasks, hg_bfloat16_convolution_scratch(taps, channels), expected);
+  c.window.output = found, run(k->convolution, &c, tasks, hg_bfloat16_convolution_scratch(taps, channels), found);
   expect(k->name, "convolution");
 
-  if (channels % 2 == 0) {
-    const int rows = pixels < batch * height * width ? pixels : batch * height * width;
-    hg_pack_bfloat16(weight, NULL, columns, channels, 1, 1, packed);
-    hg_bfloat16_product p = {.input = input, .input_stride = g.input_stride, .rows = rows, .channels = channels,
-                             .columns = columns, .weights = packed, .bias = bias, .output_stride = wide, .epilogue = e,
-                             .rows_per_task = pick(1, 50), .panels_per_task = pick(1, panels)};
-    p.column_tasks = (panels + p.panels_per_task - 1) / p.panels_per_task;
-    tasks = (rows + p.rows_per_task - 1) / p.rows_per_task * p.column_tasks;
-    p.output = expected, run(reference->product, &p, tasks, channels, expected);
-    p.output = found, run(k->product, &p, tasks, channels, found);
-    expect(k->name, "product");
-  }
+  const int rows = pixels < batch * height * width ? pixels : batch * height * width;
+  hg_pack_bfloat16(weight, NULL, columns, channels, 1, packed);
+  hg_bfloat16_product p = {.input = input, .input_stride = g.input_stride, .rows = rows, .channels = channels,
+                           .columns = columns, .weights = packed, .bias = bias, .output_stride = wide, .epilogue = e,
+                           .rows_per_task = pick(1, 50), .panels_per_task = pick(1, panels)};
+  p.column_tasks = (panels + p.panels_per_task - 1) / p.panels_per_task;
+  tasks = (rows + p.rows_per_task - 1) / p.rows_per_task * p.column_tasks;
+  p.output = expected, run(reference->product, &p, tasks, hg_bfloat16_product_scratch(p.rows_per_task, channels), expected);
+  p.output = found, run(k->product, &p, tasks, hg_bfloat16_product_scratch(p.rows_per_task, channels), found);
+  expect(k->name, "product");
 
   hg_bfloat16_depthwise d = {.window = g, .weights = weight, .bias = bias, .epilogue = e,
                              .rows_per_task = pick(1, g.output_height), .channels_per_task = 16 * pick(1, 3)};

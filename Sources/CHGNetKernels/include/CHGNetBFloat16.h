@@ -2,7 +2,7 @@
 //
 // The descriptors are those of CHGNetKernels.h with other types: strides count elements, a value is the upper half of a
 // float32, rounded to nearest, ties to even. Products are sums of pairs of neighbouring channels, so weights lie in
-// panels of 16 output channels with the pairs innermost: [panels][...][pairs][16][2].
+// panels of 16 output channels with the pairs innermost: [panels][taps][pairs][16][2].
 //
 // Whether products come from the processor's instruction for pairs or are widened to float32 is a matter of the
 // implementation; both agree to the rounding of float32 sums.
@@ -23,7 +23,7 @@ typedef struct {
 } hg_bfloat16_epilogue;
 
 // As hg_product, the whole sum in one go. channels is even. is_float_output: the result is float32.
-// scratch: hg_bfloat16_scratch(channels) floats.
+// scratch: hg_bfloat16_product_scratch floats.
 typedef struct {
   const hg_bfloat16 *_Nonnull input;
   ptrdiff_t input_stride;
@@ -54,8 +54,8 @@ typedef struct {
   int32_t kernel_height, kernel_width, stride_height, stride_width, padding_top, padding_left;
 } hg_bfloat16_geometry;
 
-// As hg_convolution, for any number of channels. weights: made by hg_pack_bfloat16, a row of the window padded to pairs.
-// scratch: hg_bfloat16_scratch(kernel_height * padded row) floats.
+// As hg_convolution, of bfloat16 alone; channels is even. weights: made by hg_pack_bfloat16.
+// scratch: hg_bfloat16_convolution_scratch floats.
 typedef struct {
   hg_bfloat16_geometry window;
   int32_t columns;
@@ -131,18 +131,19 @@ const hg_bfloat16_kernels *_Nonnull hg_bfloat16_kernels_at(int32_t index);
 // The fastest one beside the float32 kernels of a name, for this processor.
 const hg_bfloat16_kernels *_Nonnull hg_bfloat16_kernels_beside(const char *_Nonnull name);
 
-// Floats of scratch for a block of rows with so many values each, gathered and widened.
-int64_t hg_bfloat16_scratch(int64_t values);
+// Floats of scratch of a thread.
+int64_t hg_bfloat16_product_scratch(int64_t rows_per_task, int64_t channels);
+int64_t hg_bfloat16_convolution_scratch(int64_t taps, int64_t channels);
 
 // The nearest bfloat16, ties to even; a NaN stays one.
 hg_bfloat16 hg_bfloat16_of(float value);
 // The value of a bfloat16.
 float hg_float_of_bfloat16(hg_bfloat16 value);
 
-// Dense: from [columns][channels][height][width] to [panels][height][pairs of a row of the window][16][2], a row padded
-// to pairs with zeros. `factors` as for hg_pack_dense.
+// Dense: from [columns][channels][taps] to [panels][taps][pairs of channels][16][2]; channels is even. `factors` as for
+// hg_pack_dense.
 void hg_pack_bfloat16(const float *_Nonnull weight, const float *_Nullable factors, int32_t columns, int32_t channels,
-                      int32_t kernel_height, int32_t kernel_width, hg_bfloat16 *_Nonnull packed);
+                      int32_t taps, hg_bfloat16 *_Nonnull packed);
 // Linear: from [channels][columns] to [panels][pairs][16][2].
 void hg_pack_bfloat16_linear(const float *_Nonnull weight, int32_t columns, int32_t channels,
                              hg_bfloat16 *_Nonnull packed);

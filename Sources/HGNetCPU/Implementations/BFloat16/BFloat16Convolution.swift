@@ -2,19 +2,18 @@ import CHGNetKernels
 import HGNetCore
 import HGNetProgram
 
-/// Dense convolutions of any window in bfloat16 by direct sums; takes pictures in float32.
+/// Dense convolutions of any window in bfloat16 by direct sums.
+///
+/// Pictures have three channels and no pairs: their convolution is float32's, which takes less time than gathering pairs.
 enum BFloat16Convolution: PairImplementation {
   static let name = "bfloat16-direct"
 
   static func computes(_ kind: Layer.Kind) -> Bool { DirectConvolution.computes(kind) }
 
   static func refusal(of layer: Layer, on target: Target) -> String? {
-    denseConvolution(layer) == nil
-      ? "it computes dense convolutions" : DirectConvolution.refusal(of: layer, on: target)
-  }
-
-  static func elements(of layer: Layer) -> LayerElements {
-    LayerElements(reads: [.bfloat16, .float32], writes: [.bfloat16, .float32])
+    guard let convolution = denseConvolution(layer) else { return "it computes dense convolutions" }
+    if convolution.inputChannels % 2 != 0 { return "it needs pairs of input channels" }
+    return DirectConvolution.refusal(of: layer, on: target)
   }
 
   static func step(_ problem: Problem) throws(HGNetError) -> Step {
@@ -25,10 +24,10 @@ enum BFloat16Convolution: PairImplementation {
     let work = BFloat16ConvolutionWork(
       operands: problem.operands, window: Window(convolution), columns: convolution.outputChannels,
       pixelsPerTask: pixelsPerTask)
-    let row = (convolution.kernel.width * convolution.inputChannels).roundedUp(to: 2)
+    let taps = convolution.kernel.height * convolution.kernel.width
     return problem.step(
       work, tasks: problem.rows.divided(by: pixelsPerTask),
-      scratchCount: Int(hg_bfloat16_scratch(Int64(convolution.kernel.height * row))))
+      scratchCount: Int(hg_bfloat16_convolution_scratch(Int64(taps), Int64(convolution.inputChannels))))
   }
 }
 

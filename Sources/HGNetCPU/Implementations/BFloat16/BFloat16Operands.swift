@@ -14,7 +14,7 @@ extension BFloat16Implementation {
 }
 
 extension WeightLayout {
-  /// Panels of 16 output channels with pairs of input channels: `[panels][window rows][pairs][16][2]`.
+  /// Panels of 16 output channels with pairs of input channels: `[panels][taps][pairs][16][2]`.
   static let pairs = WeightLayout("bfloat16 pairs")
 }
 
@@ -27,13 +27,13 @@ extension PairImplementation {
   static func extent(of layer: Layer) -> PackedExtent? {
     switch layer.kind {
     case .convolution(let convolution, _):
-      let row = (convolution.kernel.width * convolution.inputChannels / convolution.groups).roundedUp(to: 2)
+      let taps = convolution.kernel.height * convolution.kernel.width
       return PackedExtent(
-        layout: .pairs, weightCount: convolution.outputChannels.roundedUp(to: 16) * convolution.kernel.height * row,
+        layout: .pairs, weightCount: convolution.outputChannels.roundedUp(to: 16) * taps * convolution.inputChannels,
         element: .bfloat16, columns: convolution.outputChannels)
     case .linear(_, _, let inputFeatures, let outputFeatures):
       return PackedExtent(
-        layout: .pairs, weightCount: outputFeatures.roundedUp(to: 16) * inputFeatures.roundedUp(to: 2),
+        layout: .pairs, weightCount: outputFeatures.roundedUp(to: 16) * inputFeatures,
         element: .bfloat16, columns: outputFeatures)
     default: return nil
     }
@@ -44,8 +44,8 @@ extension PairImplementation {
     guard case .linear(let weight, let bias, let inputFeatures, let outputFeatures) = layer.kind else {
       return try reader.packConvolution(layer, into: packed) { convolution, weight, factors in
         hg_pack_bfloat16(
-          weight, factors, Int32(convolution.outputChannels), Int32(convolution.inputChannels / convolution.groups),
-          Int32(convolution.kernel.height), Int32(convolution.kernel.width), target)
+          weight, factors, Int32(convolution.outputChannels), Int32(convolution.inputChannels),
+          Int32(convolution.kernel.height * convolution.kernel.width), target)
       }
     }
     try reader.withValues(weight, shape: [inputFeatures, outputFeatures], layer: layer.name) {

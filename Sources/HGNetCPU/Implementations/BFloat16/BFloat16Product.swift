@@ -26,7 +26,7 @@ enum BFloat16Product: PairImplementation {
       operands: problem.operands, rows: rows, inputFeatures: inputFeatures, columns: columns, cut: cut)
     return problem.step(
       work, tasks: cut.tasks(rows: rows, columns: columns),
-      scratchCount: Int(hg_bfloat16_scratch(Int64(inputFeatures))))
+      scratchCount: Int(hg_bfloat16_product_scratch(Int64(cut.rowsPerTask), Int64(inputFeatures))))
   }
 }
 
