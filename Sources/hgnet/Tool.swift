@@ -33,6 +33,7 @@ struct Tool: AsyncParsableCommand {
     do {
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {
+        try requireThreads()
         try await asynchronous.run()
       } else {
         try command.run()
@@ -50,6 +51,17 @@ struct Tool: AsyncParsableCommand {
 
 /// A command may end with a status alone, after it has said why.
 extension ExitStatus: Error {}
+
+/// Swift's runtime waits for ever, without a word, where the system gives it no thread.
+private func requireThreads() throws(HGNetError) {
+  guard let thread = SystemThread({}) else {
+    throw HGNetError(
+      .limitExceeded,
+      "the system gives this process no thread; look at its limits (ulimit -v, -u, -s, and the control group's pids.max)"
+    )
+  }
+  thread.join()
+}
 
 /// Fills standard streams that the caller has closed; else the next file would get their number and their text.
 private func holdStandardStreams() {
