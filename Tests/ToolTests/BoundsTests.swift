@@ -60,7 +60,7 @@ struct BoundsTests {
     let run = try ToolRun(
       ["predict", picture, "--weights", weights], folder: workspace.url.path,
       limits: "ulimit -s 40000000 && ulimit -v 20000000")
-    #expect(run.status == 65 && run.errors.contains("no thread"), "\(run.status) \(run.errors)")
+    #expect(run.status == 65 && run.errors.contains("no more threads"), "\(run.status) \(run.errors)")
   }
 
   @Test("A run whose parts would each fit is refused before it trains where all of them together do not")
