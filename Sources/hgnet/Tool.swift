@@ -33,6 +33,7 @@ struct Tool: AsyncParsableCommand {
     do {
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {
+        try requireThreads()
         try await asynchronous.run()
       } else {
         try command.run()
@@ -50,6 +51,29 @@ struct Tool: AsyncParsableCommand {
 
 /// A command may end with a status alone, after it has said why.
 extension ExitStatus: Error {}
+
+/// Swift's runtime waits for ever, without a word, where the system does not give it the three threads that it takes.
+private func requireThreads() throws(HGNetError) {
+  // The threads wait for the end of what nobody writes, so that there are three at once.
+  var ends: [Int32] = [-1, -1]
+  guard pipe(&ends) == 0 else { return }
+  let reading = ends[0]
+  let threads = (0..<3).map { _ in
+    SystemThread {
+      var byte: UInt8 = 0
+      _ = read(reading, &byte, 1)
+    }
+  }
+  close(ends[1])
+  for thread in threads { thread?.join() }
+  close(reading)
+  guard !threads.contains(where: { $0 == nil }) else {
+    throw HGNetError(
+      .limitExceeded,
+      "the system gives this process no more threads; look at its limits (ulimit -v, -u, -s, and pids.max of the control group)"
+    )
+  }
+}
 
 /// Fills standard streams that the caller has closed; else the next file would get their number and their text.
 private func holdStandardStreams() {

@@ -54,6 +54,15 @@ struct BoundsTests {
     }
   }
 
+  // Stacks that no address space holds: every new thread is refused. Swift's runtime would try again for ever.
+  @Test("A process that gets no thread says so", .timeLimit(.minutes(1)))
+  func threads() throws {
+    let run = try ToolRun(
+      ["predict", picture, "--weights", weights], folder: workspace.url.path,
+      limits: "ulimit -s 40000000 && ulimit -v 20000000")
+    #expect(run.status == 65 && run.errors.contains("no more threads"), "\(run.status) \(run.errors)")
+  }
+
   @Test("A run whose parts would each fit is refused before it trains where all of them together do not")
   func wholeRun() throws {
     for name in ["a", "b"] {

@@ -6,11 +6,15 @@ struct ToolRun {
   let output: String
   let errors: String
 
-  /// Runs the tool that lies beside the tests.
-  init(_ arguments: [String], environment: [String: String] = [:], folder: String? = nil) throws {
+  /// Runs the tool that lies beside the tests, under limits such as `ulimit -v 100000`.
+  init(
+    _ arguments: [String], environment: [String: String] = [:], folder: String? = nil, limits: String = ""
+  ) throws {
     let process = Process()
-    process.executableURL = ToolRun.tool
-    process.arguments = arguments
+    // With limits a shell sets them, and becomes the tool.
+    process.executableURL = limits.isEmpty ? ToolRun.tool : URL(fileURLWithPath: "/bin/sh")
+    process.arguments =
+      limits.isEmpty ? arguments : ["-c", "\(limits) && exec \"$@\"", "sh", ToolRun.tool.path] + arguments
     var variables = ProcessInfo.processInfo.environment
     variables["HGNET_WEIGHTS_URL"] = nil
     variables["XDG_CACHE_HOME"] = "/nonexistent-cache"
