@@ -37,7 +37,7 @@ let package = Package(
     .trait(
       name: "MPI", description: "Training, evaluation and prediction by several processes: mpirun -n 2 hgnet train …"),
     // `hgnet serve`. Off, so that whoever depends on the library neither fetches nor builds SwiftNIO.
-    .trait(name: "Serving", description: "hgnet serve: HTTP and gRPC."),
+    .trait(name: "Serving", description: "hgnet serve: HTTP, gRPC and bRPC."),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -180,6 +180,8 @@ let package = Package(
       dependencies: [
         "HGNetServing", "HGNet", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNetCore", "TemporaryFolders",
         .product(name: "Metrics", package: "swift-metrics", condition: serving),
+        .product(name: "GRPCCore", package: "grpc-swift-2", condition: serving),
+        .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport", condition: serving),
       ]),
     .testTarget(
       name: "ToolTests",

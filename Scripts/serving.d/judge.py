@@ -191,7 +191,7 @@ def judge_pipeline(url):
     labels = ", ".join(repr(told["label_names"][0]) for told in expected)
     check((answer.err_no, list(answer.key)) == (0, ["label", "prob"]), f"pipeline: {answer}")
     check(answer.value[0] == f"[{labels}]", f"pipeline: {answer}")
-    check(stub.inference(messages.Request(key=["image"], value=["!"])).err_no == 5000, "pipeline: a bad picture")
+    check(stub.inference(messages.Request(key=["image"], value=["!"])).err_no == 10000, "pipeline: a bad picture")
     check(stub.inference(messages.Request(name="nope")).err_no == 3002, "pipeline: an unknown name")
 
 

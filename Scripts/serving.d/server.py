@@ -16,10 +16,11 @@ class Server:
         command = [tool, "serve", "--port", "0", "--grpc-port", "0", "--log-format", "json", *options]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.lines = []
-        self.port = self.grpc_port = None
+        self.port = self.grpc_port = self.brpc_port = None
+        self._wants_brpc = "--brpc-port" in options
         self._seen = threading.Condition()
         threading.Thread(target=self._read, daemon=True).start()
-        self._wait(lambda: self.port and self.grpc_port)
+        self.wait(lambda: self.port and self.grpc_port and (self.brpc_port or not self._wants_brpc))
 
     def _read(self):
         for line in self.process.stderr:
@@ -33,16 +34,25 @@ class Server:
                     port = int(entry["port"])
                     if entry["protocol"].startswith("http"):
                         self.port = port
+                    elif entry["protocol"] == "brpc":
+                        self.brpc_port = port
                     else:
                         self.grpc_port = port
                 self._seen.notify_all()
 
-    def _wait(self, condition, seconds=60):
+    def requests(self):
+        """The entries of the log about requests, without those that ask whether the server is ready."""
+        with self._seen:
+            entries = [json.loads(line) for line in self.lines if line.startswith("{")]
+        return [one for one in entries if one["message"] == "request" and one.get("path") != "/v2/health/ready"]
+
+    def wait(self, condition, seconds=60):
+        """Waits for the log to bring something about."""
         end = time.time() + seconds
         with self._seen:
             while not condition():
                 if self.process.poll() is not None or not self._seen.wait(max(0.01, end - time.time())):
-                    raise SystemExit("the server did not start:\n" + "\n".join(self.lines[-20:]))
+                    raise SystemExit("what was waited for did not come:\n" + "\n".join(self.lines[-20:]))
 
     def ready(self, seconds=60):
         """Waits until the server says that it is ready."""

@@ -42,7 +42,9 @@ struct ExportFolder: ~Copyable {
   }
 
   /// Makes a folder with those above it.
-  private static func make(_ path: String) throws(HGNetError) {
+  ///
+  /// - Throws: `HGNetError.Code.unwritableFile`.
+  static func make(_ path: String) throws(HGNetError) {
     var end = path.startIndex
     while end < path.endIndex {
       let next = path[path.index(after: end)...].firstIndex(of: "/") ?? path.endIndex

@@ -8,10 +8,10 @@ import HGNetModels
   import HGNetServing
 #endif
 
-/// Serves models over HTTP and gRPC: the work of Paddle Serving.
+/// Serves models over HTTP, gRPC and bRPC: the work of Paddle Serving.
 struct Serve: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Serve models over HTTP and gRPC.",
+    abstract: "Serve models over HTTP, gRPC and bRPC.",
     discussion: """
       One model:
         hgnet serve --model PPHGNetV2_B0 --weights best_model.pdparams
@@ -19,8 +19,8 @@ struct Serve: AsyncParsableCommand {
       A folder of models, NAME/VERSION/ with the files of one model each:
         hgnet serve --repository models/
       Speaks the Open Inference Protocol (/v2, gRPC), takes pictures at POST /v1/classify, and answers Paddle Serving's \
-      clients at POST /NAME/prediction. GET /metrics is for Prometheus, GET / for people. SIGTERM ends it after the \
-      last request. Documentation/Serving.md tells the rest.
+      clients at POST /NAME/prediction; --brpc-port 9292 is for the clients of its C++ server. GET /metrics is for \
+      Prometheus, GET / for people. SIGTERM ends it after the last request. Documentation/Serving.md tells the rest.
       """)
 
   @Option(help: ArgumentHelp("A file of weights in any format, or the name of published weights.", valueName: "file"))
@@ -51,6 +51,9 @@ struct Serve: AsyncParsableCommand {
 
   @Flag(help: "Never touch the network for weights; published ones must have been fetched before.")
   var offline = false
+
+  @Flag(help: "Load the models, let each answer one picture, and end; nothing is listened on.")
+  var check = false
 
   @OptionGroup(title: "Listening") var listening: ListeningOptions
   @OptionGroup(title: "Limits") var limits: ServingLimitOptions
@@ -90,7 +93,14 @@ struct ListeningOptions: ParsableArguments {
   @Option(name: .customLong("grpc-port"), help: ArgumentHelp("The port of gRPC; 0 for a free one.", valueName: "port"))
   var grpcPort = 8081
 
-  @Flag(name: .customLong("no-grpc"), help: "HTTP only.")
+  @Option(
+    name: .customLong("brpc-port"),
+    help: ArgumentHelp(
+      "The port of bRPC, on which HTTP and gRPC are answered, too; 0 for a free one (default: none; demonstrations use 9292).",
+      valueName: "port"))
+  var brpcPort: Int?
+
+  @Flag(name: .customLong("no-grpc"), help: "No gRPC.")
   var isHTTPOnly = false
 
   @Option(
@@ -106,6 +116,13 @@ struct ListeningOptions: ParsableArguments {
     help: ArgumentHelp("A file with the token that requests must carry (Authorization: Bearer).", valueName: "file"))
   var tokenFile: String?
 
+  @Option(
+    name: .customLong("allow-origin"),
+    help: ArgumentHelp(
+      "A page's origin, such as https://example.org, that may use the server from a browser; * for any. Repeatable.",
+      valueName: "origin"))
+  var allowedOrigins: [String] = []
+
   @Option(name: .customLong("log-format"), help: ArgumentHelp("text or json.", valueName: "form"))
   var logFormat = "text"
 
@@ -113,11 +130,15 @@ struct ListeningOptions: ParsableArguments {
   var logLevel = "info"
 
   func validate() throws {
-    for (name, port) in [("--port", port), ("--grpc-port", grpcPort)] where !(0...65535).contains(port) {
+    for (name, port) in [("--port", port), ("--grpc-port", grpcPort), ("--brpc-port", brpcPort ?? 0)]
+    where !(0...65535).contains(port) {
       throw ValidationError("expected \(name) of 0 to 65535, found \(port)")
     }
     if (certificate == nil) != (key == nil) {
       throw ValidationError("expected --tls-certificate together with --tls-key")
+    }
+    if brpcPort != nil, certificate != nil {
+      throw ValidationError("--brpc-port has no TLS, as its clients have none; leave it or the certificate out")
     }
     if !["text", "json"].contains(logFormat) {
       throw ValidationError("expected --log-format text or json, found \(logFormat)")
@@ -149,6 +170,11 @@ struct ServingLimitOptions: ParsableArguments {
   var connections = 1024
 
   @Option(
+    name: .customLong("max-client-requests"),
+    help: ArgumentHelp("Requests of one client's address that may be in flight; 0 for no limit.", valueName: "n"))
+  var clientRequests = 0
+
+  @Option(
     name: .customLong("idle-timeout"),
     help: ArgumentHelp("Seconds for a request to arrive, and for an idle connection.", valueName: "s"))
   var idle = 30
@@ -175,6 +201,7 @@ struct ServingLimitOptions: ParsableArguments {
     let ranges: [(String, Int, ClosedRange<Int>)] = [
       ("--max-batch", batch, 1...256), ("--max-queue", queue, 1...65536), ("--max-body", body, 1...2047),
       ("--max-pixels", pixels, 1...1000), ("--max-connections", connections, 1...65536),
+      ("--max-client-requests", clientRequests, 0...65536),
       ("--idle-timeout", idle, 1...3600), ("--request-timeout", request, 1...3600), ("--poll", poll, 0...86400),
       ("--drain-delay", drainDelay, 0...3600), ("--drain-timeout", drain, 1...3600),
     ]
@@ -205,12 +232,25 @@ struct ServingLimitOptions: ParsableArguments {
       let models = ModelRepository(source: source, device: compute.device(), limits: bounds, log: log)
       models.metrics.registry.bootstrap()
       let state = ServingState(
-        repository: models, log: log, token: token, requestTimeout: .seconds(limits.request))
+        repository: models, log: log, token: token, requestTimeout: .seconds(limits.request),
+        clientLimit: limits.clientRequests == 0 ? nil : limits.clientRequests)
 
+      if check {
+        for line in try await ServerCheck.run(state) { print(line) }
+        return
+      }
+      let (stops, stopping) = AsyncStream<Void>.makeStream()
+      let signals = StopSignals { stopping.yield() }
+      defer { signals.end() }
+      try await Server(state: state, configuration: settings).run(mustLoadAll: repository == nil, stops: stops)
+    }
+
+    private var settings: ServingConfiguration {
       var settings = ServingConfiguration()
       settings.host = listening.host
       settings.port = listening.port
       settings.grpcPort = listening.isHTTPOnly ? nil : listening.grpcPort
+      settings.brpcPort = listening.brpcPort
       if let certificate = listening.certificate, let key = listening.key {
         settings.certificate = .init(chainPath: certificate, keyPath: key)
       }
@@ -221,11 +261,8 @@ struct ServingLimitOptions: ParsableArguments {
       settings.pollSeconds = limits.poll == 0 ? nil : limits.poll
       settings.drainDelaySeconds = limits.drainDelay
       settings.drainSeconds = limits.drain
-
-      let (stops, stopping) = AsyncStream<Void>.makeStream()
-      let signals = StopSignals { stopping.yield() }
-      defer { signals.end() }
-      try await Server(state: state, configuration: settings).run(mustLoadAll: repository == nil, stops: stops)
+      settings.allowedOrigins = Set(listening.allowedOrigins)
+      return settings
     }
 
     private func source() async throws -> ModelRepository.Source {

@@ -1,6 +1,7 @@
 import Foundation
 import HGNet
 import HGNetCore
+import HGNetFormats
 import HGNetServing
 import Testing
 
@@ -143,12 +144,112 @@ struct RoutesTests {
       let label = ["['a']", "['b c']", "[\"it's\"]", "['d']", "['e']"][best.index]
       #expect(answer["value"] as? [String] == [label, "[\(Double(Float(best.score)))]"])
     }
+    // The numbers are those of the real server, paddle_serving_server 0.9.0.
+    let tensors =
+      "{\"tensors\": [{\"name\": \"image\", \"elem_type\": 12, \"shape\": [1], \"str_data\": [\"\(text)\"]}]}"
+    let profiled = "{\"key\": [\"image\", \"pipeline.profile\"], \"value\": [\"\(text)\", \"1\"]}"
     for (path, body, number) in [
-      ("/shapes/prediction", "{}", 5000), ("/shapes/prediction", "no", 5000), ("/nope/prediction", "{}", 3002),
+      ("/shapes/prediction", "{}", 10000), ("/nope/prediction", "{}", 3002), ("/imagenet/other", tensors, 0),
+      ("/shapes/prediction", profiled, 0),
+      ("/shapes/prediction", "{\"key\": [\"a\", \"b\"], \"value\": [\"x\"]}", 8000),
+      ("/shapes/prediction", "{\"key\": [\"image\"], \"value\": [\"!\"]}", 10000),
+      ("/shapes/prediction", "{\"tensors\": [{\"elem_type\": 1, \"float_data\": [1]}]}", 10000),
     ] {
       let answer = try object(await routes.answer(HTTPCall(method: "POST", path: path, body: Blob(Array(body.utf8)))))
       #expect(answer["err_no"] as? Int == number)
+      if number == 0 {
+        #expect((answer["value"] as? [String])?.dropFirst().first == "[\(Double(Float(best.score)))]")
+        #expect((answer["key"] as? [String])?.contains("pipeline.profile") == (body == profiled))
+      }
     }
+    let noJSON = await routes.answer(
+      HTTPCall(method: "POST", path: "/shapes/prediction", body: Blob(Array("no".utf8))))
+    #expect(noJSON.status == 400)
+    #expect(try object(noJSON)["code"] as? Int == 3)
+  }
+
+  @Test("GeneralModelService in JSON and as a message: the library's probabilities, and refusals with bRPC's numbers")
+  func generalModel() async throws {
+    let routes = try await routes()
+    let picture = try fixture.picture()
+    let probabilities = try expected(picture).sorted { $0.index < $1.index }.map { Double(Float($0.score)) }
+    let body = """
+      {"tensor": [{"data": ["\(Data(picture).base64EncodedString())"], "elem_type": 20, "shape": [1], "name": "x",
+      "alias_name": "inputs"}], "fetch_var_names": ["prediction"], "log_id": "12", "unknown": [1]}
+      """
+    for path in ["/GeneralModelService/inference", "/\(GeneralModel.fullService)/debug"] {
+      for method in ["POST", "PUT", "GET"] {
+        let answer = try object(
+          await routes.answer(HTTPCall(method: method, path: path, body: Blob(Array(body.utf8)))))
+        #expect(answer["log_id"] as? Int == 12)
+        let outputs = try #require(answer["outputs"] as? [[String: Any]])
+        let tensor = try #require((outputs[0]["tensor"] as? [[String: Any]])?.first)
+        #expect(tensor["alias_name"] as? String == "prediction")
+        #expect(tensor["shape"] as? [Int] == [1, 5] && tensor["elem_type"] as? Int == 1)
+        #expect(tensor["float_data"] as? [Double] == probabilities)
+      }
+    }
+    let message = BRPCFrames.request([BRPCFrames.text(picture)], fetched: ["y"])
+    for type in ["application/proto", "application/x-protobuf"] {
+      let answer = await routes.answer(
+        HTTPCall(
+          method: "POST", path: "/GeneralModelService/inference", fields: ["content-type": type], body: Blob(message)))
+      #expect(answer.fields.contains { $0 == ("content-type", type) })
+      let outputs = try BRPCFrames.outputs(answer.body)
+      #expect(outputs.map(\.alias) == ["y"] && outputs[0].floats.map(Double.init) == probabilities)
+    }
+    let wrong: [(String, String, Int, String)] = [
+      ("/GeneralModelService/other", "{}", 404, "1002"), ("/GeneralModelService/inference", "", 400, "1003"),
+      ("/GeneralModelService/inference", "{\"tensor\": 1}", 400, "1003"),
+      ("/GeneralModelService/inference", "{\"tensor\": [{\"float_data\": [\"1\"]}]}", 400, "1003"),
+      ("/GeneralModelService/inference", "no", 400, "1003"),
+    ]
+    for (path, body, status, number) in wrong {
+      let answer = await routes.answer(HTTPCall(method: "POST", path: path, body: Blob(Array(body.utf8))))
+      #expect(answer.status == status)
+      #expect(answer.fields.contains { $0 == ("x-bd-error-code", number) })
+      #expect(answer.fields.contains { $0 == ("content-type", "text/plain") })
+    }
+  }
+
+  @Test("Answers are packed where that is asked for and worth it; pages elsewhere are let in only where allowed")
+  func fields() async throws {
+    try fixture.place("shapes", version: 1, seed: 5)
+    let state = await fixture.state()
+    let open = HTTPRoutes(state: state, allowedOrigins: ["https://example.org"])
+    for (accepted, isPacked) in [
+      ("gzip", true), ("br, GZIP;q=0.5", true), ("*", true), ("gzip;q=0", false), ("identity", false),
+      ("gzip;q=0, *", false),
+    ] {
+      var call = HTTPCall(method: "GET", path: "/metrics", fields: ["accept-encoding": accepted])
+      let answer = await open.answer(call)
+      #expect(answer.fields.contains { $0 == ("content-encoding", "gzip") } == isPacked)
+      call.fields = [:]
+      let plain = await open.answer(call)
+      #expect(plain.fields.allSatisfy { $0.name != "content-encoding" })
+      if isPacked {
+        let unpacked = try Packing.gzip.unpack(Blob(answer.body), limit: 1 << 20).withUnsafeBytes { Array($0) }
+        #expect(unpacked.starts(with: Array("# HELP".utf8)) && answer.body.count < plain.body.count)
+      }
+    }
+    let small = await open.answer(HTTPCall(method: "GET", path: "/v2", fields: ["accept-encoding": "gzip"]))
+    #expect(small.fields.allSatisfy { $0.name != "content-encoding" })
+
+    func origin(_ answer: HTTPAnswer) -> String? {
+      answer.fields.first { $0.name == "access-control-allow-origin" }?.value
+    }
+    for (given, expected) in [("https://example.org", "https://example.org"), ("https://example.com", nil)] {
+      let answer = await open.answer(HTTPCall(method: "GET", path: "/v2", fields: ["origin": given]))
+      #expect(answer.status == 200 && origin(answer) == expected)
+      let asked = await open.answer(
+        HTTPCall(
+          method: "OPTIONS", path: "/v1/classify",
+          fields: ["origin": given, "access-control-request-method": "POST"]))
+      #expect(asked.status == 204 && origin(asked) == expected)
+    }
+    let closed = HTTPRoutes(state: state)
+    #expect(origin(await closed.answer(HTTPCall(method: "GET", path: "/v2", fields: ["origin": "https://a"]))) == nil)
+    #expect(await closed.answer(HTTPCall(method: "OPTIONS", path: "/v1/classify")).status == 405)
   }
 
   @Test("Binary and JSON inference agree, and damaged requests are refused")

@@ -1,4 +1,4 @@
-/// Unpacking of what zlib packs, within a limit: a small body can hold a large one.
+/// Unpacking of what zlib packs, within a limit, since a small body can hold a large one; and packing.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -25,3 +25,11 @@ int hgnet_inflate(const uint8_t *bytes, size_t count, int is_gzip, size_t limit,
                   size_t *unpacked_count);
 /// Releases what `hgnet_inflate` returned.
 void hgnet_inflate_free(uint8_t *unpacked);
+
+/// The most bytes that packing `count` bytes gives; 0 for more than can be packed.
+size_t hgnet_deflate_bound(size_t count);
+/// Packs bytes as one member of gzip, quickly rather than small.
+///
+/// @param packed has room for `hgnet_deflate_bound(count)` bytes.
+/// @return the number of bytes written; 0 where the system has no memory left.
+size_t hgnet_deflate(const uint8_t *bytes, size_t count, uint8_t *packed, size_t capacity);

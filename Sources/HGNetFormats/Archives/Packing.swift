@@ -17,7 +17,7 @@ package enum Packing: Sendable, CaseIterable {
   ///   - limit: the most bytes that may come out; no more than twice as many are ever held.
   /// - Throws: `HGNetError.Code.limitExceeded` for more than `limit` bytes, `malformedData` for bytes that follow another
   ///   format, end early or go on after the end.
-  package func unpack(_ packed: Blob, limit: Int) throws(HGNetError) -> Blob {
+  package func unpack(_ packed: BlobSlice, limit: Int) throws(HGNetError) -> Blob {
     var memory: UnsafeMutablePointer<UInt8>?
     var count = 0
     let status = packed.withUnsafeBytes { bytes in
@@ -39,5 +39,25 @@ package enum Packing: Sendable, CaseIterable {
     default:
       throw HGNetError(.malformedData, "expected a stream of \(self), found bytes that do not follow it")
     }
+  }
+
+  /// The bytes that were packed; the whole of `packed` is one stream.
+  ///
+  /// - Throws: as `unpack(_:limit:)` of a slice.
+  package func unpack(_ packed: Blob, limit: Int) throws(HGNetError) -> Blob {
+    try unpack(BlobSlice(packed), limit: limit)
+  }
+
+  /// Bytes as one member of gzip, packed quickly rather than small; nil where there is no memory for it.
+  package static func packedByGzip(_ bytes: [UInt8]) -> [UInt8]? {
+    let bound = hgnet_deflate_bound(bytes.count)
+    guard bound > 0 else { return nil }
+    let packed = [UInt8](unsafeUninitializedCapacity: bound) { target, filled in
+      filled = bytes.withUnsafeBufferPointer { bytes in
+        guard let source = bytes.baseAddress, let start = target.baseAddress else { return 0 }
+        return hgnet_deflate(source, bytes.count, start, target.count)
+      }
+    }
+    return packed.isEmpty ? nil : packed
   }
 }

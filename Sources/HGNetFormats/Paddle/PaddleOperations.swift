@@ -56,15 +56,18 @@ package struct PaddleOperations {
     }
   }
 
-  static let inputName = "x"
+  /// The name of the input.
+  package static let inputName = "x"
 
   private(set) var operations: [PaddleOperation] = []
   /// In the order of the graph.
   package private(set) var variables: [Variable] = []
-  private(set) var inputExtents: [Int] = []
+  /// The extents of the input, -1 for any number of pictures.
+  package private(set) var inputExtents: [Int] = []
   /// The name of the last result.
-  private(set) var outputName = ""
-  private(set) var outputExtents: [Int] = []
+  package private(set) var outputName = ""
+  /// The extents of the last result.
+  package private(set) var outputExtents: [Int] = []
 
   let graph: Graph
   /// The place of the node that is written.

@@ -1,8 +1,8 @@
 import HGNetCore
 
 /// One field of a protobuf message, where it lies in its file.
-struct ProtobufField: Sendable {
-  enum Value: Sendable {
+package struct ProtobufField: Sendable {
+  package enum Value: Sendable {
     /// A variable-length number, or eight fixed bytes.
     case number(UInt64)
     /// Four fixed bytes.
@@ -11,32 +11,34 @@ struct ProtobufField: Sendable {
     case bytes(BlobSlice)
   }
 
-  let number: Int
-  let value: Value
+  /// The number of the field.
+  package let number: Int
+  /// What is written.
+  package let value: Value
 
   /// A whole number; 0 where something else is written.
-  var integer: Int {
+  package var integer: Int {
     guard case .number(let number) = value else { return 0 }
     return Int(truncatingIfNeeded: Int64(bitPattern: number))
   }
 
   /// A float; 0 where something else is written.
-  var float: Float {
+  package var float: Float {
     guard case .word(let bits) = value else { return 0 }
     return Float(bitPattern: bits)
   }
 
   /// The bytes, nil for a number.
-  var bytes: BlobSlice? {
+  package var bytes: BlobSlice? {
     guard case .bytes(let slice) = value else { return nil }
     return slice
   }
 
   /// A text; empty where something else or no UTF-8 is written.
-  var text: String { bytes?.withUnsafeBytes { String(validating: $0, as: UTF8.self) } ?? "" }
+  package var text: String { bytes?.withUnsafeBytes { String(validating: $0, as: UTF8.self) } ?? "" }
 
   /// Whole numbers, packed or one.
-  func integers() throws(HGNetError) -> [Int] {
+  package func integers() throws(HGNetError) -> [Int] {
     guard let bytes else { return [integer] }
     var result: [Int] = []
     var position = 0
@@ -50,7 +52,7 @@ struct ProtobufField: Sendable {
   }
 
   /// Floats, packed or one.
-  func floats() throws(HGNetError) -> [Float] {
+  package func floats() throws(HGNetError) -> [Float] {
     guard let bytes else { return [float] }
     guard bytes.count % 4 == 0 else {
       throw HGNetError(.malformedData, "expected packed floats of four bytes each, found \(bytes.count) bytes")
@@ -65,7 +67,7 @@ struct ProtobufField: Sendable {
   /// The fields of a message in order; none is copied.
   ///
   /// - Throws: `HGNetError.Code.malformedData` naming the byte, `limitExceeded` above `maximumCount` fields.
-  static func all(in message: BlobSlice, maximumCount: Int = 1 << 20) throws(HGNetError) -> [ProtobufField] {
+  package static func all(in message: BlobSlice, maximumCount: Int = 1 << 20) throws(HGNetError) -> [ProtobufField] {
     var fields: [ProtobufField] = []
     var position = 0
     let start = message.range.lowerBound

@@ -123,13 +123,8 @@ package final class ModelRepository: Sendable {
     return try model(named: name)
   }
 
-  /// Finds the model that a client of Paddle Serving means.
-  ///
-  /// - Throws: as `model(named:version:)`.
-  package func paddleModel(named name: String) throws(ServingError) -> ServedModel {
-    let isKnown = state.withLock { $0.slots.keys.contains { $0.name == name } }
-    return name == PaddleServing.serviceName && !isKnown ? try defaultModel() : try model(named: name)
-  }
+  /// Whether there is a model of this name, ready or not.
+  package func hasModel(named name: String) -> Bool { state.withLock { $0.slots.keys.contains { $0.name == name } } }
 
   /// The versions of a model that are ready, ascending.
   package func versions(of name: String) -> [String] {

@@ -55,13 +55,15 @@ package enum ProtocolReading {
     for text in (document["value"]?.elements ?? []).compactMap(\.text) { _ = base64(text) }
   }
 
-  /// Reads a message of gRPC in each of the two protocols; without the trait `Serving` there is none.
+  /// Reads a message in each of the protocols; without the trait `Serving` the Open Inference Protocol has none.
   ///
-  /// - Throws: `invalidRequest` for bytes that follow neither.
+  /// - Throws: `invalidRequest` for bytes that follow the last of them not.
   package static func messages(_ bytes: Blob) throws(ServingError) {
+    _ = try? PaddleServing.Request(BlobSlice(bytes))
+    _ = try? GeneralModel.Request(BlobSlice(bytes))
+    _ = try? GeneralModel.Request(json: bytes)
     #if Serving
       let data = bytes.withUnsafeBytes { Data($0) }
-      _ = try? PaddlePipelineRequest(serializedBytes: data)
       guard let message = try? Inference_ModelInferRequest(serializedBytes: data) else {
         throw ServingError(.invalidRequest, "expected a message of the open inference protocol")
       }

@@ -12,6 +12,9 @@
     /// Tells which socket it is.
     func set(_ channel: any Channel) { self.channel.withLock { $0 = channel } }
 
+    /// Where it listens; nil until it does.
+    var address: SocketAddress? { channel.withLock { $0 }?.localAddress }
+
     /// Lets no new connection begin.
     func refuse() async {
       #if os(Linux)
@@ -34,6 +37,23 @@
           value: FilterProgram(count: UInt16(instructions.count), instructions: address)
         ).get()
       #endif
+    }
+  }
+
+  /// The sockets of a server, by the names of their protocols.
+  ///
+  /// Threads: safe to share.
+  final class Listeners: Sendable {
+    private let all = Mutex<[String: Listener]>([:])
+
+    /// The socket of a protocol.
+    subscript(name: String) -> Listener {
+      all.withLock { all in
+        if let known = all[name] { return known }
+        let made = Listener()
+        all[name] = made
+        return made
+      }
     }
   }
 

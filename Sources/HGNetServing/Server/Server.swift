@@ -1,4 +1,5 @@
 #if Serving
+  import Foundation
   import HGNetCore
   import Logging
   import ServiceLifecycle
@@ -24,67 +25,26 @@
     package func run(mustLoadAll: Bool, stops: AsyncStream<Void>) async throws(HGNetError) {
       let log = state.log
       let (state, configuration) = (state, configuration)
-      let listeners = (http: Listener(), grpc: Listener())
-      let connections = (
-        http: HTTPConnections(limit: configuration.connectionLimit),
-        grpc: GRPCConnections(limit: configuration.connectionLimit)
-      )
-      state.metrics.registry.readings("hgnet_connections", help: "Open connections.") {
-        [("grpc", connections.grpc.count), ("http", connections.http.count)].map {
-          ([PrometheusLabel("protocol", $0.0)], Double($0.1))
-        }
+      let supervisor = ServiceSupervisor(ProcessInfo.processInfo.environment)
+      let listeners = Listeners()
+      var protocols: [any ServingProtocol] = []
+      for kind in ServingProtocols.all {
+        if let made = try kind.make(state, configuration, listeners) { protocols.append(made) }
       }
-      let http = try HTTPServer(
-        routes: HTTPRoutes(state: state), configuration: configuration, connections: connections.http
-      ).service(listener: listeners.http) { port in
-        log.write(
-          .info, "listening",
-          [
-            ("protocol", configuration.certificate == nil ? "http" : "https"), ("host", configuration.host),
-            ("port", "\(port)"),
-          ])
+      let all = protocols
+      state.metrics.registry.readings("hgnet_connections", help: "Open connections.") {
+        all.map { ([PrometheusLabel("protocol", $0.name)], Double($0.connectionCount)) }
       }
       // When one ends by itself, it has failed.
-      var services = [ServiceGroupConfiguration.ServiceConfiguration(service: http)]
-      if let port = configuration.grpcPort {
-        services.append(
-          .init(
-            service: GRPCService(
-              state: state, configuration: configuration, port: port, listener: listeners.grpc,
-              connections: connections.grpc)))
-      }
+      let services = all.map { ServiceGroupConfiguration.ServiceConfiguration(service: $0) }
       var settings = ServiceGroupConfiguration(
         services: services, logger: Logger(label: "services") { _ in ServingLogHandler(log: log) })
       settings.maximumGracefulShutdownDuration = .seconds(configuration.drainSeconds)
       let group = ServiceGroup(configuration: settings)
-      let work = Task<HGNetError?, Never> {
-        let failures = await state.repository.refresh()
-        if mustLoadAll, let failure = failures.first {
-          await group.triggerGracefulShutdown()
-          return failure
-        }
-        if state.isReady { log.write(.info, "ready") }
-        guard let seconds = configuration.pollSeconds else { return nil }
-        while !Task.isCancelled {
-          do { try await Task.sleep(for: .seconds(seconds)) } catch { break }
-          await state.repository.refresh(isSettling: true)
-        }
-        return nil
-      }
+      let work = Task { await load(mustLoadAll: mustLoadAll, group: group, supervisor: supervisor) }
+      let watching = Task { await watch(supervisor) }
       let stopping = Task {
-        for await _ in stops {
-          log.write(.info, "draining")
-          state.drain()
-          try? await Task.sleep(for: .seconds(configuration.drainDelaySeconds))
-          await listeners.http.refuse()
-          await listeners.grpc.refuse()
-          // What has begun is taken meanwhile.
-          try? await Task.sleep(for: .milliseconds(100))
-          connections.grpc.announceEnd()
-          try? await Task.sleep(for: .milliseconds(300))
-          await group.triggerGracefulShutdown()
-          return
-        }
+        for await _ in stops { return await drain(all, group: group, supervisor: supervisor) }
       }
       var failure: HGNetError?
       do { try await group.run() } catch {
@@ -94,11 +54,58 @@
           cause: "\(error)")
       }
       stopping.cancel()
+      watching.cancel()
       work.cancel()
       let loading = await work.value
       failure = failure ?? loading
       if let failure { throw failure }
       log.write(.info, "ended")
+    }
+
+    /// Loads the models, and then looks for changed ones until it is cancelled.
+    ///
+    /// - Returns: the model that could not be loaded, where one ends the server.
+    private func load(mustLoadAll: Bool, group: ServiceGroup, supervisor: ServiceSupervisor?) async -> HGNetError? {
+      let failures = await state.repository.refresh()
+      if mustLoadAll, let failure = failures.first {
+        await group.triggerGracefulShutdown()
+        return failure
+      }
+      if state.isReady { state.log.write(.info, "ready") }
+      supervisor?.tell("READY=1")
+      guard let seconds = configuration.pollSeconds else { return nil }
+      while !Task.isCancelled {
+        do { try await Task.sleep(for: .seconds(seconds)) } catch { break }
+        await state.repository.refresh(isSettling: true)
+      }
+      return nil
+    }
+
+    /// Tells that the server lives, as often as that is wanted.
+    private func watch(_ supervisor: ServiceSupervisor?) async {
+      guard let supervisor, let interval = supervisor.interval else { return }
+      while !Task.isCancelled {
+        // What answers requests answers this, too: the models' lock is free.
+        _ = state.isReady
+        supervisor.tell("WATCHDOG=1")
+        do { try await Task.sleep(for: interval) } catch { break }
+      }
+    }
+
+    /// Ends the server so that no request is lost.
+    private func drain(
+      _ protocols: [any ServingProtocol], group: ServiceGroup, supervisor: ServiceSupervisor?
+    ) async {
+      state.log.write(.info, "draining")
+      state.drain()
+      supervisor?.tell("STOPPING=1")
+      try? await Task.sleep(for: .seconds(configuration.drainDelaySeconds))
+      for one in protocols { await one.refuseConnections() }
+      // What has begun is taken meanwhile.
+      try? await Task.sleep(for: .milliseconds(100))
+      for one in protocols { await one.announceEnd() }
+      try? await Task.sleep(for: .milliseconds(300))
+      await group.triggerGracefulShutdown()
     }
   }
 #endif

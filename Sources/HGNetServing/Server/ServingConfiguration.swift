@@ -22,8 +22,12 @@ package struct ServingConfiguration: Sendable {
   package var port = 8080
   /// The port of gRPC; 0 for a free one, nil for no gRPC.
   package var grpcPort: Int? = 8081
-  /// TLS for both; nil for none.
+  /// The port of bRPC, on which HTTP and gRPC are answered, too; 0 for a free one, nil for none.
+  package var brpcPort: Int?
+  /// TLS for HTTP and gRPC; nil for none.
   package var certificate: Certificate?
+  /// Where pages lie that may use the server from a browser; `*` for anywhere.
+  package var allowedOrigins: Set<String> = []
   /// Bytes of a request's body.
   package var bodyLimit = 32 << 20
   /// Bytes of a request's header fields.

@@ -22,6 +22,8 @@ package struct ServingError: Error, Sendable, CustomStringConvertible {
     case requestTimeout
     /// The queue is full.
     case overloaded
+    /// The client has as many requests in flight as one may have.
+    case tooManyRequests
     /// The time that the client or the server allows is over.
     case deadlineExceeded
     /// The client has gone.
@@ -36,7 +38,7 @@ package struct ServingError: Error, Sendable, CustomStringConvertible {
   package let kind: Kind
   /// What was expected, what was found and how to mend it.
   package let message: String
-  /// After how many seconds it is worth trying again, for `overloaded` and `unavailable`.
+  /// After how many seconds it is worth trying again, for `overloaded`, `tooManyRequests` and `unavailable`.
   package var retryAfter: Int?
 
   /// Makes a refusal.

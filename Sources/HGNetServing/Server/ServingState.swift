@@ -16,15 +16,24 @@ package final class ServingState: Sendable {
   package var otherRequests: RequestCounts { metrics.otherRequests }
   /// The numbers for Prometheus.
   package let metrics: ServingMetrics
+  /// How many requests of one client may be in flight.
+  let clientLimit: ClientLimit
+  /// Where clients are whose connections are passed on.
+  let relayedClients = RelayedClients()
   private let draining = Atomic<Bool>(false)
 
   /// Puts the parts together.
-  package init(repository: ModelRepository, log: ServingLog, token: BearerToken?, requestTimeout: Duration) {
+  ///
+  /// - Parameter clientLimit: how many requests of one client may be in flight; nil for as many as come.
+  package init(
+    repository: ModelRepository, log: ServingLog, token: BearerToken?, requestTimeout: Duration, clientLimit: Int? = nil
+  ) {
     self.repository = repository
     metrics = repository.metrics
     self.log = log
     self.token = token
     self.requestTimeout = requestTimeout
+    self.clientLimit = ClientLimit(clientLimit)
     metrics.registry.readings(
       "hgnet_ready", help: "Whether every model is ready and the server is not about to end."
     ) { [weak self] in self.map { [([], $0.isReady ? 1 : 0)] } ?? [] }
@@ -46,6 +55,25 @@ package final class ServingState: Sendable {
   package func drain() { draining.store(true, ordering: .relaxed) }
 }
 
+/// Where clients are whose connections the server passes on from one of its ports to another.
+///
+/// Threads: safe to share.
+final class RelayedClients: Sendable {
+  private let addresses = Mutex<[Int: String]>([:])
+
+  /// Keeps the address of a client, by the port from which its connection is passed on.
+  func add(_ address: String, port: Int) { addresses.withLock { $0[port] = address } }
+
+  /// Forgets a connection that has ended.
+  func remove(port: Int) { addresses.withLock { $0[port] = nil } }
+
+  /// Where the client of a connection is.
+  func address(of peer: String?, port: Int?) -> String? {
+    guard let port, peer == "127.0.0.1" || peer == "::1" else { return peer }
+    return addresses.withLock { $0[port] } ?? peer
+  }
+}
+
 /// A secret that requests carry in `Authorization: Bearer …`.
 package struct BearerToken: Sendable {
   private let secret: [UInt8]
@@ -61,6 +89,9 @@ package struct BearerToken: Sendable {
     guard !bytes.isEmpty else { return nil }
     secret = Array(bytes)
   }
+
+  /// The header field that carries the secret.
+  var field: String { "Bearer " + String(decoding: secret, as: UTF8.self) }
 
   /// Whether a header field carries the secret; takes the same time whatever part of it agrees.
   package func matches(_ authorization: String?) -> Bool {

@@ -65,6 +65,11 @@ struct Export: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Names of the classes: lines \"index name\".", valueName: "file"))
   var labels: String?
 
+  @Flag(
+    help:
+      "paddle: write serving_client/ and serving_server/ beside the model, with the prototxt files of Paddle Serving.")
+  var serving = false
+
   @Option(help: ArgumentHelp("ONNX: the version of the operator set, 11 to 21 (default: 17).", valueName: "n"))
   var opset: Int?
 
@@ -91,6 +96,9 @@ struct Export: AsyncParsableCommand {
     }
     if format != .onnx, opset != nil || noFold || withPreprocessing {
       throw ValidationError("--opset, --no-fold and --with-preprocessing belong to --format onnx")
+    }
+    if serving, ![.paddle, .paddleJSON, .paddleDescription].contains(format) {
+      throw ValidationError("--serving belongs to --format paddle")
     }
     if format != .safetensors, names != .paddle { throw ValidationError("--names belongs to --format safetensors") }
     if options.file != nil, weights == nil, let model {
@@ -127,7 +135,9 @@ struct Export: AsyncParsableCommand {
       "Export succeeded! The inference model exported has been saved in \"\(folder)/\(stem)\".",
       "Checked: read back and run on a picture file with the recipe that was written, largest difference of the \(what) \(result.difference)",
     ] { try StandardOutput.write(configuration == nil ? line : PaddleClasText.logLine(line)) }
-    for file in result.files { StandardError.write("hgnet: \(file)") }
+    var files = result.files
+    if serving { files += try PaddleServingFolders.write(plan.network, into: folder) }
+    for file in files { StandardError.write("hgnet: \(file)") }
   }
 
   /// Says so when the program of an earlier export lies beside the new one: the parameters are only those of the new one.

@@ -11,19 +11,23 @@ package struct HTTPCall: Sendable {
   /// Header fields with names in lower case.
   package var fields: [String: String]
   package var body: Blob
-  /// When the result is of no use any more.
-  package var deadline: ContinuousClock.Instant?
+  /// Reads the body of a request that is let in; nil where `body` has it already.
+  package var readBody: (@Sendable () async throws(ServingError) -> Blob)?
+  /// The most bytes that a body may have when it is unpacked.
+  package var bodyLimit = 32 << 20
+  /// Where the client is; nil where that is not known.
+  package var clientAddress: String?
+  /// Tells that the client has gone; nil where nothing can.
+  package var departure: ClientDeparture?
 
   package init(
-    method: String, path: String, query: String = "", fields: [String: String] = [:], body: Blob = Blob([]),
-    deadline: ContinuousClock.Instant? = nil
+    method: String, path: String, query: String = "", fields: [String: String] = [:], body: Blob = Blob([])
   ) {
     self.method = method
     self.path = path
     self.query = query
     self.fields = fields
     self.body = body
-    self.deadline = deadline
   }
 
   /// The parts of the path, with escapes undone; nil for an escape that is none.
@@ -94,10 +98,6 @@ package struct HTTPAnswer: Sendable {
   package var status: Int
   package var fields: [(name: String, value: String)]
   package var body: [UInt8]
-  /// What it is counted as.
-  package var refusal: ServingError.Kind?
-  /// The model that answered, as `name/version`.
-  package var model: String?
 
   package init(status: Int = 200, fields: [(name: String, value: String)] = [], body: [UInt8] = []) {
     self.status = status
@@ -117,7 +117,6 @@ package struct HTTPAnswer: Sendable {
     if let seconds = error.retryAfter { fields.append(("retry-after", "\(seconds)")) }
     if error.kind == .unsupported { fields.append(("accept-encoding", HTTPCall.codings)) }
     if error.kind == .unauthorized { fields.append(("www-authenticate", "Bearer")) }
-    refusal = error.kind
   }
 }
 
@@ -135,6 +134,7 @@ extension ServingError.Kind {
     // What others use for a client that has gone; nobody reads it.
     case .cancelled: 499
     case .internalFailure: 500
+    case .tooManyRequests: 429
     case .overloaded, .unavailable: 503
     case .deadlineExceeded: 504
     }

@@ -7,25 +7,8 @@
   ///
   /// Threads: safe to share.
   final class HTTPConnections: AvailableConnectionsDelegate {
-    /// One connection, which carries one request at a time.
-    final class Connection: Sendable {
-      private let work = Mutex<(@Sendable () -> Void)?>(nil)
-
-      /// Says how the request that now runs is given up; nil when none runs.
-      func setCancellation(_ cancel: (@Sendable () -> Void)?) { work.withLock { $0 = cancel } }
-
-      fileprivate func end() {
-        let cancel = work.withLock { work in
-          let cancel = work
-          work = nil
-          return cancel
-        }
-        cancel?()
-      }
-    }
-
     /// Those that have sent a request.
-    private let used = Mutex<[ObjectIdentifier: Connection]>([:])
+    private let used = Mutex<[ObjectIdentifier: ClientDeparture]>([:])
     private let openCount = Atomic<Int>(0)
     private let limit: Int
 
@@ -43,24 +26,22 @@
 
     func isAcceptingNewConnections() -> Bool { count < limit }
 
-    /// The connection of a channel.
-    ///
-    /// Its request is given up when the channel closes.
-    func connection(of channel: any Channel) -> Connection {
+    /// Tells that a channel has closed; it carries one request at a time.
+    func departure(of channel: any Channel) -> ClientDeparture {
       let key = ObjectIdentifier(channel)
-      let (connection, isNew) = used.withLock { used in
+      let (departure, isNew) = used.withLock { used in
         if let found = used[key] { return (found, false) }
-        let made = Connection()
+        let made = ClientDeparture()
         used[key] = made
         return (made, true)
       }
       if isNew {
         channel.closeFuture.whenComplete { _ in
           self.used.withLock { $0[key] = nil }
-          connection.end()
+          departure.end()
         }
       }
-      return connection
+      return departure
     }
   }
 #endif

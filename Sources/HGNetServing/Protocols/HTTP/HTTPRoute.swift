@@ -1,6 +1,6 @@
 /// What a path stands for.
 enum HTTPRoute {
-  case page(PageFile), metrics, classify, heatMap, live, ready, server, models
+  case page(PageFile), metrics, classify, heatMap, health, live, ready, server, models
   case model(String, String?)
   case modelReady(String, String?)
   case configuration(String, String?)
@@ -8,20 +8,28 @@ enum HTTPRoute {
   case statistics(String?, String?)
   case load(String)
   case unload(String)
+  /// A service of Paddle Serving's pipeline.
   case prediction(String)
 
+  /// A method of the service that clients of Paddle Serving's C++ server call.
+  case generalModel(String)
+
   /// Recognises the parts of a path; nil for none that is known.
-  init?(_ parts: [String]) {
+  init?(_ parts: [String], method: String) {
     switch (parts.first, parts.count) {
     case (nil, _): self = .page(.html)
     case (let name?, 1) where PageFile(rawValue: name) != nil: self = .page(PageFile(rawValue: name) ?? .html)
     case ("metrics", 1): self = .metrics
+    // Real servers of bRPC have it; probes ask for it.
+    case ("health", 1): self = .health
     case ("v1", 2) where parts[1] == "classify": self = .classify
     case ("v1", 2) where parts[1] == "heatmap": self = .heatMap
     case ("v2", _):
       guard let route = HTTPRoute(version2: Array(parts.dropFirst())) else { return nil }
       self = route
-    case (let name?, 2) where parts[1] == "prediction": self = .prediction(name)
+    case (GeneralModel.service?, 2), (GeneralModel.fullService?, 2): self = .generalModel(parts[1])
+    // The pipeline takes any name for its method.
+    case (let name?, 2) where method == "POST" || parts[1] == "prediction": self = .prediction(name)
     default: return nil
     }
   }
@@ -59,7 +67,18 @@ enum HTTPRoute {
   var methods: [String] {
     switch self {
     case .classify, .heatMap, .infer, .prediction, .load, .unload, .models: ["POST"]
+    // As servers of bRPC do.
+    case .generalModel: ["POST", "PUT", "GET"]
     default: ["GET", "HEAD"]
+    }
+  }
+
+  /// The protocol in counts.
+  var transport: String {
+    switch self {
+    case .prediction: "paddle-http"
+    case .generalModel: "brpc-http"
+    default: "http"
     }
   }
 
@@ -68,10 +87,10 @@ enum HTTPRoute {
     switch self {
     case .page: "page"
     case .metrics: "metrics"
-    case .live, .ready, .modelReady: "health"
+    case .health, .live, .ready, .modelReady: "health"
     case .server, .model, .configuration, .statistics: "metadata"
     case .models, .load, .unload: "repository"
-    case .classify, .infer, .prediction: "infer"
+    case .classify, .infer, .prediction, .generalModel: "infer"
     case .heatMap: "heatmap"
     }
   }

@@ -41,7 +41,7 @@ extension OpenInferenceRequest {
 extension OpenInferenceRequest.Input {
   /// A refusal that names the input.
   fileprivate func refusal(_ text: String, _ kind: ServingError.Kind = .invalidRequest) -> ServingError {
-    ServingError(kind, "input \"\(name)\": \(text)")
+    ServingError(kind, "input \"\(title ?? name)\": \(text)")
   }
 
   /// The number of elements that the shape asks for.

@@ -9,6 +9,8 @@ package struct OpenInferenceRequest: Sendable {
     package var datatype: String
     package var shape: [Int]
     package var contents: Contents
+    /// What the client calls it, in refusals, where that is not the name.
+    package var title: String?
 
     package init(name: String, datatype: String, shape: [Int], contents: Contents) {
       self.name = name

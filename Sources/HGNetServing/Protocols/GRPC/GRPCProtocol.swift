@@ -9,12 +9,32 @@
   import Synchronization
 
   /// Listens for gRPC, from the start of the server until it has drained.
-  struct GRPCService: Service {
-    let state: ServingState
-    let configuration: ServingConfiguration
-    let port: Int
-    let listener: Listener
-    let connections: GRPCConnections
+  struct GRPCProtocol: ServingProtocol {
+    let name = GRPCProtocol.protocolName
+    private let state: ServingState
+    private let configuration: ServingConfiguration
+    private let port: Int
+    private let listener: Listener
+    private let connections: GRPCConnections
+
+    /// The name in the log and in counts.
+    static let protocolName = "grpc"
+
+    static func make(
+      _ state: ServingState, _ configuration: ServingConfiguration, _ listeners: Listeners
+    ) throws(HGNetError) -> (any ServingProtocol)? {
+      configuration.grpcPort.map {
+        GRPCProtocol(
+          state: state, configuration: configuration, port: $0, listener: listeners[protocolName],
+          connections: GRPCConnections(limit: configuration.connectionLimit))
+      }
+    }
+
+    var connectionCount: Int { connections.count }
+
+    func refuseConnections() async { await listener.refuse() }
+
+    func announceEnd() async { connections.announceEnd() }
 
     func run() async throws {
       var security = HTTP2ServerTransport.Posix.TransportSecurity.plaintext
@@ -44,12 +64,12 @@
             connections.add(channel)
             return channel.eventLoop.makeSucceededVoidFuture()
           }
-          // A picture should not wait for its window.
-          settings.http2.targetWindowSize = 1 << 20
+          // A picture should not wait for its window; clients of bRPC do not wait at all, but give up.
+          settings.http2.targetWindowSize = 8 << 20
         })
       let server = GRPCServer(
         transport: transport, services: [GRPCInference(state: state), GRPCPaddle(state: state)],
-        interceptors: [GRPCGuard(state: state)])
+        interceptors: [GRPCInterceptor(state: state)])
       let log = state.log
       try await withGracefulShutdownHandler {
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -109,79 +129,6 @@
           context.writeAndFlush(NIOAny(ByteBuffer(bytes: frame)), promise: nil)
         }
       }
-    }
-  }
-
-  /// Lets in who has the token, and tells refusals in gRPC's codes.
-  struct GRPCGuard: ServerInterceptor {
-    let state: ServingState
-
-    private static let openMethods: Set = ["ServerLive", "ServerReady"]
-
-    func intercept<Input: Sendable, Output: Sendable>(
-      request: StreamingServerRequest<Input>, context: ServerContext,
-      next: @Sendable (StreamingServerRequest<Input>, ServerContext) async throws -> StreamingServerResponse<Output>
-    ) async throws -> StreamingServerResponse<Output> {
-      if let token = state.token, !GRPCGuard.openMethods.contains(context.descriptor.method) {
-        guard token.matches(request.metadata[stringValues: "authorization"].first { _ in true }) else {
-          state.otherRequests.note(transport: "grpc", operation: "other", refusal: .unauthorized)
-          throw RPCError(
-            code: .unauthenticated, message: "expected the token of this server in \"authorization: Bearer TOKEN\"")
-        }
-      }
-      guard let text = request.metadata[stringValues: "grpc-timeout"].first(where: { _ in true }),
-        let timeout = GRPCGuard.timeout(text)
-      else { return try await next(request, context) }
-      return try await GRPCGuard.$deadline.withValue(.now + timeout) { try await next(request, context) }
-    }
-
-    /// When the client does not want the answer any more; nil where it has not said so.
-    @TaskLocal static var deadline: ContinuousClock.Instant?
-
-    /// Up to eight digits and a unit, as the protocol writes a timeout.
-    static func timeout(_ text: String) -> Duration? {
-      guard let unit = text.last, (2...9).contains(text.utf8.count), let amount = Int(text.dropLast()), amount >= 0
-      else {
-        return nil
-      }
-      switch unit {
-      case "H": return .seconds(amount * 3600)
-      case "M": return .seconds(amount * 60)
-      case "S": return .seconds(amount)
-      case "m": return .milliseconds(amount)
-      case "u": return .microseconds(amount)
-      case "n": return .nanoseconds(amount)
-      default: return nil
-      }
-    }
-
-    /// When a request that began at a moment is refused: by the client's time or the server's, whichever is sooner.
-    static func deadline(from started: ContinuousClock.Instant, _ state: ServingState) -> ContinuousClock.Instant {
-      let own = started + state.requestTimeout
-      return deadline.map { min($0, own) } ?? own
-    }
-  }
-
-  extension ServingError: RPCErrorConvertible {
-    package var rpcErrorCode: RPCError.Code {
-      switch kind {
-      case .invalidRequest: .invalidArgument
-      case .notFound: .notFound
-      case .methodNotAllowed, .unsupported: .unimplemented
-      case .tooLarge: .outOfRange
-      case .unauthorized: .unauthenticated
-      case .overloaded: .resourceExhausted
-      case .requestTimeout, .deadlineExceeded: .deadlineExceeded
-      case .cancelled: .cancelled
-      case .unavailable: .unavailable
-      case .internalFailure: .internalError
-      }
-    }
-
-    package var rpcErrorMessage: String { message }
-
-    package var rpcErrorMetadata: Metadata {
-      retryAfter.map { ["retry-after": "\($0)"] } ?? [:]
     }
   }
 #endif
