@@ -19,6 +19,7 @@
 HG_INLINE hg_integers hg_dot(hg_integers sum, hg_units a, hg_units w) {
   return sum + (hg_integers)_mm512_madd_epi16((__m512i)a, (__m512i)w);
 }
+#include "blocks.h"
 #include "integer_product.h"
 #include "integer_windows.h"
 #pragma clang attribute pop

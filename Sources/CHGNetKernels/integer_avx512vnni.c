@@ -27,6 +27,7 @@ HG_INLINE hg_units hg_merge_top_byte(hg_units unit, const uint8_t *pixel) {
   return (hg_units)_mm512_mask_shuffle_epi8((__m512i)unit, 0x8888888888888888u, four, places);
 }
 #define HG_MERGE_TOP_BYTE hg_merge_top_byte
+#include "blocks.h"
 #include "integer_product.h"
 #include "integer_windows.h"
 #pragma clang attribute pop

@@ -19,6 +19,7 @@
 HG_INLINE hg_integers hg_dot(hg_integers sum, hg_units a, hg_units w) {
   return (hg_integers)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)a, (__m256i)w);
 }
+#include "blocks.h"
 #include "integer_product.h"
 #include "integer_windows.h"
 #pragma clang attribute pop

@@ -25,6 +25,7 @@ HG_INLINE hg_integers hg_dot(hg_integers sum, hg_units a, hg_units w) {
   return sum + ((x << 16) >> 16) * ((y << 16) >> 16) + (x >> 16) * (y >> 16);
 #endif
 }
+#include "blocks.h"
 #include "integer_product.h"
 #include "integer_windows.h"
 #endif

@@ -19,6 +19,7 @@ HG_INLINE hg_integers hg_dot(hg_integers sum, hg_units a, hg_units w) {
   const int16x8_t x = (int16x8_t)a, y = (int16x8_t)w;
   return sum + (hg_integers)vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y));
 }
+#include "blocks.h"
 #include "integer_product.h"
 #include "integer_windows.h"
 #endif

@@ -20,6 +20,7 @@
 HG_INLINE hg_integers hg_dot(hg_integers sum, hg_units a, hg_units w) {
   return (hg_integers)vdotq_s32((int32x4_t)sum, (int8x16_t)a, (int8x16_t)w);
 }
+#include "blocks.h"
 #include "integer_product.h"
 #include "integer_windows.h"
 #pragma clang attribute pop

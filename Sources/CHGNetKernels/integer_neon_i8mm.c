@@ -19,6 +19,7 @@
 HG_INLINE hg_integers hg_dot(hg_integers sum, hg_units a, hg_units w) {
   return (hg_integers)vusdotq_s32((int32x4_t)sum, (uint8x16_t)a, (int8x16_t)w);
 }
+#include "blocks.h"
 #include "integer_product.h"
 #include "integer_windows.h"
 #pragma clang attribute pop

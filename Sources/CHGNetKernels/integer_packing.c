@@ -11,19 +11,17 @@ int64_t hg_integer_product_scratch(const hg_integer_kernels *kernels, int32_t ro
   return (rows_per_task * padded(channels, 4) * activation(kernels) + 3) / 4;
 }
 
-int64_t hg_integer_convolution_scratch(const hg_integer_kernels *kernels, const hg_integer_convolution *d) {
-  const hg_integer_geometry *g = &d->window;
-  const int64_t rows = (int64_t)(d->rows_per_task - 1) * g->stride_height + g->kernel_height;
-  const int64_t columns = (int64_t)(g->output_width - 1) * g->stride_width + g->kernel_width;
-  const int64_t units = rows * columns * padded(g->channels, 4) * activation(kernels);
+int64_t hg_integer_convolution_scratch(const hg_integer_kernels *kernels, int32_t rows, int32_t columns, int32_t width,
+                                       int32_t channels) {
+  const int64_t units = (int64_t)rows * columns * padded(channels, 4) * activation(kernels);
   // A row of a float picture becomes bytes first, which are read 4 at a time.
-  return (units + (int64_t)g->width * g->channels + 4 + 3) / 4;
+  return (units + (int64_t)width * channels + 4 + 3) / 4;
 }
 
-int64_t hg_integer_depthwise_scratch(const hg_integer_kernels *kernels, const hg_integer_depthwise *d) {
-  const hg_integer_geometry *g = &d->window;
-  const int64_t columns = (g->output_width + 8) * (int64_t)g->stride_width + padded(g->kernel_width, kernels->group);
-  return g->kernel_height * columns * kernels->lanes;
+int64_t hg_integer_depthwise_scratch(const hg_integer_kernels *kernels, int32_t output_width, int32_t stride_width,
+                                     int32_t kernel_height, int32_t kernel_width) {
+  const int64_t columns = (output_width + 8) * (int64_t)stride_width + padded(kernel_width, kernels->group);
+  return kernel_height * columns * kernels->lanes;
 }
 
 int64_t hg_integer_dense_bytes(int32_t columns, int32_t channels, int32_t taps) {

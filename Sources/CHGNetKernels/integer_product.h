@@ -48,54 +48,7 @@ HG_INLINE void hg_integer_run(const hg_integer_block *b, const int R, const int 
       hg_store_integers(b->sums + r * HG_BLOCK_COLUMNS + v * HG_LANES, sum[r][v]);
 }
 
-// The functions by width of a register block, with a switch over its heights.
-#if HG_BLOCK_ROWS >= 8
-#define HG_HIGH_ROWS(P) case 5: hg_integer_run(b, 5, P); return; case 6: hg_integer_run(b, 6, P); return; \
-                        case 7: hg_integer_run(b, 7, P); return; case 8: hg_integer_run(b, 8, P); return;
-#elif HG_BLOCK_ROWS >= 6
-#define HG_HIGH_ROWS(P) case 5: hg_integer_run(b, 5, P); return; case 6: hg_integer_run(b, 6, P); return;
-#else
-#define HG_HIGH_ROWS(P)
-#endif
-#if HG_BLOCK_ROWS >= 4
-#define HG_MIDDLE_ROWS(P) case 3: hg_integer_run(b, 3, P); return; case 4: hg_integer_run(b, 4, P); return;
-#else
-#define HG_MIDDLE_ROWS(P)
-#endif
-#define HG_DEFINE_WIDTH(P)                                                                             \
-  static __attribute__((noinline)) void HG_NAME(hg_integer_block_##P)(const hg_integer_block *b, int rows) { \
-    switch (rows) {                                                                                    \
-      case 1: hg_integer_run(b, 1, P); return; case 2: hg_integer_run(b, 2, P); return;                \
-      HG_MIDDLE_ROWS(P)                                                                                \
-      HG_HIGH_ROWS(P)                                                                                  \
-    }                                                                                                  \
-  }
-HG_DEFINE_WIDTH(1)
-#if HG_BLOCK_PANELS >= 3
-HG_DEFINE_WIDTH(2)
-HG_DEFINE_WIDTH(3)
-#endif
-
-HG_INLINE void hg_integer_dispatch(const hg_integer_block *b, int rows, int panels) {
-#if HG_BLOCK_PANELS >= 3
-  if (panels == 3) HG_NAME(hg_integer_block_3)(b, rows);
-  else if (panels == 2) HG_NAME(hg_integer_block_2)(b, rows);
-  else HG_NAME(hg_integer_block_1)(b, rows);
-#else
-  (void)panels;
-  HG_NAME(hg_integer_block_1)(b, rows);
-#endif
-}
-
-// How many panels and rows to take next of those left: blocks of nearly equal size.
-HG_INLINE int hg_integer_next_panels(int left) {
-  if (HG_BLOCK_PANELS == 3 && left == 4) return 2;
-  return left < HG_BLOCK_PANELS ? left : HG_BLOCK_PANELS;
-}
-HG_INLINE int hg_integer_next_rows(int64_t left) {
-  const int64_t blocks = (left + HG_BLOCK_ROWS - 1) / HG_BLOCK_ROWS;
-  return (int)((left + blocks - 1) / blocks);
-}
+HG_DEFINE_BLOCKS(hg_integer_block, hg_integer_block, hg_integer_run)
 
 // Finishes the sums of a block that begins at a row (pixel) and column of the output.
 static __attribute__((noinline)) void HG_NAME(hg_integer_store)(
@@ -189,7 +142,7 @@ static void HG_NAME(hg_integer_product)(const void *descriptor, int32_t task, fl
   const int channels = hg_padded_channels(d->channels);
   const uint8_t *rows = d->input + row0 * d->input_stride;
   ptrdiff_t distance = d->input_stride;
-  if (HG_GROUP == 2 || HG_OFFSET || d->channels % 4) {
+  if (HG_GROUP == 2 || HG_OFFSET != 0 || d->channels % 4) {
     distance = (ptrdiff_t)channels * HG_ACTIVATION_BYTES;
     for (int64_t row = row0; row < row1; row++)
       hg_prepare((uint8_t *)scratch + (row - row0) * distance, d->input + row * d->input_stride, d->channels);
@@ -198,19 +151,19 @@ static void HG_NAME(hg_integer_product)(const void *descriptor, int32_t task, fl
   int32_t sums[HG_BLOCK_ROWS * HG_BLOCK_COLUMNS];
   const int64_t panel_bytes = (int64_t)channels * HG_INTEGER_PANEL;
   for (int p = panel0; p < panel1;) {
-    const int P = hg_integer_next_panels(panel1 - p);
+    const int P = hg_next_panels(panel1 - p);
     const int columns = (int)hg_least(d->columns - p * HG_INTEGER_PANEL, P * HG_INTEGER_PANEL);
     // Blocks of rows fetch the panels after these, a panel each.
     const int next = (int)hg_least(panel1 - p - P, HG_BLOCK_PANELS);
     int block = 0;
     for (int64_t row = row0; row < row1; block++) {
-      const int R = hg_integer_next_rows(row1 - row);
+      const int R = hg_next_rows(row1 - row);
       const int8_t *weights = d->weights + p * panel_bytes;
       hg_integer_block b = {
           .first = rows + (row - row0) * distance, .row_distance = distance, .runs = 1, .units = channels / HG_GROUP,
           .weights = weights, .panel_distance = panel_bytes, .start = d->start + p * HG_INTEGER_PANEL, .sums = sums,
           .ahead = block < next ? weights + (P + block) * panel_bytes : NULL};
-      hg_integer_dispatch(&b, R, P);
+      hg_integer_block_dispatch(&b, R, P);
       HG_NAME(hg_integer_store)(&d->finish, sums, row, R, p * HG_INTEGER_PANEL, columns, d->output, d->output_stride);
       row += R;
     }
@@ -285,17 +238,17 @@ static void HG_NAME(hg_integer_convolution)(const void *descriptor, int32_t task
   const int64_t channels = hg_padded_channels(g->channels);
   const int64_t panel_bytes = channels * g->kernel_height * g->kernel_width * HG_INTEGER_PANEL;
   for (int p = panel0; p < panel1;) {
-    const int P = hg_integer_next_panels(panel1 - p);
+    const int P = hg_next_panels(panel1 - p);
     const int valid = (int)hg_least(d->columns - p * HG_INTEGER_PANEL, P * HG_INTEGER_PANEL);
     for (int y = y0; y < y1; y++)
       for (int x = 0; x < g->output_width;) {
-        const int R = hg_integer_next_rows(g->output_width - x);
+        const int R = hg_next_rows(g->output_width - x);
         hg_integer_block b = {
             .first = units + (y - y0) * g->stride_height * row + x * g->stride_width * pixel,
             .row_distance = g->stride_width * pixel, .runs = g->kernel_height, .run_distance = row,
             .units = channels * g->kernel_width / HG_GROUP, .weights = d->weights + p * panel_bytes,
             .panel_distance = panel_bytes, .start = d->start + p * HG_INTEGER_PANEL, .sums = sums};
-        hg_integer_dispatch(&b, R, P);
+        hg_integer_block_dispatch(&b, R, P);
         const int64_t at = (image * g->output_height + y) * g->output_width + x;
         HG_NAME(hg_integer_store)(&d->finish, sums, at, R, p * HG_INTEGER_PANEL, valid, g->output, g->output_stride);
         x += R;

@@ -233,7 +233,7 @@ struct IntegerRandom {
       let start = memory.keep([Int32](repeating: 99, count: extents.columns.panels * 16))
       hg_integer_pack_dense(kernels, weights, columns, channels, taps, Int32(zero), packed, start)
       let source = isFloatInput ? UnsafeRawPointer(memory.keep(floats)) : UnsafeRawPointer(memory.keep(input))
-      var descriptor = hg_integer_convolution(
+      let descriptor = hg_integer_convolution(
         window: extents.geometry(source, output, outputStride: outputStride), columns: columns, weights: packed,
         start: start, finish: finish.finish(memory, residualStride: extents.columns), zero: Int32(zero),
         is_float_input: isFloatInput ? 1 : 0, input_factor: 70, input_shift: 114, rows_per_task: Int32(rowsPerTask),
@@ -241,7 +241,10 @@ struct IntegerRandom {
       return IntegerProblem.Call(
         descriptor: descriptor,
         tasks: extents.batch * extents.outputHeight.divided(by: rowsPerTask) * columnTasks,
-        scratch: Int(hg_integer_convolution_scratch(kernels, &descriptor)))
+        scratch: Int(
+          hg_integer_convolution_scratch(
+            kernels, Int32((rowsPerTask - 1) * extents.stride.0 + extents.kernel.0),
+            Int32((extents.outputWidth - 1) * extents.stride.1 + extents.kernel.1), Int32(extents.width), channels)))
     }
   }
 
@@ -271,7 +274,7 @@ struct IntegerRandom {
         [Int8](repeating: 99, count: Int(hg_integer_depthwise_bytes(kernels, channels, high, wide))))
       let start = memory.keep([Int32](repeating: 99, count: extents.channels.panels * 16))
       hg_integer_pack_depthwise(kernels, weights, channels, high, wide, Int32(zero), packed, start)
-      var descriptor = hg_integer_depthwise(
+      let descriptor = hg_integer_depthwise(
         window: extents.geometry(memory.keep(input), output, outputStride: outputStride), weights: packed,
         start: start, finish: finish.finish(memory, residualStride: extents.channels), zero: Int32(zero),
         rows_per_task: Int32(rowsPerTask), channels_per_task: Int32(channelsPerTask))
@@ -279,7 +282,9 @@ struct IntegerRandom {
         descriptor: descriptor,
         tasks: extents.batch * extents.outputHeight.divided(by: rowsPerTask)
           * extents.channels.divided(by: channelsPerTask),
-        scratch: Int(hg_integer_depthwise_scratch(kernels, &descriptor)))
+        scratch: Int(
+          hg_integer_depthwise_scratch(
+            kernels, Int32(extents.outputWidth), Int32(extents.stride.1), high, wide)))
     }
   }
 

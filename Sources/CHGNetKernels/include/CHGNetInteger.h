@@ -157,10 +157,11 @@ const hg_integer_kernels *_Nonnull hg_integer_kernels_beside(int32_t index);
 
 // Floats of scratch that a thread needs for a task.
 int64_t hg_integer_product_scratch(const hg_integer_kernels *_Nonnull kernels, int32_t rows_per_task, int32_t channels);
-int64_t hg_integer_convolution_scratch(const hg_integer_kernels *_Nonnull kernels,
-                                       const hg_integer_convolution *_Nonnull descriptor);
-int64_t hg_integer_depthwise_scratch(const hg_integer_kernels *_Nonnull kernels,
-                                     const hg_integer_depthwise *_Nonnull descriptor);
+// rows and columns: of the picture with its border, under the results of a task.
+int64_t hg_integer_convolution_scratch(const hg_integer_kernels *_Nonnull kernels, int32_t rows, int32_t columns,
+                                       int32_t width, int32_t channels);
+int64_t hg_integer_depthwise_scratch(const hg_integer_kernels *_Nonnull kernels, int32_t output_width,
+                                     int32_t stride_width, int32_t kernel_height, int32_t kernel_width);
 
 // Bytes of packed weights.
 int64_t hg_integer_dense_bytes(int32_t columns, int32_t channels, int32_t taps);
