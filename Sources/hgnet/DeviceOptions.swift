@@ -40,7 +40,7 @@ struct DeviceOptions: ParsableArguments {
 struct PrecisionOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "What the network computes with: float32 (default), bfloat16, or auto for the fastest on this machine.",
+      "What the network computes with: float32 (default), bfloat16, int8 for weights of hgnet quantize, or auto for the fastest on this machine.",
       valueName: "name"))
   var precision: PrecisionChoice?
 }
