@@ -49,13 +49,20 @@ struct ResultScales: Sendable {
           "expected a range of this layer's result among the quantised weights, found none; are they of another model?",
           layer: observed.layer)
       }
-      let number = group(observed.result)
-      found[number] =
-        found[number].map {
-          min($0.lowerBound, range.lowerBound)...max($0.upperBound, range.upperBound)
-        } ?? range
+      found[group(observed.result)].join(range)
+    }
+    // A concatenation in float32 that is turned into bytes as a whole.
+    for layer in program.layers where layer.kind == .concatenate && program.elements[layer.result] != .uint8 {
+      for input in layer.inputs { if let range = found[group(input)] { found[group(layer.result)].join(range) } }
     }
     scales = groups.indices.map { found[group($0)].map { ValueScale($0) } }
+  }
+}
+
+extension ClosedRange<Float>? {
+  /// Widens a range so that it holds another.
+  fileprivate mutating func join(_ other: ClosedRange<Float>) {
+    self = map { Swift.min($0.lowerBound, other.lowerBound)...Swift.max($0.upperBound, other.upperBound) } ?? other
   }
 }
 
