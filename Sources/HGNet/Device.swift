@@ -77,7 +77,7 @@ public struct Device: Sendable, CustomStringConvertible {
   }
 
   /// What networks with some parameters compute with: the fastest precision for quantised weights is int8.
-  func precision(for parameters: some ParameterSource) -> Precision {
+  package func precision(for parameters: some ParameterSource) -> Precision {
     precision ?? (parameters.ranges.isEmpty || kind != .cpu ? engine.fastestPrecision : .int8)
   }
 
