@@ -157,7 +157,8 @@ let package = Package(
     .testTarget(
       name: "HGNetTests",
       dependencies: [
-        "HGNetPlatform", "HGNet", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNetCore", "TemporaryFolders",
+        "HGNetPlatform", "HGNet", "HGNetCPU", "HGNetProgram", "HGNetModels", "HGNetFormats", "HGNetVision", "HGNetCore",
+        "TemporaryFolders",
       ]),
     .testTarget(
       name: "HGNetConfigurationTests", dependencies: ["HGNetConfiguration", "HGNet", "HGNetVision", "HGNetCore"]),

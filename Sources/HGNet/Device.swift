@@ -76,6 +76,11 @@ public struct Device: Sendable, CustomStringConvertible {
     return engine.deviceDescription + (precision == .float32 ? "" : ", \(precision.rawValue)")
   }
 
+  /// What networks with some parameters compute with: the fastest precision for quantised weights is int8.
+  package func precision(for parameters: some ParameterSource) -> Precision {
+    precision ?? (parameters.ranges.isEmpty || kind != .cpu ? engine.fastestPrecision : .int8)
+  }
+
   /// What networks compute with whose weights are float32.
   public var chosenPrecision: Precision { precision ?? engine.fastestPrecision }
 }

@@ -27,7 +27,8 @@ public final class InferenceModel: Sendable {
     graph: Graph, parameters: some ParameterSource, device: Device = .cpu()
   ) throws(HGNetError) {
     self.device = device
-    compiled = try device.engine.compile(Program(graph), parameters: parameters, precision: device.chosenPrecision)
+    compiled = try device.engine.compile(
+      Program(graph), parameters: parameters, precision: device.precision(for: parameters))
   }
 
   /// The same weights for another device of the same kind, such as one with fewer threads.

@@ -145,7 +145,8 @@ public struct WeightsFile: Sendable {
     stored: ParameterStore, metadata: [String: String], path: String, format: Format, model: Model?,
     options: ModelOptions?, allowsNewHead: Bool, part: String? = nil, choice: String? = nil
   ) throws(HGNetError) {
-    var stored = stored
+    var stored = try QuantizedWeights.reading(stored, metadata: metadata)
+    let ranges = stored.ranges
     guard !stored.isEmpty else {
       throw HGNetError(.parameterMismatch, "expected the parameters of a network, found an empty \(format.title)")
     }
@@ -173,7 +174,10 @@ public struct WeightsFile: Sendable {
     self.metadata = metadata
     self.model = found.model
     self.graph = graph
-    parameters = loaded.parameters
+    try QuantizedWeights.check(ranges, of: graph)
+    var parameters = loaded.parameters
+    parameters.ranges = ranges
+    self.parameters = parameters
     // A decoder is for several labels a picture.
     activation = found.options.decoder == nil ? nil : .sigmoid
     declaredInputSize = nil

@@ -162,6 +162,7 @@ extension PrecisionChoice {
     switch self {
     case .float32: HGNET_FLOAT32
     case .bfloat16: HGNET_BFLOAT16
+    case .int8: HGNET_INT8
     case .auto: HGNET_PRECISION_AUTO
     }
   }

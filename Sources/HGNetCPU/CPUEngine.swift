@@ -54,7 +54,13 @@ package struct CPUEngine: Engine {
   package func compile(
     _ program: Program, parameters: some ParameterSource, precision: Precision
   ) throws(HGNetError) -> any CompiledProgram {
-    try CPUProgram(
+    guard precision != .int8 || !parameters.ranges.isEmpty else {
+      throw HGNetError(
+        .parameterMismatch,
+        "expected quantised weights for the precision int8, found weights in float; make them with `hgnet quantize "
+          + "MODEL --data FOLDER -o OUT.safetensors`, or choose another precision")
+    }
+    return try CPUProgram(
       program, parameters: parameters, instructionSet: instructionSet, precision: precision, pool: pool)
   }
 

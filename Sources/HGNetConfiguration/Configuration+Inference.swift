@@ -40,8 +40,8 @@ extension Configuration {
     return (model, options)
   }
 
-  /// What inference is to compute with: `Global.precision`, or bfloat16 where PaddleClas' `Global.use_fp16` or
-  /// `Global.enable_mkldnn_bfloat16` asks for numbers of 16 bits; nil where nothing asks.
+  /// What inference is to compute with: `Global.precision`, int8 where PaddleClas' `Global.use_int8` is set, or
+  /// bfloat16 where `Global.use_fp16` or `Global.enable_mkldnn_bfloat16` asks for numbers of 16 bits; nil where nothing asks.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration` for another value.
   package func precision() throws(HGNetError) -> PrecisionChoice? {
@@ -51,6 +51,7 @@ extension Configuration {
       throw HGNetError(
         .invalidConfiguration, "expected one of \(names), found \(name)", path: path, key: "Global.precision")
     }
+    if try boolean("Global.use_int8") == true { return .int8 }
     for key in ["Global.use_fp16", "Global.enable_mkldnn_bfloat16"] where try boolean(key) == true {
       return .bfloat16
     }

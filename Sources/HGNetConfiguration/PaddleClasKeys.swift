@@ -62,8 +62,7 @@ enum PaddleClasKeys {
     ignored(
       "to_static use_dali use_gpu enable_mkldnn use_tensorrt gpu_mem use_npu use_xpu use_mlu gpu_id ir_optim",
       Reason.processor),
-    ConfigurationKeys.table("precision use_fp16 enable_mkldnn_bfloat16"),
-    ignored("use_int8", Reason.precision),
+    ConfigurationKeys.table("precision use_fp16 use_int8 enable_mkldnn_bfloat16"),
     ignored("log_ranks print_mem_info save_log_path", Reason.log),
     ignored("uniform_output_enabled hpi_config_path enable_benchmark enable_profile benchmark", Reason.otherTool),
     ignored("export_for_fd", "inference.yml is written always"),

@@ -24,6 +24,9 @@ public struct Parameter: Sendable {
   public let elementType: ElementType
   /// The encoded elements, little endian, in C order.
   public let bytes: BlobSlice
+  /// Of quantised weights what a unit of each output channel is worth: the first axis of convolution weights, the last of
+  /// linear ones. nil for numbers that are what they are.
+  package let scales: [Float]?
 
   /// Makes a parameter from encoded elements in C order.
   ///
@@ -38,12 +41,41 @@ public struct Parameter: Sendable {
     self.shape = shape
     self.elementType = elementType
     self.bytes = bytes
+    scales = nil
+  }
+
+  /// Makes quantised weights.
+  ///
+  /// - Parameters:
+  ///   - parameter: the weights as int8, of two axes or four.
+  ///   - scales: one for each output channel.
+  /// - Throws: `HGNetError.Code.malformedData` for another element type or shape, a wrong number of scales, and scales
+  ///   that are not positive and finite.
+  package init(_ parameter: Parameter, scales: [Float]) throws(HGNetError) {
+    guard parameter.elementType == .int8, parameter.shape.rank == 2 || parameter.shape.rank == 4 else {
+      throw HGNetError(
+        .malformedData,
+        "expected quantised weights as int8 of two or four axes, found \(parameter.elementType) \(parameter.shape)")
+    }
+    let channels = parameter.shape.rank == 2 ? parameter.shape[1] : parameter.shape[0]
+    guard scales.count == channels else {
+      throw HGNetError(.malformedData, "expected \(channels) scales of quantised weights, found \(scales.count)")
+    }
+    if let (channel, scale) = scales.enumerated().first(where: { !($0.element.isNormal && $0.element > 0) }) {
+      throw HGNetError(
+        .malformedData, "expected positive, finite scales of quantised weights, found \(scale) for channel \(channel)")
+    }
+    shape = parameter.shape
+    elementType = .int8
+    bytes = parameter.bytes
+    self.scales = scales
   }
 
   /// Makes a float32 parameter from a tensor, copying it.
   public init(_ tensor: Tensor) {
     shape = tensor.shape
     elementType = .float32
+    scales = nil
     bytes = BlobSlice(
       Blob(count: tensor.count * 4) { memory in
         tensor.withUnsafeBufferPointer { memory.copyMemory(from: UnsafeRawBufferPointer($0)) }
@@ -63,6 +95,7 @@ public struct Parameter: Sendable {
   ) throws(HGNetError) {
     self.shape = shape
     elementType = .float32
+    scales = nil
     let (byteCount, overflow) = shape.checkedCount.multipliedReportingOverflow(by: 4)
     let blob = try Blob(
       allocating: overflow ? .max : byteCount, for: "\(subject()), an array of shape \(shape)"
@@ -131,6 +164,9 @@ public struct Parameter: Sendable {
     case .int8: each(Int8.self) { Float($0) }
     case .uint8, .bool: each(UInt8.self) { Float($0) }
     }
+    guard let scales else { return }
+    let run = shape.rank == 2 ? 1 : target.count / max(scales.count, 1)
+    for index in 0..<target.count { target[index] *= scales[index / run % scales.count] }
   }
 }
 
@@ -159,6 +195,13 @@ extension Float {
 public protocol ParameterSource: Sendable {
   /// The parameter of a name, or nil.
   subscript(name: String) -> Parameter? { get }
+  /// Where the values of results lie, by the names of layers, where weights are quantised; empty where they are not.
+  var ranges: [String: ClosedRange<Float>] { get }
+}
+
+extension ParameterSource {
+  /// None.
+  public var ranges: [String: ClosedRange<Float>] { [:] }
 }
 
 /// Named parameters in the order of their file or model.
@@ -169,6 +212,8 @@ public struct ParameterStore: ParameterSource {
   /// The names in order.
   public private(set) var names: [String] = []
   private var parameters: [String: Parameter] = [:]
+  /// Where the values of results lie, by the names of layers, where weights are quantised.
+  public var ranges: [String: ClosedRange<Float>] = [:]
 
   /// Makes an empty store.
   public init() {}

@@ -2,17 +2,22 @@
 ///
 /// At each precision the results have the same bits for any number of threads and in every place of a batch. Those of two
 /// processors agree to the rounding of the precision: about 1e-6 of the largest logit in float32, 1e-2 in bfloat16.
+/// In int8 they have the same bits where the processors compute the same layers in bytes.
 public enum Precision: String, Hashable, Sendable, CaseIterable {
   /// IEEE 754 binary32 throughout; an engine may compute with more.
   case float32
   /// Weights and activations are the upper halves of float32 values, rounded to nearest, ties to even; sums and what
   /// follows them are float32. Pictures and logits stay float32.
   case bfloat16
+  /// Weights are signed and activations unsigned bytes with a scale, sums are exact 32-bit integers, and what follows them
+  /// is float32; what has no implementation in bytes is computed in float32 between conversions. Pictures and logits stay
+  /// float32. Needs weights that `hgnet quantize` has made.
+  case int8
 }
 
 /// What a caller may ask for: a precision, or the fastest.
 public enum PrecisionChoice: String, Hashable, Sendable, CaseIterable {
-  case float32, bfloat16
+  case float32, bfloat16, int8
   /// The fastest that the device has for the weights.
   case auto
 

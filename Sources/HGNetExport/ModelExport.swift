@@ -76,6 +76,7 @@ public struct ModelExport: Sendable {
   ///   - format: what is written.
   /// - Throws: `HGNetError.Code.unsupported` when a format needs names that cannot be found again.
   public init(_ weights: WeightsFile, as network: ExportedNetwork, format: Format) throws(HGNetError) {
+    try weights.requireFloat(for: "an export")
     self.network = network
     self.format = format
     self.weights = weights

@@ -173,17 +173,18 @@ package enum Safetensors: WeightsReader {
     ]
   }
 
-  /// Writes all parameters as float32, in the order of the store.
+  /// Writes all parameters as float32, in the order of the store; int8 may stay what it is.
   ///
   /// The header is padded with spaces to a multiple of 8 bytes. The file appears once it is complete.
   ///
   /// - Parameters:
   ///   - store: what to write; names and shapes are kept as they are.
   ///   - metadata: texts for `__metadata__`, written in the order of their keys.
+  ///   - keepingIntegers: whether int8 is written as it is stored.
   ///   - path: the file.
   /// - Throws: `HGNetError.Code.unwritableFile`, `invalidArgument` for a parameter named `__metadata__`.
   package static func write(
-    _ store: ParameterStore, metadata: [String: String] = [:], to path: String
+    _ store: ParameterStore, metadata: [String: String] = [:], keepingIntegers: Bool = false, to path: String
   ) throws(HGNetError) {
     var fields: [String] = []
     if !metadata.isEmpty {
@@ -196,10 +197,12 @@ package enum Safetensors: WeightsReader {
       guard name != metadataKey else {
         throw HGNetError(.invalidArgument, "safetensors reserves the name \(metadataKey)", path: path, key: name)
       }
-      let end = offset + parameter.shape.count * 4
+      let isInteger = keepingIntegers && parameter.elementType == .int8
+      let end = offset + parameter.shape.count * (isInteger ? 1 : 4)
       let extents = parameter.shape.dimensions.map(String.init).joined(separator: ",")
       fields.append(
-        "\(JSON.quoted(name)):{\"dtype\":\"F32\",\"shape\":[\(extents)],\"data_offsets\":[\(offset),\(end)]}")
+        "\(JSON.quoted(name)):{\"dtype\":\"\(isInteger ? "I8" : "F32")\",\"shape\":[\(extents)],\"data_offsets\":[\(offset),\(end)]}"
+      )
       offset = end
     }
     var header = Array("{\(fields.joined(separator: ","))}".utf8)
@@ -210,7 +213,11 @@ package enum Safetensors: WeightsReader {
     try file.write(header)
     for name in store.names {
       guard let parameter = store[name] else { continue }
-      try file.writeFloat32(parameter)
+      if keepingIntegers, parameter.elementType == .int8 {
+        try parameter.withUnsafeBytes { (bytes) throws(HGNetError) in try file.write(bytes) }
+      } else {
+        try file.writeFloat32(parameter)
+      }
     }
     try file.commit()
   }

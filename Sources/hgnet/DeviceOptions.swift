@@ -28,10 +28,14 @@ struct DeviceOptions: ParsableArguments {
   /// - Parameters:
   ///   - defaultCount: how many are wanted where the command line says nothing.
   ///   - configured: what a configuration asks for, where the command line says nothing.
-  func device(defaultCount: Int? = nil, configured: PrecisionChoice? = nil) -> Device {
+  ///   - parameters: of the network, for the line that says what `auto` is; nil where they are in float.
+  func device(
+    defaultCount: Int? = nil, configured: PrecisionChoice? = nil, for parameters: ParameterStore? = nil
+  ) -> Device {
     let chosen = precision.precision ?? configured ?? .float32
     let device = Device(device, pool: compute.pool(defaultCount: defaultCount), precision: chosen.precision)
-    if chosen == .auto { StandardError.write("hgnet: note: --precision auto: \(device.chosenPrecision.rawValue)") }
+    let taken = parameters.map { device.precision(for: $0) } ?? device.chosenPrecision
+    if chosen == .auto { StandardError.write("hgnet: note: --precision auto: \(taken.rawValue)") }
     return device
   }
 }
@@ -40,7 +44,7 @@ struct DeviceOptions: ParsableArguments {
 struct PrecisionOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "What the network computes with: float32 (default), bfloat16, or auto for the fastest on this machine.",
+      "What the network computes with: float32 (default), bfloat16, int8 for weights of hgnet quantize, or auto for the fastest on this machine.",
       valueName: "name"))
   var precision: PrecisionChoice?
 }

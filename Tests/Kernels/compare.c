@@ -10,6 +10,7 @@
 #include "CHGNetKernels.h"
 
 int compare_halves(void);
+int compare_integers(void);
 
 static uint64_t state = 1;
 static uint32_t bits(void) { return (uint32_t)((state = state * 6364136223846793005u + 1442695040888963407u) >> 33); }
@@ -127,5 +128,5 @@ int main(void) {
     }
     printf("%s: %s\n", k->name, failures ? "differs from the reference" : "agrees with the reference");
   }
-  return failures + compare_halves() ? 1 : 0;
+  return failures + compare_halves() + compare_integers() ? 1 : 0;
 }

@@ -9,6 +9,7 @@ struct HelpTests {
     "The help is what people have read before",
     arguments: [
       "", "predict", "infer", "run", "preprocess", "summary", "bench", "dataset", "train", "eval", "export", "convert",
+      "quantize",
       "demo",
     ])
   func snapshot(command: String) throws {

@@ -101,6 +101,7 @@ typedef enum hgnet_recipe_origin {
 typedef enum hgnet_precision {
   HGNET_FLOAT32 = 0,
   HGNET_BFLOAT16 = 1,      /* weights and activations of 16 bits, sums in float32; logits about 5e-3 of the largest away */
+  HGNET_INT8 = 2,          /* bytes, for weights that `hgnet quantize` has made */
   HGNET_PRECISION_AUTO = 3 /* the fastest that the processor has for the weights */
 } hgnet_precision;
 

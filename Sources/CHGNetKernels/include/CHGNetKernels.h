@@ -15,6 +15,7 @@
 #include "CHGNetAttention.h"
 #include "CHGNetBFloat16.h"
 #include "CHGNetColor.h"
+#include "CHGNetInteger.h"
 #include "CHGNetOptimizer.h"
 #include "CHGNetResample.h"
 #include "CHGNetTraining.h"

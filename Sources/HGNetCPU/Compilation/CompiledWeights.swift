@@ -5,6 +5,8 @@ import HGNetProgram
 final class CompiledWeights: Sendable {
   let packed: [PackedWeights?]
   let epilogues: [EpilogueValues]
+  /// What bytes mean; nil at a precision that has none.
+  let scales: ResultScales?
   private let arena: WeightArena
 
   /// Bytes of all.
@@ -22,7 +24,14 @@ final class CompiledWeights: Sendable {
   init(
     _ program: Program, parameters: some ParameterSource, target: Target, pool: ThreadPool?
   ) throws(HGNetError) {
-    let reader = ParameterReader(store: parameters)
+    var scales: ResultScales?
+    if target.precision == .int8 { scales = try ResultScales(program, ranges: parameters.ranges) }
+    self.scales = scales
+    let reader = ParameterReader(
+      store: parameters,
+      integers: scales.map {
+        IntegerTarget(kernels: target.instructionSet.integerKernels, scales: $0, elements: program.elements)
+      })
     var implementations: [(any Implementation.Type)?] = []
     for layer in program.layers {
       implementations.append(

@@ -15,6 +15,8 @@ struct EpilogueValues: Hashable, Sendable {
 /// Reads parameters by name with their shapes checked.
 struct ParameterReader {
   let store: any ParameterSource
+  /// What packing for bytes needs besides; nil at another precision.
+  var integers: IntegerTarget?
 
   func tensor(_ name: String, shape: Shape, layer: String) throws(HGNetError) -> Tensor {
     let parameter = try store.parameter(name, shape: shape, layer: layer)

@@ -55,6 +55,13 @@ struct Target: Sendable {
   var kernels: hg_kernels { instructionSet.kernels.pointee }
 }
 
+/// What the bytes of a layer's results mean; nil where no range is known.
+struct ProblemScales: Sendable {
+  var inputs: [ValueScale?] = []
+  var residual: ValueScale?
+  var output: ValueScale?
+}
+
 /// A layer in a session: extents and places, but no addresses.
 struct Problem {
   var layer: Layer
@@ -68,6 +75,8 @@ struct Problem {
   var threads: Int
   var target: Target
   var multiplyAdds: Int
+  /// What bytes mean, at a precision that has them.
+  var scales = ProblemScales()
 
   var input: Location { inputs.first ?? output }
   /// Pixels of the result of all pictures.

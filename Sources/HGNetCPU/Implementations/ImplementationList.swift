@@ -12,6 +12,8 @@ enum ImplementationList {
     BFloat16Winograd.self, BFloat16Depthwise.self, BFloat16Product.self, BFloat16Convolution.self,
     BFloat16MaximumPool.self,
     BFloat16AveragePool.self, BFloat16Elementwise.self,
+    IntegerDepthwise.self, IntegerProduct.self, IntegerConvolution.self, IntegerMaximumPool.self,
+    IntegerAveragePool.self, IntegerElementwise.self,
   ]
 
   /// An implementation and why those before it refused.

@@ -11,6 +11,7 @@ struct Addresses {
   let kernels: hg_kernels
   let training: hg_training_kernels
   let bfloat16: hg_bfloat16_kernels
+  let integers: hg_integer_kernels
   /// Values and gradients of a network in training.
   let parameters: CPUTrainingState?
 

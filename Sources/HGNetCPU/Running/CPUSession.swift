@@ -31,6 +31,7 @@ final class CPUSession: EngineSession {
         memory: owner.activations, offsets: plan.offsets, zeros: owner.zeros,
         kernels: plan.instructionSet.kernels.pointee, training: plan.instructionSet.trainingKernels.pointee,
         bfloat16: plan.instructionSet.bfloat16Kernels.pointee,
+        integers: plan.instructionSet.integerKernels.pointee,
         parameters: nil))
     self.plan = plan
     self.pool = pool
@@ -94,6 +95,12 @@ final class CPUSession: EngineSession {
       if location.element == .bfloat16 {
         let halves = source.assumingMemoryBound(to: UInt16.self)
         for channel in 0..<channels { target[channel] = hg_float_of_bfloat16(halves[channel]) }
+      } else if location.element == .uint8 {
+        guard let scale = plan.outputScales[output] else {
+          throw HGNetError(.internalInconsistency, "an output in bytes without a range")
+        }
+        let bytes = source.assumingMemoryBound(to: UInt8.self)
+        for channel in 0..<channels { target[channel] = Float(Int32(bytes[channel]) - scale.zero) * scale.scale }
       } else {
         target.update(from: source.assumingMemoryBound(to: Float.self), count: channels)
       }

@@ -18,6 +18,8 @@ final class Plan: Sendable {
   let steps: [Step]
   let input: Location
   let outputs: [Location]
+  /// What the bytes of outputs mean.
+  let outputScales: [ValueScale?]
   /// Bytes from the arena's start, one per buffer.
   let offsets: [Int]
   let scratchCount: Int
@@ -53,6 +55,7 @@ final class Plan: Sendable {
     }
     self.input = input
     outputs = program.program.outputs.compactMap { placement.locations[$0.result] }
+    outputScales = program.program.outputs.map { weights.scales?[$0.result] }
 
     let writer = StepWriter(
       program: program, placement: placement, weights: weights, threads: threads,
@@ -95,7 +98,7 @@ private struct StepWriter {
       return try step(
         Problem(
           layer: layer, inputs: [source], residual: nil, output: slice, weights: .none, epilogue: .none,
-          pictures: pictures, threads: threads, target: target, multiplyAdds: 0))
+          pictures: pictures, threads: threads, target: target, multiplyAdds: 0, scales: scales(of: layer)))
     case .layer(let index):
       let layer = program.program.layers[index]
       guard let output = placement.location(of: layer.result, from: first) else {
@@ -110,8 +113,16 @@ private struct StepWriter {
           residual: layer.residual.flatMap { placement.location(of: $0, from: first) }, output: output,
           weights: weights.packed[index].map { .packed($0) } ?? .none, epilogue: weights.epilogues[index],
           pictures: pictures, threads: threads, target: target,
-          multiplyAdds: isNode ? graph.multiplyAdds(of: graph.nodes[layer.result]) * pictures : 0))
+          multiplyAdds: isNode ? graph.multiplyAdds(of: graph.nodes[layer.result]) * pictures : 0,
+          scales: scales(of: layer)))
     }
+  }
+
+  private func scales(of layer: Layer) -> ProblemScales {
+    guard let scales = weights.scales else { return ProblemScales() }
+    return ProblemScales(
+      inputs: layer.inputs.map { scales[$0] }, residual: layer.residual.flatMap { scales[$0] },
+      output: scales[layer.result])
   }
 
   private func step(_ problem: Problem) throws(HGNetError) -> Step {

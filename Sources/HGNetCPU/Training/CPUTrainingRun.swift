@@ -70,6 +70,7 @@ package final class CPUTrainingRun: TrainingRun {
         at: Addresses(
           memory: memory, offsets: memoryPlan.offsets, zeros: zeros, kernels: instructionSet.kernels.pointee,
           training: instructionSet.trainingKernels.pointee, bfloat16: instructionSet.bfloat16Kernels.pointee,
+          integers: instructionSet.integerKernels.pointee,
           parameters: state))
     } catch {
       memory.deallocatePages()

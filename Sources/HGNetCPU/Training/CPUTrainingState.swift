@@ -59,6 +59,10 @@ package final class CPUTrainingState: TrainingState {
     gradients = try FloatBlock(count: layout.count, for: "the gradients of the parameters")
     let reader = ParameterReader(store: parameters)
     for (index, declaration) in declarations.enumerated() {
+      guard parameters[declaration.name]?.scales == nil else {
+        throw HGNetError(
+          .unsupported, "expected weights in float for training, found quantised ones", key: declaration.name)
+      }
       let tensor = try reader.tensor(declaration.name, shape: declaration.shape, layer: declaration.name)
       tensor.withUnsafeBufferPointer { source in
         if let base = source.baseAddress {

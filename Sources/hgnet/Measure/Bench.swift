@@ -65,10 +65,10 @@ struct Bench: ParsableCommand {
 
   private func measureInference() throws {
     let (batch, iterations, warmup) = (self.batch ?? 1, self.iterations ?? 50, self.warmup ?? 5)
-    let device = compute.device()
     let clock = ContinuousClock()
     let begin = clock.now
     let opened = try ModelOrFile(subject)
+    let device = compute.device(for: opened.file?.parameters)
     let graph = opened.graph
     let size = inputSize?.size ?? graph.inputSize
     let model = try InferenceModel(graph: graph, parameters: opened.parameters(), device: device)

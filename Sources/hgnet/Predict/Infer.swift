@@ -60,7 +60,7 @@ struct Infer: AsyncParsableCommand {
     // The configuration is that of the training: it says what the head is.
     recipe.activation = recipe.activation ?? weights.activation ?? recipe.postProcessing.activation
     let classifier = try Classifier(
-      weights, recipe: recipe, device: compute.device(configured: configuration.precision()))
+      weights, recipe: recipe, device: compute.device(configured: configuration.precision(), for: weights.parameters))
 
     let hasLabels = recipe.labels != nil
     var file = try input.saveFile.map { path throws(HGNetError) in try FileOutput(path: path) }

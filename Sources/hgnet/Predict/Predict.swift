@@ -93,7 +93,8 @@ struct Predict: AsyncParsableCommand {
     try opened.requireClassifier()
     let recipe = try recipe(configuration: configuration, weights: opened, isFirst: communicator.isFirst)
     let device = compute.device(
-      defaultCount: try processors(of: configuration), configured: try configuration?.precision())
+      defaultCount: try processors(of: configuration), configured: try configuration?.precision(),
+      for: opened.parameters)
     let classifier = try Classifier(opened, recipe: recipe, device: device)
 
     let defaultBatch = PictureRun.batchSize(for: recipe, pictures: pictures.count, ranks: communicator.rankCount)

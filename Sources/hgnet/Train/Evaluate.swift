@@ -68,7 +68,7 @@ struct Evaluate: AsyncParsableCommand {
       subject = try await configured(communicator)
     }
     let isFirst = communicator.isFirst
-    let device = compute.device(configured: subject.precision)
+    let device = compute.device(configured: subject.precision, for: subject.weights.parameters)
     let evaluator = Evaluator(
       data: subject.data, loss: subject.loss, metrics: subject.metrics, printInterval: subject.printInterval,
       device: device, communicator: communicator)

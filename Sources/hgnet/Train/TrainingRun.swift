@@ -284,6 +284,7 @@ struct TrainingRun {
     let file = try await ModelSource.file(of: source, isOffline: isOffline)
     let weights = try WeightsFile(
       contentsOf: file, model: settings.model, options: settings.options, allowsNewHead: true)
+    try weights.requireFloat(for: "training")
     if let choice = weights.report.choice { warn("\(weights.path): \(choice)", log: log) }
     log.write("\(weights.path): \(weights.format.title): \(weights.report.summary)")
     return weights.parameters

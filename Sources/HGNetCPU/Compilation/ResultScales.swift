@@ -1,0 +1,77 @@
+import CHGNetKernels
+import HGNetCore
+import HGNetProgram
+
+/// What the bytes of a result mean: `real = (byte - zero) * scale`.
+struct ValueScale: Hashable, Sendable {
+  var scale: Float
+  var zero: Int32
+
+  /// The finest bytes that hold a range and 0, which windows read around a picture.
+  init(_ range: ClosedRange<Float>) {
+    let (low, high) = (Double(min(range.lowerBound, 0)), Double(max(range.upperBound, 0)))
+    // A result that is 0 throughout can have any scale.
+    scale = Float((high - low) / 255)
+    if !scale.isNormal { scale = 1 }
+    zero = Int32(min(max((-low / Double(scale)).rounded(), 0), 255))
+  }
+}
+
+/// What the bytes of each result of a program mean.
+///
+/// Results that lie side by side in a concatenation share the scale of all of them, and a copy in another type has that
+/// of what it is a copy of.
+struct ResultScales: Sendable {
+  private let scales: [ValueScale?]
+
+  /// The scale of a result; nil where no range is known, which only a result in float32 may have.
+  subscript(result: Int) -> ValueScale? { scales.indices.contains(result) ? scales[result] : nil }
+
+  /// - Throws: `HGNetError.Code.parameterMismatch` naming a layer whose result is in bytes and has no range.
+  init(_ program: Program, ranges: [String: ClosedRange<Float>]) throws(HGNetError) {
+    var groups = Array(program.elements.indices)
+    func group(_ result: Int) -> Int {
+      var number = result
+      while groups[number] != number { number = groups[number] }
+      return number
+    }
+    for layer in program.layers where layer.kind == .concatenate && program.elements[layer.result] == .uint8 {
+      for input in layer.inputs { groups[group(input)] = group(layer.result) }
+    }
+    let nodes = program.graph.nodes.count
+    for (index, source) in program.copied.enumerated() { groups[group(nodes + index)] = group(source) }
+    var found = [ClosedRange<Float>?](repeating: nil, count: groups.count)
+    for observed in program.observed {
+      guard let range = ranges[observed.layer] else {
+        guard program.elements[observed.result] == .uint8 else { continue }
+        throw HGNetError(
+          .parameterMismatch,
+          "expected a range of this layer's result among the quantised weights, found none; are they of another model?",
+          layer: observed.layer)
+      }
+      found[group(observed.result)].join(range)
+    }
+    // A concatenation in float32 that is turned into bytes as a whole.
+    for layer in program.layers where layer.kind == .concatenate && program.elements[layer.result] != .uint8 {
+      for input in layer.inputs { if let range = found[group(input)] { found[group(layer.result)].join(range) } }
+    }
+    scales = groups.indices.map { found[group($0)].map { ValueScale($0) } }
+  }
+}
+
+extension ClosedRange<Float>? {
+  /// Widens a range so that it holds another.
+  fileprivate mutating func join(_ other: ClosedRange<Float>) {
+    self = map { Swift.min($0.lowerBound, other.lowerBound)...Swift.max($0.upperBound, other.upperBound) } ?? other
+  }
+}
+
+/// What packing weights for bytes needs to know besides the parameters.
+struct IntegerTarget: Sendable {
+  nonisolated(unsafe) let kernels: UnsafePointer<hg_integer_kernels>
+  let scales: ResultScales
+  let elements: [ElementType]
+
+  /// The scale of a layer's result; nil where that is float32.
+  func output(of layer: Layer) -> ValueScale? { elements[layer.result] == .uint8 ? scales[layer.result] : nil }
+}
