@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
+import struct
 import subprocess
 import sys
 
@@ -69,6 +70,14 @@ def call(command, threads):
     return json.loads(lines[-1])
 
 
+def write_bitmap(path, pixels):
+    """Writes RGB pixels [H, W, 3] as an uncompressed bitmap; a row must be a multiple of four bytes."""
+    height, width, _ = pixels.shape
+    header = b"BM" + struct.pack("<IIIIiiHHIIiiII", 54 + pixels.size, 0, 54, 40, width, height, 1, 24, 0, pixels.size,
+                                 2835, 2835, 0, 0)
+    path.write_bytes(header + np.ascontiguousarray(pixels[::-1, :, ::-1]).tobytes())
+
+
 class Hgnet:
     """Ours at one precision: `hgnet run` for the logits, `hgnet bench` for the times."""
 
@@ -80,17 +89,32 @@ class Hgnet:
         self.name = "hgnet" if precision == "float32" else f"hgnet-{precision}"
 
     def prepare(self, folder, cell):
-        pass
+        """For int8 makes the quantised weights, with noise as pictures, once for a model."""
+        if self.precision != "int8" or self.weights(folder, cell).exists():
+            return
+        pictures = folder / "calibration"
+        pictures.mkdir(exist_ok=True)
+        random = np.random.default_rng(7)
+        for number in range(16):
+            write_bitmap(pictures / f"{number}.bmp", random.integers(0, 256, (224, 224, 3), dtype=np.uint8))
+        result = subprocess.run(
+            [self.executable, "quantize", str(folder / f"{cell.model}.safetensors"), "--data", str(pictures), "-o",
+             str(self.weights(folder, cell))], capture_output=True, text=True)
+        if result.returncode != 0:
+            raise EngineError((result.stderr.strip() or "no reason given").splitlines()[-1])
+
+    def weights(self, folder, cell):
+        return folder / f"{cell.model}{'.int8' if self.precision == 'int8' else ''}.safetensors"
 
     def measure(self, folder, cell, iterations, with_logits=False):
-        weights = str(folder / f"{cell.model}.safetensors")
+        weights = str(self.weights(folder, cell))
         answer = call(
             [self.executable, "bench", weights, "--batch", str(cell.batch), "--input-size", f"{cell.side}x{cell.side}",
              "--threads", str(cell.threads), "--warmup", "0", "--iterations", str(iterations), "--json",
              "--precision", self.precision], cell.threads)
         return Answer(answer["load_milliseconds"], answer["iteration_milliseconds"], 0, answer["peak_memory_bytes"],
                       self.logits(folder, cell, weights) if with_logits else None,
-                      {"float32": "f32", "bfloat16": "bf16"}[self.precision])
+                      {"float32": "f32", "bfloat16": "bf16", "int8": "i8"}[self.precision])
 
     def logits(self, folder, cell, weights):
         pictures, target = folder / "hgnet-input.npy", folder / "hgnet-logits.npy"
@@ -155,7 +179,7 @@ class Peer:
 
 def lower_precisions(executable):
     """hgnet at the precisions below float32."""
-    return [Hgnet(executable, "bfloat16")]
+    return [Hgnet(executable, "bfloat16"), Hgnet(executable, "int8")]
 
 
 def peers():
