@@ -24,8 +24,9 @@ public struct Parameter: Sendable {
   public let elementType: ElementType
   /// The encoded elements, little endian, in C order.
   public let bytes: BlobSlice
-  /// Of quantised weights what a unit of each output channel is worth: the first axis of convolution weights, the last of
-  /// linear ones. nil for numbers that are what they are.
+  /// What a unit of each output channel of quantised weights is worth; nil for numbers that are what they are.
+  ///
+  /// Output channels are the first axis of convolution weights and the last of linear ones.
   package let scales: [Float]?
 
   /// Makes a parameter from encoded elements in C order.

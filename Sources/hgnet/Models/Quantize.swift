@@ -10,10 +10,10 @@ struct Quantize: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Make weights in 8 bits for --precision int8.",
     discussion: """
-      The network runs in float32 on pictures like those that it will see; where the values of each result lie decides what
-      a step of its bytes is worth. Weights get one scale for each output channel. OUT is a safetensors file with the
-      recipe, which every command reads; without --precision int8 or auto it is computed in float32 with its rounded
-      weights.
+      The network runs in float32 on pictures like those that it will see; where the values of each \
+      result lie decides what a step of its bytes is worth. Weights get one scale for each output \
+      channel. OUT is a safetensors file with the recipe, which every command reads; without \
+      --precision int8 or auto it is computed in float32 with its rounded weights.
 
         hgnet quantize best_model.pdparams --data photos/ -o best_model_int8.safetensors
         hgnet predict photo.jpg --weights best_model_int8.safetensors --precision int8
@@ -65,6 +65,12 @@ struct Quantize: AsyncParsableCommand {
     }
     try weights.requireClassifier()
     try weights.requireFloat(for: "quantising")
+    guard !weights.format.isInferenceModel else {
+      throw HGNetError(
+        .unsupported,
+        "expected a state dictionary, found a \(weights.format.title); turn it into one with `hgnet convert \(input) "
+          + "NAME.safetensors`", path: weights.path)
+    }
     let found = try weights.findRecipe()
     if let assumption = found.assumption { StandardError.write("hgnet: warning: \(assumption)") }
     let plan = try ExportPlan(weights, recipe: found)

@@ -45,7 +45,8 @@ struct Run: ParsableCommand {
     if features { try file.requireStages() }
     let graph = try file.graph.selecting(
       outputs: [file.hasClassifier ? .logits : .embedding] + (features ? file.graph.stages.map(\.role) : []))
-    let network = try InferenceModel(graph: graph, parameters: file.parameters, device: compute.device(for: file.parameters))
+    let network = try InferenceModel(
+      graph: graph, parameters: file.parameters, device: compute.device(for: file.parameters))
     let results = try TensorRun(model: network).run(tensor)
     if !file.hasClassifier {
       StandardError.write(
