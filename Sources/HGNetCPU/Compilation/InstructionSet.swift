@@ -9,14 +9,13 @@ import HGNetPlatform
 package struct InstructionSet: Sendable, CustomStringConvertible {
   nonisolated(unsafe) let kernels: UnsafePointer<hg_kernels>
   nonisolated(unsafe) let trainingKernels: UnsafePointer<hg_training_kernels>
-  nonisolated(unsafe) let bfloat16Kernels: UnsafePointer<hg_bfloat16_kernels>
-  nonisolated(unsafe) let integerKernels: UnsafePointer<hg_integer_kernels>
+  /// Its place among those that this processor can run.
+  let index: Int32
 
   private init(index: Int32) {
     kernels = hg_kernels_at(index)
     trainingKernels = hg_training_kernels_at(index)
-    bfloat16Kernels = hg_bfloat16_kernels_beside(kernels.pointee.name)
-    integerKernels = hg_integer_kernels_beside(index)
+    self.index = index
   }
 
   /// The name: `avx512`, `avx2`, `neon`, `baseline` or `reference`.

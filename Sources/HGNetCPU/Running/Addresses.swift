@@ -8,12 +8,15 @@ struct Addresses {
   /// Bytes from the memory's start, one per buffer.
   let offsets: [Int]
   let zeros: UnsafeMutablePointer<Float>
-  let kernels: hg_kernels
-  let training: hg_training_kernels
-  let bfloat16: hg_bfloat16_kernels
-  let integers: hg_integer_kernels
+  let instructionSet: InstructionSet
   /// Values and gradients of a network in training.
   let parameters: CPUTrainingState?
+
+  /// The kernels in float32.
+  var kernels: hg_kernels { instructionSet.kernels.pointee }
+
+  /// The kernels of training.
+  var training: hg_training_kernels { instructionSet.trainingKernels.pointee }
 
   /// The first byte of a location.
   func bytes(_ location: Location) -> UnsafeMutableRawPointer {

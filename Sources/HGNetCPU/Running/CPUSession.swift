@@ -29,9 +29,7 @@ final class CPUSession: EngineSession {
       plan.steps,
       at: Addresses(
         memory: owner.activations, offsets: plan.offsets, zeros: owner.zeros,
-        kernels: plan.instructionSet.kernels.pointee, training: plan.instructionSet.trainingKernels.pointee,
-        bfloat16: plan.instructionSet.bfloat16Kernels.pointee,
-        integers: plan.instructionSet.integerKernels.pointee,
+        instructionSet: plan.instructionSet,
         parameters: nil))
     self.plan = plan
     self.pool = pool

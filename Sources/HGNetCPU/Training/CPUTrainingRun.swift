@@ -68,9 +68,7 @@ package final class CPUTrainingRun: TrainingRun {
       resolved = try ResolvedSteps(
         plan.steps,
         at: Addresses(
-          memory: memory, offsets: memoryPlan.offsets, zeros: zeros, kernels: instructionSet.kernels.pointee,
-          training: instructionSet.trainingKernels.pointee, bfloat16: instructionSet.bfloat16Kernels.pointee,
-          integers: instructionSet.integerKernels.pointee,
+          memory: memory, offsets: memoryPlan.offsets, zeros: zeros, instructionSet: instructionSet,
           parameters: state))
     } catch {
       memory.deallocatePages()

@@ -82,7 +82,15 @@ extension Location {
   var isFloat: Int32 { element == .float32 ? 1 : 0 }
 }
 
+extension InstructionSet {
+  /// The kernels in bfloat16 that belong to it.
+  var bfloat16Kernels: UnsafePointer<hg_bfloat16_kernels> { hg_bfloat16_kernels_beside(kernels.pointee.name) }
+}
+
 extension Addresses {
+  /// The kernels in bfloat16.
+  var bfloat16: hg_bfloat16_kernels { instructionSet.bfloat16Kernels.pointee }
+
   /// The first value of a location of bfloat16.
   func halves(_ location: Location) -> UnsafeMutablePointer<UInt16> {
     bytes(location).assumingMemoryBound(to: UInt16.self)

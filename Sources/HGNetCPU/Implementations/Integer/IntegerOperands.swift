@@ -224,3 +224,13 @@ extension Addresses {
     bytes(location).assumingMemoryBound(to: UInt8.self)
   }
 }
+
+extension InstructionSet {
+  /// The kernels in 8 bits that belong to it.
+  var integerKernels: UnsafePointer<hg_integer_kernels> { hg_integer_kernels_beside(index) }
+}
+
+extension Addresses {
+  /// The kernels in 8 bits.
+  var integers: hg_integer_kernels { instructionSet.integerKernels.pointee }
+}
