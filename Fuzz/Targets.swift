@@ -64,6 +64,7 @@ struct FuzzTarget: Sendable {
       // A stream of one kind is none of the other.
       if (try? Packing.gzip.unpack(blob, limit: 1 << 22)) == nil { _ = try Packing.zlib.unpack(blob, limit: 1 << 22) }
     },
+    FuzzTarget(name: "brpc", seeds: []) { ProtocolReading.brpc($0, bodyLimit: 1 << 20) },
     FuzzTarget(name: "grpc", seeds: []) { try ProtocolReading.messages($0) },
   ]
 

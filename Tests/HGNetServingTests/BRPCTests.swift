@@ -22,7 +22,7 @@ struct BRPCTests {
       BRPCFrames.messages(
         "5052504300000097000000590a4f0a4062616964752e706164646c655f73657276696e672e707265646963746f722e67656e6572616c5f6d6f"
           + "64656c2e47656e6572616c4d6f64656c536572766963651209696e666572656e6365180018002082808080200a2e4a1c2f396a2f3443427562"
-          + "335167595342795a574673494570515255633d50145a01016a01787206696e70757473120a70726564696374696f6e"
+          + "335167595342795a574673494570515255633d50145a01016a01787206696e70757473120a70726564696374696f6e204d"
       ).first)
     #expect(text.meta.service == GeneralModel.fullService && text.meta.method == "inference")
     #expect(text.meta.correlationID == 8_589_934_594 && text.meta.packing == 0 && text.meta.attachmentSize == 0)
@@ -158,6 +158,7 @@ struct BRPCTests {
     let pictures = try [fixture.picture(), fixture.picture(seed: 2)]
     let classifier = try Classifier(weights: "\(fixture.folder.path)/shapes/1/weights.safetensors")
     let best = try pictures.map { try #require(try classifier.classify(decoding: Blob($0)).first) }
+    let names = ["a", "b, c", "it's", "d", "e"]
     let request = BRPCFrames.request(
       [BRPCFrames.texts(pictures)], fetched: ["label", "score", "index", "prediction"], logID: 9)
     for (name, method) in [(GeneralModel.service, "inference"), (GeneralModel.fullService, "debug")] {
@@ -166,7 +167,7 @@ struct BRPCTests {
       let answer = try BRPCFrames.answer(await service.answer(message))
       let outputs = try BRPCFrames.outputs(answer.payload)
       #expect(outputs.map(\.alias) == ["label", "score", "index", "prediction"])
-      #expect(outputs[0].texts[0] == best[0].label && outputs[0].texts[5] == best[1].label)
+      #expect(outputs[0].texts[0] == names[best[0].index] && outputs[0].texts[5] == names[best[1].index])
       #expect(outputs[1].floats[0] == Float(best[0].score) && outputs[1].floats[5] == Float(best[1].score))
       #expect(outputs[2].integers[5] == best[1].index)
       #expect(outputs[3].shape == [2, 5])
@@ -192,7 +193,7 @@ struct BRPCTests {
       let message = try #require(BRPCFrames.messages(of: frame).first)
       let answer = try BRPCFrames.answer(await service.answer(message))
       #expect(answer.number == 1003 || answer.text.contains("at most"))
-      #expect(answer.text.contains(text), "\(answer.text)")
+      #expect(text.isEmpty || answer.text.contains(text), "\(answer.text)")
     }
   }
 

@@ -55,6 +55,26 @@ package enum ProtocolReading {
     for text in (document["value"]?.elements ?? []).compactMap(\.text) { _ = base64(text) }
   }
 
+  /// Reads what a connection of bRPC brings: each message with its payload, which is unpacked as its meta says.
+  package static func brpc(_ bytes: Blob, bodyLimit: Int) {
+    var reader = BRPC.Reader(bodyLimit: bodyLimit)
+    bytes.withUnsafeBytes { bytes in
+      var position = 0
+      while true {
+        var taken = 0
+        let step = reader.step(UnsafeRawBufferPointer(rebasing: bytes[position...]), taken: &taken)
+        position += taken
+        switch step {
+        case .needsMore, .end: return
+        case .unanswerable: continue
+        case .message(let message):
+          guard let payload = try? message.unpacked(limit: bodyLimit) else { continue }
+          _ = try? GeneralModel.Request(payload)
+        }
+      }
+    }
+  }
+
   /// Reads a message in each of the protocols; without the trait `Serving` the Open Inference Protocol has none.
   ///
   /// - Throws: `invalidRequest` for bytes that follow the last of them not.

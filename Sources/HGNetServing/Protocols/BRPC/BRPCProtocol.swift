@@ -41,7 +41,7 @@
             let handler = FirstBytes(timeout: .seconds(Int64(configuration.idleSeconds))) { kind, context in
               decide(kind, context)
             }
-            try channel.pipeline.syncOperations.addHandler(handler, name: "first bytes")
+            try channel.pipeline.syncOperations.addHandler(handler, name: FirstBytes.name)
           }
         }
         .bind(host: configuration.host, port: port).get()
@@ -85,7 +85,7 @@
     private func proceed(_ context: ChannelHandlerContext, _ prepare: () throws -> Void) {
       do {
         try prepare()
-        context.pipeline.syncOperations.removeHandler(name: "first bytes", promise: nil)
+        context.pipeline.syncOperations.removeHandler(name: FirstBytes.name, promise: nil)
       } catch { context.close(promise: nil) }
     }
 
@@ -133,7 +133,7 @@
             try other.pipeline.syncOperations.addHandler(far)
             try context.pipeline.syncOperations.addHandler(near)
           } catch { return context.close(promise: nil) }
-          context.pipeline.syncOperations.removeHandler(name: "first bytes").whenComplete { _ in
+          context.pipeline.syncOperations.removeHandler(name: FirstBytes.name).whenComplete { _ in
             for channel in [channel, other] {
               channel.setOption(.autoRead, value: true).whenSuccess { channel.read() }
             }

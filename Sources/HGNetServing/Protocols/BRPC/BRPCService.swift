@@ -49,7 +49,7 @@ package struct BRPCService: Sendable {
       passage.note(byteCount: message.size)
       guard !connection.isEnding else { throw ServingError(.unavailable, "the server is about to end") }
       try check(meta)
-      let payload = try unpacked(message)
+      let payload = try message.unpacked(limit: bodyLimit)
       return try await GeneralModel.answer(passage, GeneralModel.Request(payload)).bytes
     }
     return BRPC.answer(to: meta.correlationID, result)
@@ -67,20 +67,25 @@ package struct BRPCService: Sendable {
       throw ServingError(.methodNotAllowed, "Fail to find method=\(GeneralModel.fullService)/\(meta.method)")
     }
   }
+}
 
+extension BRPC.Message {
   /// The payload as it was before it was packed.
-  private func unpacked(_ message: BRPC.Message) throws(ServingError) -> BlobSlice {
-    let payload = try message.payload.get()
+  ///
+  /// - Parameter limit: the most bytes that may come out.
+  /// - Throws: `tooLarge`, `invalidRequest`, `unsupported`.
+  func unpacked(limit: Int) throws(ServingError) -> BlobSlice {
+    let payload = try payload.get()
     do throws(HGNetError) {
-      switch message.meta.packing {
+      switch meta.packing {
       case 0: return payload
-      case 1: return BlobSlice(try Snappy.unpack(payload, limit: bodyLimit))
-      case 2: return BlobSlice(try Packing.gzip.unpack(payload, limit: bodyLimit))
-      case 3: return BlobSlice(try Packing.zlib.unpack(payload, limit: bodyLimit))
+      case 1: return BlobSlice(try Snappy.unpack(payload, limit: limit))
+      case 2: return BlobSlice(try Packing.gzip.unpack(payload, limit: limit))
+      case 3: return BlobSlice(try Packing.zlib.unpack(payload, limit: limit))
       default:
         throw HGNetError(
           .unsupported,
-          "expected compress_type 0 (none), 1 (snappy), 2 (gzip) or 3 (zlib), found \(message.meta.packing)")
+          "expected compress_type 0 (none), 1 (snappy), 2 (gzip) or 3 (zlib), found \(meta.packing)")
       }
     } catch { throw ServingError(ServingError(error).kind, "Fail to parse request message: \(error.message)") }
   }

@@ -24,6 +24,7 @@ enum HTTPRoute {
     case ("health", 1): self = .health
     case ("v1", 2) where parts[1] == "classify": self = .classify
     case ("v1", 2) where parts[1] == "heatmap": self = .heatMap
+    case ("v1", _): return nil
     case ("v2", _):
       guard let route = HTTPRoute(version2: Array(parts.dropFirst())) else { return nil }
       self = route
