@@ -261,7 +261,8 @@ import Testing
     // Values and the upper halves of what NumPy with ml_dtypes 0.6.0 makes of them.
     let cases: [(Float, UInt16)] = [
       (0, 0), (-0.0, 0x8000), (1, 0x3f80), (1.003_906_25, 0x3f80), (1.011_718_75, 0x3f82), (1.003_906_4, 0x3f81),
-      (-3.141_592_7, 0xc049), (3.4e38, 0x7f80), (.infinity, 0x7f80), (-.infinity, 0xff80), (Float(bitPattern: 0x0001_16c2), 0x0001),
+      (-3.141_592_7, 0xc049), (3.4e38, 0x7f80), (.infinity, 0x7f80), (-.infinity, 0xff80),
+      (Float(bitPattern: 0x0001_16c2), 0x0001),
     ]
     for (value, bits) in cases { #expect(hg_bfloat16_of(value) == bits, "\(value)") }
     #expect(hg_float_of_bfloat16(hg_bfloat16_of(.nan)).isNaN)
