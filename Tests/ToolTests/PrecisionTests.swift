@@ -39,6 +39,15 @@ struct PrecisionTests {
     #expect(try logits("bfloat16", threads: 2) == halves)
   }
 
+  @Test("bench measures every precision of a network by its name", arguments: PrecisionChoice.allCases)
+  func bench(precision: PrecisionChoice) throws {
+    let done = try run([
+      "bench", "PPHGNetV2_B0", "--precision", precision.rawValue, "--input-size", "32", "--iterations", "1", "--json",
+    ])
+    #expect(done.status == 0, "\(done.errors)")
+    #expect(done.output.contains("\"minimum_milliseconds\""))
+  }
+
   @Test("auto says what it took") func auto() throws {
     let done = try run(["run", "b0.safetensors", "--input", "x.npy", "--output", "z.npy", "--precision", "auto"])
     #expect(done.status == 0)

@@ -39,7 +39,15 @@ package struct Calibration {
   /// - Throws: `HGNetError.Code.shapeMismatch` for a picture that is too small for the network, `limitExceeded` without
   ///   memory, `parameterMismatch` naming a layer whose values are no numbers.
   package mutating func add(_ picture: PreparedPicture) throws(HGNetError) {
-    let size = Size(height: picture.shape[0], width: picture.shape[1])
+    try add(Size(height: picture.shape[0], width: picture.shape[1])) { picture.write(into: $0) }
+  }
+
+  /// Runs an input of one picture that `fill` writes, `[H, W, C]`, and takes note of all values.
+  ///
+  /// - Throws: as `add(_:)`.
+  package mutating func add(
+    _ size: Size, fill: (UnsafeMutableBufferPointer<Float>) -> Void
+  ) throws(HGNetError) {
     let session: any EngineSession
     if let kept = self.session, kept.program.inputSize == size {
       session = kept
@@ -48,7 +56,7 @@ package struct Calibration {
       session = try compiled.session(RunExtent(batch: 1, inputSize: size))
       self.session = session
     }
-    session.withInput { picture.write(into: $0) }
+    session.withInput { fill($0) }
     try session.execute()
     for (index, shape) in session.outputShapes.enumerated() {
       let values = try Tensor(allocating: shape, for: "a result of the network") { (target) throws(HGNetError) in

@@ -10,9 +10,10 @@ struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure load time, time per run and peak memory of a network.",
     discussion: """
-      A model by name gets random weights. Set HGNET_VERBOSE=1 for a line per step of the network, or \
-      give --roofline for the best time of each beside what the machine allows. With --training a run \
-      is a whole training step: forward, cross entropy, backward and Momentum update on one batch.
+      A model by name gets random weights, in int8 with the ranges of a run on noise. Set HGNET_VERBOSE=1 \
+      for a line per step of the network, or give --roofline for the best time of each beside what the \
+      machine allows. With --training a run is a whole training step: forward, cross entropy, backward \
+      and Momentum update on one batch.
       """)
 
   @Argument(help: ArgumentHelp("A model such as PPHGNetV2_B4, or a file of weights.", valueName: "model-or-file"))
@@ -63,6 +64,15 @@ struct Bench: ParsableCommand {
     try StandardOutput.write(json ? report.json : report.text)
   }
 
+  /// The parameters of a file, or random ones; in 8 bits with the ranges of a run on noise.
+  private func parameters(of opened: ModelOrFile, on device: Device) throws(HGNetError) -> any ParameterSource {
+    guard opened.file == nil, device.precision == .int8 else { return opened.parameters() }
+    let parameters = Model.randomParameters(for: opened.graph, seed: 1)
+    var calibration = try Calibration(graph: opened.graph, parameters: parameters, device: .cpu(device.pool))
+    try calibration.add(opened.graph.inputSize) { FixedNoise.fill($0) }
+    return try QuantizedWeights.quantizing(opened.graph, parameters, ranges: calibration.ranges(.minmax))
+  }
+
   private func measureInference() throws {
     let (batch, iterations, warmup) = (self.batch ?? 1, self.iterations ?? 50, self.warmup ?? 5)
     let clock = ContinuousClock()
@@ -71,7 +81,7 @@ struct Bench: ParsableCommand {
     let device = compute.device(for: opened.file?.parameters)
     let graph = opened.graph
     let size = inputSize?.size ?? graph.inputSize
-    let model = try InferenceModel(graph: graph, parameters: opened.parameters(), device: device)
+    let model = try InferenceModel(graph: graph, parameters: parameters(of: opened, on: device), device: device)
     var session = try model.session(batch: batch, inputSize: size, isTimed: roofline)
     let load = clock.now - begin
 
