@@ -124,6 +124,7 @@ struct DeclaredKeyTests {
     _ = try? configuration.input()
     _ = try? configuration.trainingWeightsSource()
     _ = try? configuration.weightsSource()
+    _ = try? configuration.precision()
     _ = configuration.notice
     return Set(configuration.readKeys.map(common))
   }
