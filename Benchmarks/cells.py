@@ -4,7 +4,7 @@ import statistics
 
 import numpy as np
 
-from engines import EngineError
+from engines import IN_BYTES, EngineError
 from machine import core_count, cpu_name, today
 from results import FIELDS
 
@@ -46,7 +46,8 @@ class Measurement:
             self.failure = f"logits of shape {answer.logits.shape}, expected {expected.shape}"
             return
         difference = float(np.abs(answer.logits - expected).max() / np.abs(expected).max())
-        if not difference < 0.01:
+        # Random networks on noise lose more in 8 bits than trained ones on pictures.
+        if not difference < (0.1 if self.engine.name.endswith(IN_BYTES) else 0.01):
             self.failure = f"its logits differ by {difference:.1e} of the largest: not the same network"
             return
         self.difference, self.estimate = difference, min(answer.milliseconds)

@@ -19,6 +19,7 @@ from machine import ROOT, commit
 
 WORKERS = pathlib.Path(__file__).resolve().parent / "workers"
 AS_IT_COMES = "-as-it-comes"  # ends the name of a peer that chooses its precision by itself
+IN_BYTES = "-int8"  # ends the name of an engine that computes with quantised weights
 PATIENCE = 900  # seconds after which a process is given up; compiling the largest network takes minutes
 
 
@@ -186,8 +187,10 @@ def peers():
     """All peers, in the order of the table; one with `accurate_form_of` only runs where that one is not accurate."""
     return [
         Peer("onnxruntime", "onnxruntime"),
+        Peer(f"onnxruntime{IN_BYTES}", "onnxruntime_int8"),
         Peer("openvino", "openvino", start=1.5),
         Peer(f"openvino{AS_IT_COMES}", "openvino", mode="as-it-comes", start=1.5),
+        Peer(f"openvino{IN_BYTES}", "openvino_int8", start=1.5),
         Peer("mnn", "mnn"),
         Peer("mnn-accurate", "mnn", mode="accurate", accurate_form_of="mnn"),
         Peer("ncnn", "ncnn", start=0.8),

@@ -2,7 +2,7 @@
 
 import math
 
-from engines import AS_IT_COMES
+from engines import AS_IT_COMES, IN_BYTES
 from results import cell_of
 
 OURS = "hgnet"
@@ -94,7 +94,8 @@ def ratio_tables(cells, tolerance):
     """The fastest accurate peer ÷ hgnet for each cell; means and worst cells of all four ways to count."""
     means = []
     for label, usable in (("fastest accurate peer", lambda row: is_accurate(row, tolerance)),
-                          ("fastest of all", is_measured)):
+                          ("fastest of all, int8 left out",
+                           lambda row: is_measured(row) and not row["engine"].endswith(IN_BYTES))):
         for name, measure in MEASURES.items():
             found = {cell: fastest(engines, measure, usable) for cell, engines in cells.items()}
             found = {cell: each for cell, each in found.items() if each}
@@ -118,17 +119,17 @@ def as_it_comes_table(rows, cells):
             + f"\n\nThese compute in {precisions or 'f32'}; their logits differ by up to {worst:.1e} of the largest.")
 
 
-def bfloat16_table(rows, cells):
-    """Peers that compute in bfloat16 or choose by themselves, beside hgnet in bfloat16; None where it was not measured."""
-    lower = f"{OURS}-bfloat16"
+def precision_table(rows, cells, precision, title, usable):
+    """Peers beside hgnet at a lower precision; None where it was not measured."""
+    lower = f"{OURS}-{precision}"
     own = {cell: {OURS: engines[lower], **{name: row for name, row in engines.items() if name != OURS}}
            for cell, engines in cells.items() if lower in engines and is_measured(engines[lower])}
     if not own:
         return None
     worst = max(float(engines[OURS]["difference"]) for engines in own.values())
-    return ("Fastest peer in bfloat16 or as it comes ÷ hgnet in bfloat16, of the minima",
-            by_model(own, lambda row: row["engine"].endswith(AS_IT_COMES) and is_measured(row))
-            + f"\n\nhgnet's logits in bfloat16 differ by up to {worst:.1e} of the largest.")
+    return (f"{title} ÷ hgnet in {precision}, of the minima",
+            by_model(own, lambda row: usable(row["engine"]) and is_measured(row))
+            + f"\n\nhgnet's logits in {precision} differ by up to {worst:.1e} of the largest.")
 
 
 def engine_table(rows, cells, tolerance):
@@ -197,7 +198,8 @@ def thread_table(cells, tolerance):
 def summary(rows, tolerance):
     """All tables as Markdown."""
     cells = by_cell(rows)
-    parts = [*ratio_tables(cells, tolerance), as_it_comes_table(rows, cells), bfloat16_table(rows, cells),
+    parts = [*ratio_tables(cells, tolerance), as_it_comes_table(rows, cells), precision_table(rows, cells, "bfloat16", "Fastest peer as it comes", lambda name: name.endswith(AS_IT_COMES)),
+             precision_table(rows, cells, "int8", "Fastest peer in int8", lambda name: name.endswith(IN_BYTES)),
              engine_table(rows, cells, tolerance), start_table(cells, tolerance),
              thread_table(cells, tolerance)]
     return "\n\n".join(f"### {title}\n\n{body}" for title, body in filter(None, parts)) + "\n"

@@ -5,7 +5,7 @@ import onnxruntime
 import worker
 
 
-def load(request, pictures):
+def load(request, pictures, ending=".onnx"):
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
@@ -15,7 +15,7 @@ def load(request, pictures):
     for name, size in zip("NHW", (len(pictures), *pictures.shape[2:])):
         options.add_free_dimension_override_by_name(name, size)
     session = onnxruntime.InferenceSession(
-        worker.model_path(request, ".onnx"), options, providers=["CPUExecutionProvider"])
+        worker.model_path(request, ending), options, providers=["CPUExecutionProvider"])
     answer = []
 
     def run():
@@ -24,4 +24,5 @@ def load(request, pictures):
     return run, lambda: answer[0]
 
 
-worker.main(load, onnxruntime.__version__)
+if __name__ == "__main__":
+    worker.main(load, onnxruntime.__version__)

@@ -16,9 +16,9 @@ def convert(request):
     openvino.save_model(model, worker.model_path(request, ".xml"), compress_to_fp16=False)
 
 
-def load(request, pictures):
+def load(request, pictures, ending=".xml"):
     core = openvino.Core()
-    model = core.read_model(worker.model_path(request, ".xml"))
+    model = core.read_model(worker.model_path(request, ending))
     model.reshape(list(pictures.shape))
     settings = {
         hint.performance_mode: hint.PerformanceMode.LATENCY,
@@ -36,4 +36,5 @@ def load(request, pictures):
     return inference.infer, lambda: inference.get_output_tensor().data
 
 
-worker.main(load, openvino.__version__.split("-")[0], convert)
+if __name__ == "__main__":
+    worker.main(load, openvino.__version__.split("-")[0], convert)
