@@ -172,6 +172,9 @@ int64_t hg_integer_depthwise_bytes(const hg_integer_kernels *_Nonnull kernels, i
 void hg_integer_pack_dense(const hg_integer_kernels *_Nonnull kernels, const int8_t *_Nonnull weight, int32_t columns,
                            int32_t channels, int32_t taps, int32_t zero, int8_t *_Nonnull packed,
                            int32_t *_Nonnull start);
+// The same from [channels][columns].
+void hg_integer_pack_linear(const hg_integer_kernels *_Nonnull kernels, const int8_t *_Nonnull weight, int32_t columns,
+                            int32_t channels, int32_t zero, int8_t *_Nonnull packed, int32_t *_Nonnull start);
 // Depthwise: from [channels][kernel height][kernel width].
 void hg_integer_pack_depthwise(const hg_integer_kernels *_Nonnull kernels, const int8_t *_Nonnull weight,
                                int32_t channels, int32_t kernel_height, int32_t kernel_width, int32_t zero,

@@ -79,7 +79,7 @@ extension ParameterReader {
     var biases: [Double]
   }
 
-  /// Packs a layer in bytes; `body` packs the weights, convolutions in their order and linear ones `[columns][features]`.
+  /// Packs a layer in bytes; `body` packs the weights, which lie as they are declared.
   func packIntegers(
     _ layer: Layer, into packed: PackedWeights,
     _ body: (_ weights: [Int8], _ target: IntegerTarget, _ zero: Int32) -> Void
@@ -106,15 +106,9 @@ extension ParameterReader {
     switch layer.kind {
     case .linear(let weight, let bias, let inputFeatures, let outputFeatures):
       let (values, scales) = try integerValues(weight, [inputFeatures, outputFeatures], layer)
-      var turned = [Int8](repeating: 0, count: values.count)
-      for column in 0..<outputFeatures {
-        for feature in 0..<inputFeatures {
-          turned[column * inputFeatures + feature] = values[feature * outputFeatures + column]
-        }
-      }
       var biases = [Double](repeating: 0, count: outputFeatures)
       if let bias { biases = try tensor(bias, shape: [outputFeatures], layer: layer.name).values.map { Double($0) } }
-      return Quantised(values: turned, factors: scales.map { Double($0) }, biases: biases)
+      return Quantised(values: values, factors: scales.map { Double($0) }, biases: biases)
     case .convolution(let convolution, let normalization):
       let columns = convolution.outputChannels
       func floats(_ name: String) throws(HGNetError) -> [Float] {

@@ -36,6 +36,13 @@ extension IntegerPanelImplementation {
     guard let dense = dense(layer) else {
       throw HGNetError(.internalInconsistency, "expected a dense layer", layer: layer.name)
     }
+    if case .linear = layer.kind {
+      return try reader.packIntegers(layer, into: packed) { weights, target, zero in
+        hg_integer_pack_linear(
+          target.kernels, weights, Int32(dense.columns), Int32(dense.inputChannels), zero, packed.signedBytes,
+          packed.starts)
+      }
+    }
     try reader.packIntegers(layer, into: packed) { weights, target, zero in
       hg_integer_pack_dense(
         target.kernels, weights, Int32(dense.columns), Int32(dense.inputChannels), Int32(dense.taps), zero,
