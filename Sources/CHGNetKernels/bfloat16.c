@@ -182,7 +182,7 @@ static void elementwise(const void *descriptor, int32_t task, float *scratch) {
 }
 
 static const hg_bfloat16_kernels hg_bfloat16_kernels_reference = {
-    .name = "reference", .block_rows = 1, .block_panels = 1, .product = product, .convolution = convolution,
+    .name = "reference", .product = product, .convolution = convolution,
     .depthwise = depthwise, .maximum_pool = maximum_pool, .average_pool = average_pool, .elementwise = elementwise};
 
 void hg_pack_bfloat16(const float *weight, const float *factors, int32_t columns, int32_t channels, int32_t taps,

@@ -25,8 +25,7 @@ HG_INLINE hg_vector hg_bend(const hg_bfloat16_epilogue *e, hg_vector x) {
 #include "bfloat16_windows.h"
 
 const hg_bfloat16_kernels HG_NAME(hg_bfloat16_kernels) = {
-    .name = HG_ISA_NAME, .block_rows = HG_BLOCK_ROWS, .block_panels = HG_BLOCK_PANELS,
-    .is_fast = HG_PAIRS,
+    .name = HG_ISA_NAME, .is_fast = HG_PAIRS,
     .product = HG_NAME(hg_bfloat16_product), .convolution = HG_NAME(hg_bfloat16_convolution),
     .depthwise = HG_NAME(hg_bfloat16_depthwise), .maximum_pool = HG_NAME(hg_bfloat16_maximum_pool),
     .average_pool = HG_NAME(hg_bfloat16_average_pool), .elementwise = HG_NAME(hg_bfloat16_elementwise)};

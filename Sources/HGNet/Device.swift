@@ -72,13 +72,12 @@ public struct Device: Sendable, CustomStringConvertible {
 
   /// The device in words, such as `cpu, avx512, 2 threads`, and the precision where it is not float32.
   public var description: String {
-    let precision = precision ?? engine.fastestPrecision
-    return engine.deviceDescription + (precision == .float32 ? "" : ", \(precision.rawValue)")
+    engine.deviceDescription + (chosenPrecision == .float32 ? "" : ", \(chosenPrecision.rawValue)")
   }
 
   /// What networks with some parameters compute with: the fastest precision for quantised weights is int8.
   package func precision(for parameters: some ParameterSource) -> Precision {
-    precision ?? (parameters.ranges.isEmpty || kind != .cpu ? engine.fastestPrecision : .int8)
+    parameters.ranges.isEmpty || kind != .cpu ? chosenPrecision : precision ?? .int8
   }
 
   /// What networks compute with whose weights are float32.

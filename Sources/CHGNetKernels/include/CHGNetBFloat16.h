@@ -114,7 +114,6 @@ typedef struct {
 // One implementation of all operators; the tasks are those of CHGNetKernels.h.
 typedef struct {
   const char *_Nonnull name;
-  int32_t block_rows, block_panels;
   // Whether products are quicker than those of float32.
   int32_t is_fast;
   void (*_Nonnull product)(const void *_Nonnull descriptor, int32_t task, float *_Nullable scratch);

@@ -15,7 +15,6 @@ public enum RangeRule: String, Sendable, Hashable, CaseIterable {
 /// Threads: one task at a time.
 package struct Calibration {
   private let compiled: any CompiledProgram
-  private let pool: ThreadPool
   private let observed: [Program.Observed]
   private var histograms: [ValueHistogram]
   private var session: (any EngineSession)?
@@ -30,7 +29,6 @@ package struct Calibration {
       throw HGNetError(.unsupported, "two layers of the network have the same name, by which ranges are known")
     }
     compiled = try device.engine.compile(program.observing, parameters: parameters, precision: .float32)
-    pool = device.pool
     histograms = [ValueHistogram](repeating: ValueHistogram(), count: observed.count)
   }
 

@@ -17,11 +17,16 @@ enum DirectConvolution: PanelImplementation {
       ? nil : "a \(convolution.kernel) convolution window is larger than 64 pixels"
   }
 
+  /// How many pixels of results a task takes.
+  static func pixelsPerTask(_ problem: Problem) -> Int {
+    problem.part(of: problem.rows, most: 512, unit: problem.blockRows)
+  }
+
   static func step(_ problem: Problem) throws(HGNetError) -> Step {
     guard let convolution = denseConvolution(problem.layer) else {
       throw HGNetError(.internalInconsistency, "expected a dense convolution", layer: problem.layer.name)
     }
-    let pixelsPerTask = problem.part(of: problem.rows, most: 512, unit: problem.blockRows)
+    let pixelsPerTask = pixelsPerTask(problem)
     let work = DirectConvolutionWork(
       operands: problem.operands, window: Window(convolution), columns: convolution.outputChannels,
       pixelsPerTask: pixelsPerTask)

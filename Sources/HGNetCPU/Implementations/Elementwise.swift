@@ -8,7 +8,8 @@ enum Elementwise: Implementation {
 
   static func computes(_ kind: Layer.Kind) -> Bool { number(of: kind) != nil }
 
-  private static func number(of kind: Layer.Kind) -> Int? {
+  /// What the kernels call a kind of work; nil for a layer that is none of it.
+  static func number(of kind: Layer.Kind) -> Int? {
     switch kind {
     case .copy: HG_COPY
     case .add: HG_ADD

@@ -14,12 +14,17 @@ enum MaximumPool: Implementation {
       ? nil : "a \(kernel) pooling window with padding \(padding)"
   }
 
+  /// How many rows of results a task takes.
+  static func rowsPerTask(_ problem: Problem) -> Int {
+    problem.part(of: problem.output.shape.height, most: 16, unit: 1)
+  }
+
   static func step(_ problem: Problem) throws(HGNetError) -> Step {
     guard case .maxPool(let kernel, let stride, let padding) = problem.layer.kind else {
       throw HGNetError(.internalInconsistency, "expected a maximum pool", layer: problem.layer.name)
     }
     let height = problem.output.shape.height
-    let rowsPerTask = problem.part(of: height, most: 16, unit: 1)
+    let rowsPerTask = rowsPerTask(problem)
     let work = MaximumPoolWork(
       operands: problem.operands, window: Window(kernel: kernel, stride: stride, padding: padding),
       rowsPerTask: rowsPerTask)

@@ -20,7 +20,7 @@ enum BFloat16Convolution: PairImplementation {
     guard let convolution = denseConvolution(problem.layer) else {
       throw HGNetError(.internalInconsistency, "expected a dense convolution", layer: problem.layer.name)
     }
-    let pixelsPerTask = problem.part(of: problem.rows, most: 512, unit: problem.blockRows)
+    let pixelsPerTask = DirectConvolution.pixelsPerTask(problem)
     let work = BFloat16ConvolutionWork(
       operands: problem.operands, window: Window(convolution), columns: convolution.outputChannels,
       pixelsPerTask: pixelsPerTask)

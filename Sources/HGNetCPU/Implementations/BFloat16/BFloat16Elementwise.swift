@@ -10,9 +10,7 @@ enum BFloat16Elementwise: BFloat16Implementation {
 
   private static func number(of kind: Layer.Kind) -> Int? {
     switch kind {
-    case .copy: HG_COPY
-    case .add: HG_ADD
-    case .gate: HG_GATE
+    case .copy, .add, .gate: Elementwise.number(of: kind)
     default: nil
     }
   }

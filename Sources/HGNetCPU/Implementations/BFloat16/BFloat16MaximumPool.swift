@@ -15,7 +15,7 @@ enum BFloat16MaximumPool: BFloat16Implementation {
       throw HGNetError(.internalInconsistency, "expected a maximum pool", layer: problem.layer.name)
     }
     let height = problem.output.shape.height
-    let rowsPerTask = problem.part(of: height, most: 16, unit: 1)
+    let rowsPerTask = MaximumPool.rowsPerTask(problem)
     let work = BFloat16MaximumPoolWork(
       operands: problem.operands, window: Window(kernel: kernel, stride: stride, padding: padding),
       rowsPerTask: rowsPerTask)

@@ -19,7 +19,7 @@ enum IntegerMaximumPool: IntegerImplementation {
       throw HGNetError(.internalInconsistency, "expected a maximum pool with ranges", layer: problem.layer.name)
     }
     let height = problem.output.shape.height
-    let rowsPerTask = problem.part(of: height, most: 16, unit: 1)
+    let rowsPerTask = MaximumPool.rowsPerTask(problem)
     let factor = Double(input.scale) / Double(output.scale)
     let work = IntegerMaximumPoolWork(
       operands: problem.operands, window: Window(kernel: kernel, stride: stride, padding: padding),
