@@ -55,6 +55,30 @@ package struct ReferenceEngine: Engine {
     try ReferenceState(declarations, parameters: parameters, isFrozen: declarations.map(isFrozen))
   }
 
+  /// The parameters in float64, and the results of a session.
+  ///
+  /// - Throws: as the protocol says.
+  package func memoryNeed(
+    of program: Program, at precision: Precision, extent: RunExtent
+  ) throws(HGNetError) -> MemoryNeed {
+    try checkLayers(of: program, at: precision)
+    var need = try NumberPlan(program.resized(to: extent.inputSize), batch: extent.batch).memoryNeed
+    need.add("the parameters", bytes: 8, program.graph.parameterCount)
+    return need
+  }
+
+  /// The results, their gradients, and what layers keep for the backward pass.
+  ///
+  /// - Throws: as the protocol says.
+  package func trainingMemoryNeed(
+    of program: Program, batch: Int, isFrozen: (ParameterDeclaration) -> Bool
+  ) throws(HGNetError) -> MemoryNeed {
+    try checkLayers(of: program, at: .float32)
+    let frozen = Set(program.graph.parameters.filter(isFrozen).map(\.name))
+    let needs = ReferenceTrainingRun.needsGradient(program) { !frozen.contains($0) }
+    return try NumberPlan(program, batch: batch, needsGradient: needs).memoryNeed
+  }
+
   /// Prepares training steps.
   ///
   /// - Throws: as the protocol says.

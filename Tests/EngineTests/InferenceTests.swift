@@ -141,6 +141,20 @@ import Testing
     }
   }
 
+  @Test("The memory that is told before a network is compiled has room for its session", arguments: EngineSubject.inference)
+  func memoryNeed(subject: EngineSubject) throws {
+    let graph = try EngineNetwork.all[0].graph(Size(64))
+    let program = try Program(graph)
+    let compiled = try subject.engine.compile(
+      program, parameters: Model.randomParameters(for: graph, seed: 5), precision: subject.precision)
+    for extent in [RunExtent(batch: 1, inputSize: Size(64)), RunExtent(batch: 9, inputSize: Size(48))] {
+      let before = try subject.engine.memoryNeed(of: program, at: subject.precision, extent: extent).byteCount
+      let session = try compiled.memoryNeed(of: extent).byteCount
+      // The weights come on top, at most five times their size in float32; scratch memory of threads may be left out.
+      #expect(before > session - (1 << 20) && before < session + 20 * graph.parameterCount + (1 << 20))
+    }
+  }
+
   @Test("What an engine refuses it names, in inference and in training", arguments: EngineSubject.all)
   func refusals(subject: EngineSubject) throws {
     var builder = GraphBuilder()

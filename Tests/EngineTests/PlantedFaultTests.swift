@@ -27,6 +27,16 @@ import Testing
       try inner.compile(Program(faulty(program.graph)), parameters: parameters, precision: precision)
     }
 
+    func memoryNeed(
+      of program: Program, at precision: Precision, extent: RunExtent
+    ) throws(HGNetError) -> MemoryNeed { try inner.memoryNeed(of: program, at: precision, extent: extent) }
+
+    func trainingMemoryNeed(
+      of program: Program, batch: Int, isFrozen: (ParameterDeclaration) -> Bool
+    ) throws(HGNetError) -> MemoryNeed {
+      try inner.trainingMemoryNeed(of: program, batch: batch, isFrozen: isFrozen)
+    }
+
     func trainingState(
       of declarations: [ParameterDeclaration], parameters: some ParameterSource,
       isFrozen: (ParameterDeclaration) -> Bool

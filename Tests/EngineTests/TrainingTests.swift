@@ -179,6 +179,20 @@ import Testing
     expectNothing(try setting.finding(subject, together, reference: alone))
   }
 
+  @Test("The memory of training steps is told before any is taken", arguments: EngineSubject.all)
+  func memoryNeed(subject: EngineSubject) throws {
+    let graph = try EngineNetwork.all[0].graph(Size(64))
+    let program = try Program(graph, isTraining: true)
+    func need(_ batch: Int, isFrozen: (ParameterDeclaration) -> Bool = { _ in false }) throws -> Int {
+      try subject.engine.trainingMemoryNeed(of: program, batch: batch, isFrozen: isFrozen).byteCount
+    }
+    let results = program.layers.reduce(0) { $0 + program.shapes[$1.result].count }
+    #expect(try need(1) > 4 * results)
+    // All but scratch memory grows with the batch.
+    #expect(try need(4) - need(2) > 2 * 4 * results)
+    #expect(try need(2) { $0.part != .classifier } < need(2))
+  }
+
   @Test("What does not fit is an error", arguments: EngineSubject.all) func errors(subject: EngineSubject) throws {
     let setting = try TrainingSetting(EngineNetwork.all[2])
     let state = try setting.state(subject.engine)

@@ -18,9 +18,7 @@ final class CPUProgram: CompiledProgram {
     pool: ThreadPool
   ) throws(HGNetError) {
     let target = Target(instructionSet: instructionSet, purpose: .inference, precision: precision)
-    self.program = try program.assigningElements { (layer) throws(HGNetError) in
-      try ImplementationList.choice(for: layer, on: target).implementation.elements(of: layer)
-    }
+    self.program = try program.assigningElements(for: target)
     self.precision = precision
     self.instructionSet = instructionSet
     self.pool = pool
@@ -43,9 +41,7 @@ final class CPUProgram: CompiledProgram {
 
   func memoryNeed(of extent: RunExtent) throws(HGNetError) -> MemoryNeed {
     let plan = try plan(extent)
-    let (batch, size) = (extent.batch, extent.inputSize)
-    var need = MemoryNeed("classifying \(batch) pictures of \(size)")
-    need.add("their numbers", bytes: 2 * 4 * 3, batch, size.height, size.width)
+    var need = MemoryNeed(classifying: extent)
     need.add("the activations", bytes: 1, plan.arenaByteCount)
     need.add("scratch memory", bytes: 4, plan.scratchCount * pool.count + plan.zeroCount)
     return need
@@ -68,5 +64,22 @@ final class CPUProgram: CompiledProgram {
         .shapeMismatch, "expected memory for batch \(plan.batch) of \(plan.inputSize) and \(pool.count) threads")
     }
     return try CPUSession(plan: plan, pool: pool, memory: own, isTimed: isTimed)
+  }
+}
+
+extension Program {
+  /// The program with the element types that the implementations of a target read and write.
+  func assigningElements(for target: Target) throws(HGNetError) -> Program {
+    try assigningElements { (layer) throws(HGNetError) in
+      try ImplementationList.choice(for: layer, on: target).implementation.elements(of: layer)
+    }
+  }
+}
+
+extension MemoryNeed {
+  /// Begins with the pictures of a run, which are copied once on their way.
+  init(classifying extent: RunExtent) {
+    self.init("classifying \(extent.batch) pictures of \(extent.inputSize)")
+    add("their numbers", bytes: 2 * 4 * 3, extent.batch, extent.inputSize.height, extent.inputSize.width)
   }
 }

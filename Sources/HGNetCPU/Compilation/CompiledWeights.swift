@@ -32,12 +32,8 @@ final class CompiledWeights: Sendable {
       integers: scales.map {
         IntegerTarget(kernels: target.instructionSet.integerKernels, scales: $0, elements: program.elements)
       })
-    var implementations: [(any Implementation.Type)?] = []
-    for layer in program.layers {
-      implementations.append(
-        layer.kind == .concatenate ? nil : try ImplementationList.choice(for: layer, on: target).implementation)
-    }
-    let extents = zip(program.layers, implementations).map { $1?.extent(of: $0) }
+    let implementations = try CompiledWeights.implementations(program, target: target)
+    let extents = CompiledWeights.extents(program, implementations)
     arena = try WeightArena(byteCount: PackedExtent.sum(extents))
     var next = arena.base
     packed = extents.map { extent in
@@ -66,5 +62,30 @@ final class CompiledWeights: Sendable {
       program.layers.indices.forEach(packOne)
     }
     if let error = failure.withLock({ $0 }) { throw error }
+  }
+
+  /// What packs and runs each layer; nil for a concatenation, which its producers write.
+  private static func implementations(
+    _ program: Program, target: Target
+  ) throws(HGNetError) -> [(any Implementation.Type)?] {
+    var implementations: [(any Implementation.Type)?] = []
+    for layer in program.layers {
+      implementations.append(
+        layer.kind == .concatenate ? nil : try ImplementationList.choice(for: layer, on: target).implementation)
+    }
+    return implementations
+  }
+
+  private static func extents(
+    _ program: Program, _ implementations: [(any Implementation.Type)?]
+  ) -> [PackedExtent?] {
+    zip(program.layers, implementations).map { $1?.extent(of: $0) }
+  }
+
+  /// The sizes of the packed weights of each layer, without packing any.
+  ///
+  /// - Throws: `HGNetError.Code.unsupported` for a layer that no implementation takes.
+  static func extents(_ program: Program, target: Target) throws(HGNetError) -> [PackedExtent?] {
+    extents(program, try implementations(program, target: target))
   }
 }

@@ -37,17 +37,8 @@ final class Plan: Sendable {
     self.weights = weights
     instructionSet = target.instructionSet
     self.program = program.program
-    let segments = BatchSegment.segments(
-      program.traffic(weights), batch: program.batch, threads: threads)
-    var placement = program.placement
-    placement.divide(into: segments)
-    let memory = MemoryPlan(placement.buffers)
-    guard memory.byteCount <= 1 << 40 else {
-      throw HGNetError(
-        .limitExceeded,
-        "a batch of \(batch) pictures of \(program.program.inputSize) needs \(memory.byteCount / 1_000_000_000) GB of activations"
-      )
-    }
+    let (segments, placement, memory) = try Plan.places(
+      program, weightByteCounts: weights.packed.map { $0?.weightByteCount ?? 0 }, threads: threads)
     offsets = memory.offsets
     arenaByteCount = memory.byteCount
     guard let input = placement.locations[program.program.input] else {
@@ -73,6 +64,27 @@ final class Plan: Sendable {
     self.steps = steps
     scratchCount = steps.map(\.scratchCount).max() ?? 0
     zeroCount = steps.map(\.work.zeroCount).max() ?? 0
+  }
+
+  /// How the batch is divided, where each result lives, and the memory that all of them take.
+  ///
+  /// - Parameter weightByteCounts: of the packed weights of each layer.
+  /// - Throws: `HGNetError.Code.limitExceeded` for more than any machine has.
+  static func places(
+    _ program: InferenceProgram, weightByteCounts: [Int], threads: Int
+  ) throws(HGNetError) -> (segments: [BatchSegment], placement: Placement, memory: MemoryPlan) {
+    let segments = BatchSegment.segments(
+      program.traffic(weightByteCounts), batch: program.batch, threads: threads)
+    var placement = program.placement
+    placement.divide(into: segments)
+    let memory = MemoryPlan(placement.buffers)
+    guard memory.byteCount <= 1 << 40 else {
+      throw HGNetError(
+        .limitExceeded,
+        "a batch of \(program.batch) pictures of \(program.program.inputSize) needs \(memory.byteCount / 1_000_000_000) GB of activations"
+      )
+    }
+    return (segments, placement, memory)
   }
 }
 
@@ -135,13 +147,13 @@ private struct StepWriter {
 
 extension InferenceProgram {
   /// What each step reads and writes, for the division into segments.
-  func traffic(_ weights: CompiledWeights) -> [LayerTraffic] {
+  func traffic(_ weightByteCounts: [Int]) -> [LayerTraffic] {
     let shapes = program.shapes
     return steps.enumerated().map { number, step in
       var (inputs, weightCount) = (reads(of: step), 0)
       if case .layer(let layer) = step {
         inputs = program.layers[layer].inputs
-        weightCount = (weights.packed[layer]?.weightByteCount ?? 0) / 4
+        weightCount = weightByteCounts[layer] / 4
       }
       return LayerTraffic(
         activations: (inputs + [result(of: step)]).reduce(0) {

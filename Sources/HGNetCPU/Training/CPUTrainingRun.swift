@@ -53,15 +53,13 @@ package final class CPUTrainingRun: TrainingRun {
     let (inputPlace, outputPlace) = (try training.location(program.input), try training.location(training.output))
     let gradientPlace = try training.gradient(training.output)
     StepReport.printChoices(plan.steps)
-    let memoryPlan = MemoryPlan(plan.buffers)
-    let scratch = (plan.steps.map(\.scratchCount).max() ?? 0).roundedUp(to: 16) + 16
-    let zeroCount = (plan.zeroCount + 16).roundedUp(to: 16)
-    let floatCount = zeroCount + scratch * pool.count
+    let blocks = plan.memory
+    let (memoryPlan, zeroCount, scratch) = (blocks.plan, blocks.zeroCount, blocks.scratchCount)
     let memory = try UnsafeMutableRawPointer.pages(
-      byteCount: memoryPlan.byteCount + 4 * floatCount, isLarge: true,
+      byteCount: blocks.byteCount, isLarge: true,
       for: "a training step on \(batch) pictures of \(program.inputSize)",
       advice: MemoryNeed.fittingPictures(batch, of: program.inputSize))
-    let zeros = (memory + memoryPlan.byteCount).bindMemory(to: Float.self, capacity: floatCount)
+    let zeros = (memory + memoryPlan.byteCount).bindMemory(to: Float.self, capacity: blocks.floatCount)
     zeros.update(repeating: 0, count: zeroCount)
     let resolved: ResolvedSteps
     do throws(HGNetError) {

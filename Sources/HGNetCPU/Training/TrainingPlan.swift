@@ -48,6 +48,28 @@ struct TrainingPlan {
     buffers[try program.gradient(program.output).buffer].touch(forwardCount - 1)
   }
 
+  /// The memory of the steps: the buffers, then zeros to read, then scratch memory of each thread.
+  struct Memory {
+    /// Where the buffers lie.
+    let plan: MemoryPlan
+    /// The floats that stay zero.
+    let zeroCount: Int
+    /// The floats of a thread.
+    let scratchCount: Int
+    /// All floats behind the buffers.
+    let floatCount: Int
+    /// Bytes of all.
+    var byteCount: Int { plan.byteCount + 4 * floatCount }
+  }
+
+  /// What a run takes.
+  var memory: Memory {
+    let scratch = (steps.map(\.scratchCount).max() ?? 0).roundedUp(to: 16) + 16
+    let zeros = (zeroCount + 16).roundedUp(to: 16)
+    return Memory(
+      plan: MemoryPlan(buffers), zeroCount: zeros, scratchCount: scratch, floatCount: zeros + scratch * threads)
+  }
+
   // MARK: - What implementations add
 
   /// A buffer of floats for as long as steps use it.

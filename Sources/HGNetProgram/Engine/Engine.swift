@@ -38,6 +38,13 @@ package protocol Engine: Sendable {
     _ program: Program, parameters: some ParameterSource, precision: Precision
   ) throws(HGNetError) -> any CompiledProgram
 
+  /// The memory that `compile` and one session would take, of which nothing is taken.
+  ///
+  /// - Throws: as `compile`, and as `CompiledProgram.memoryNeed(of:)`.
+  func memoryNeed(
+    of program: Program, at precision: Precision, extent: RunExtent
+  ) throws(HGNetError) -> MemoryNeed
+
   /// A program of another engine of this kind with its weights, for sessions of this one.
   ///
   /// - Throws: `HGNetError.Code.invalidArgument` for a program of another kind of engine.
@@ -56,6 +63,17 @@ package protocol Engine: Sendable {
     of declarations: [ParameterDeclaration], parameters: some ParameterSource,
     isFrozen: (ParameterDeclaration) -> Bool
   ) throws(HGNetError) -> any TrainingState
+
+  /// The memory that `trainingRun` would take, of which nothing is taken.
+  ///
+  /// - Parameters:
+  ///   - program: as for `trainingRun`.
+  ///   - batch: the number of pictures of a step, 1 … 65536.
+  ///   - isFrozen: as for `trainingState`.
+  /// - Throws: as `trainingRun`, apart from what it says about the state.
+  func trainingMemoryNeed(
+    of program: Program, batch: Int, isFrozen: (ParameterDeclaration) -> Bool
+  ) throws(HGNetError) -> MemoryNeed
 
   /// Prepares training steps of a network.
   ///

@@ -169,10 +169,15 @@ extension TrainingRun {
   package static func needsGradient(_ program: Program, _ state: some TrainingState) -> [Bool] {
     var isTrained: Set<String> = []
     for index in state.trainedIndices { isTrained.insert(state.declarations[index].name) }
+    return needsGradient(program) { isTrained.contains($0) }
+  }
+
+  /// The same where no state has been made yet.
+  package static func needsGradient(_ program: Program, isTrained: (String) -> Bool) -> [Bool] {
     var needs = [Bool](repeating: false, count: program.shapes.count)
     for layer in program.layers {
       let inputs = layer.inputs + [layer.residual].compactMap { $0 }
-      needs[layer.result] = inputs.contains { needs[$0] } || layer.learnedParameters.contains { isTrained.contains($0) }
+      needs[layer.result] = inputs.contains { needs[$0] } || layer.learnedParameters.contains(where: isTrained)
     }
     return needs
   }

@@ -127,7 +127,8 @@ public final class Trainer: Sendable {
     self.folder = folder
     self.device = device
     graph = try configuration.model.graph(options: configuration.options)
-    try Trainer.checkMemory(configuration, training: training)
+    try Trainer.checkMemory(
+      configuration, training: training, evaluation: evaluation, device: device, hasParameters: true)
     evaluator = evaluation.map {
       Evaluator(
         data: $0, loss: configuration.evaluationLoss, metrics: configuration.evaluationMetrics,

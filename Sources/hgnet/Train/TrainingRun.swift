@@ -93,7 +93,8 @@ struct TrainingRun {
     let isFirst = communicator.isFirst
     let log = openLog(echoesLog: echoesLog)
     // Before there are any weights.
-    try Trainer.checkMemory(settings, training: training)
+    try Trainer.checkMemory(
+      settings, training: training, evaluation: evaluation, device: device, hasParameters: false)
     let checkpoint = try settings.checkpoint.map { (prefix) throws(HGNetError) in try Checkpoint.read(prefix) }
     let initial: ParameterStore
     if let checkpoint, let prefix = settings.checkpoint {
