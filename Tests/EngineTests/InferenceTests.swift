@@ -141,7 +141,8 @@ import Testing
     }
   }
 
-  @Test("The memory that is told before a network is compiled has room for its session", arguments: EngineSubject.inference)
+  @Test(
+    "The memory that is told before a network is compiled has room for its session", arguments: EngineSubject.inference)
   func memoryNeed(subject: EngineSubject) throws {
     let graph = try EngineNetwork.all[0].graph(Size(64))
     let program = try Program(graph)
