@@ -13,7 +13,9 @@ extension CPUEngine {
     let extents = try CompiledWeights.extents(program, target: target)
     let inference = try InferenceProgram(program.resized(to: extent.inputSize), batch: extent.batch)
     let places = try Plan.places(
-      inference, weightByteCounts: extents.map { $0?.weightByteCount ?? 0 }, threads: pool.count)
+      inference, weightByteCounts: extents.map { $0?.weightByteCount ?? 0 },
+      threads: CPUProgram.usefulThreads(
+        pool.count, multiplyAdds: inference.program.graph.multiplyAdds, batch: extent.batch))
     var need = MemoryNeed(classifying: extent)
     need.add("the packed weights", bytes: PackedExtent.sum(extents))
     need.add("the activations", bytes: places.memory.byteCount)

@@ -21,7 +21,7 @@ final class CPUSession: EngineSession {
 
   /// Writes the addresses of the memory into the steps.
   ///
-  /// The memory must have been made for the plan and for as many threads as the pool has.
+  /// The memory must have been made for the plan, whose threads the pool must have.
   ///
   /// - Throws: `HGNetError.Code.internalInconsistency` for a step that does not fit the plan.
   init(plan: Plan, pool: ThreadPool, memory owner: SessionMemory, isTimed: Bool = false) throws(HGNetError) {
@@ -41,7 +41,7 @@ final class CPUSession: EngineSession {
     run.initialize(
       to: SessionRun(
         steps: resolved.steps, count: plan.steps.count, scratch: owner.scratch, scratchDistance: owner.scratchDistance,
-        threads: pool.count,
+        threads: plan.threads,
         times: isReported || isTimed ? .allocate(capacity: plan.steps.count + 1) : nil))
   }
 
@@ -66,9 +66,13 @@ final class CPUSession: EngineSession {
   func execute() {
     run.pointee.times?[0] = StepReport.nanoseconds()
     run.pointee.queue.restart()
-    pool.run(context: UnsafeMutableRawPointer(run)) { context, worker in
-      let run = context.assumingMemoryBound(to: SessionRun.self)
-      run.pointee.work(as: worker)
+    if plan.threads == 1 {
+      run.pointee.work(as: 0)
+    } else {
+      pool.run(context: UnsafeMutableRawPointer(run)) { context, worker in
+        let run = context.assumingMemoryBound(to: SessionRun.self)
+        if worker < run.pointee.threads { run.pointee.work(as: worker) }
+      }
     }
     if isReported { StepReport.print(plan: plan, times: run.pointee.times) }
   }

@@ -19,11 +19,10 @@ final class SessionMemory: EngineMemory {
 
   /// Allocates what the hungriest of the plans wants.
   ///
-  /// - Parameters:
-  ///   - plans: what will run here.
-  ///   - threads: the number of threads that will run it.
+  /// - Parameter plans: what will run here.
   /// - Throws: `HGNetError.Code.limitExceeded` when there is not enough memory.
-  init(for plans: [Plan], threads: Int) throws(HGNetError) {
+  init(for plans: [Plan]) throws(HGNetError) {
+    let threads = plans.map(\.threads).max() ?? 1
     let largest = plans.max { $0.arenaByteCount < $1.arenaByteCount }
     let zeroCount = (plans.map(\.zeroCount).max() ?? 0).roundedUp(to: 16)
     let arenaByteCount = plans.map(\.arenaByteCount).max() ?? 0
@@ -44,8 +43,8 @@ final class SessionMemory: EngineMemory {
   deinit { base.deallocatePages() }
 
   /// Whether a plan has room here.
-  func fits(_ plan: Plan, threads: Int) -> Bool {
+  func fits(_ plan: Plan) -> Bool {
     plan.zeroCount <= counts.zeros && plan.scratchCount <= scratchDistance && plan.arenaByteCount <= counts.arenaBytes
-      && threads <= counts.threads
+      && plan.threads <= counts.threads
   }
 }

@@ -64,15 +64,6 @@ struct Bench: ParsableCommand {
     try StandardOutput.write(json ? report.json : report.text)
   }
 
-  /// The parameters of a file, or random ones; in 8 bits with the ranges of a run on noise.
-  private func parameters(of opened: ModelOrFile, on device: Device) throws(HGNetError) -> any ParameterSource {
-    guard opened.file == nil, device.precision == .int8 else { return opened.parameters() }
-    let parameters = Model.randomParameters(for: opened.graph, seed: 1)
-    var calibration = try Calibration(graph: opened.graph, parameters: parameters, device: .cpu(device.pool))
-    try calibration.add(opened.graph.inputSize) { FixedNoise.fill($0) }
-    return try QuantizedWeights.quantizing(opened.graph, parameters, ranges: calibration.ranges(.minmax))
-  }
-
   private func measureInference() throws {
     let (batch, iterations, warmup) = (self.batch ?? 1, self.iterations ?? 50, self.warmup ?? 5)
     let clock = ContinuousClock()
@@ -81,7 +72,7 @@ struct Bench: ParsableCommand {
     let device = compute.device(for: opened.file?.parameters)
     let graph = opened.graph
     let size = inputSize?.size ?? graph.inputSize
-    let model = try InferenceModel(graph: graph, parameters: parameters(of: opened, on: device), device: device)
+    let model = try InferenceModel(graph: graph, parameters: opened.parameters(for: device), device: device)
     var session = try model.session(batch: batch, inputSize: size, isTimed: roofline)
     let load = clock.now - begin
 

@@ -38,4 +38,13 @@ struct ModelOrFile {
     if let file { return file.parameters }
     return RandomParameters(graph: graph, seed: 1)
   }
+
+  /// The same, random ones in 8 bits with the ranges of a run on noise where the device computes in int8.
+  func parameters(for device: Device) throws(HGNetError) -> any ParameterSource {
+    guard file == nil, device.precision == .int8 else { return parameters() }
+    let parameters = Model.randomParameters(for: graph, seed: 1)
+    var calibration = try Calibration(graph: graph, parameters: parameters, device: .cpu(device.pool))
+    try calibration.add(graph.inputSize) { FixedNoise.fill($0) }
+    return try QuantizedWeights.quantizing(graph, parameters, ranges: calibration.ranges(.minmax))
+  }
 }

@@ -31,6 +31,17 @@ struct Summary: ParsableCommand {
   @Option(help: "With --program: the number of pictures.")
   var batch = 1
 
+  @Option(
+    help: ArgumentHelp(
+      "With --program: predict a run with up to so many threads, from the tasks of each layer and its time with one thread here.",
+      valueName: "n"))
+  var threads: Int?
+
+  @Option(help: ArgumentHelp("With --threads: GB/s that all threads together read from memory.", valueName: "GB/s"))
+  var bandwidth = 100.0
+
+  @OptionGroup var precision: PrecisionOptions
+
   @Flag(help: "Print JSON.")
   var json = false
 
@@ -39,6 +50,18 @@ struct Summary: ParsableCommand {
       throw ValidationError("--training and --batch belong to --program.")
     }
     guard !program || !json else { throw ValidationError("--program prints a table; leave --json out.") }
+    guard threads == nil || (program && !training) else {
+      throw ValidationError("--threads belongs to --program, of inference.")
+    }
+    guard threads != nil || precision.precision == nil else {
+      throw ValidationError("--precision belongs to --threads.")
+    }
+    guard (1...1024).contains(threads ?? 1) else {
+      throw ValidationError("expected 1 to 1024 threads, found \(threads ?? 0)")
+    }
+    guard bandwidth >= 1, bandwidth <= 1e6 else {
+      throw ValidationError("expected a --bandwidth of 1 to 1000000 GB/s, found \(bandwidth)")
+    }
   }
 
   func run() throws {
@@ -50,6 +73,14 @@ struct Summary: ParsableCommand {
     }
     let graph = try inputSize.map { size throws(HGNetError) in try opened.graph.resized(to: size.size) } ?? opened.graph
     let name = opened.file == nil ? opened.model?.name ?? subject : subject
+    if program, let threads {
+      let prediction = try ThreadPrediction(
+        of: opened, extent: RunExtent(batch: batch, inputSize: graph.inputSize), threads: threads,
+        precision: (precision.precision ?? .float32).precision, socketReading: bandwidth * 1e9)
+      let size = "3×\(graph.inputSize.height)×\(graph.inputSize.width)"
+      return try StandardOutput.write(
+        "\(name), \(batch == 1 ? "1 picture" : "\(batch) pictures") of \(size)\n\n\(prediction.text)")
+    }
     if program { return try StandardOutput.write(programText(of: graph, name: name)) }
     let rows = SummaryRow.rows(of: graph)
     let elements = graph.parameters.reduce(0) { $0 + $1.shape.count }
