@@ -4,11 +4,13 @@ import statistics
 
 import numpy as np
 
-from engines import IN_BYTES, EngineError
+from engines import IN_BYTES, IN_HALVES, EngineError
 from machine import core_count, cpu_name, today
 from results import FIELDS
 
 CHECK_RUNS = 4
+# How far the logits of the same network may be off; random networks on noise lose more than trained ones on pictures.
+BOUNDS = {IN_BYTES: 0.1, IN_HALVES: 0.05}
 SAMPLE = 8  # pictures of the reference; a larger batch repeats them
 
 
@@ -46,8 +48,8 @@ class Measurement:
             self.failure = f"logits of shape {answer.logits.shape}, expected {expected.shape}"
             return
         difference = float(np.abs(answer.logits - expected).max() / np.abs(expected).max())
-        # Random networks on noise lose more in 8 bits than trained ones on pictures.
-        if not difference < (0.1 if self.engine.name.endswith(IN_BYTES) else 0.01):
+        bound = next((each for ending, each in BOUNDS.items() if self.engine.name.endswith(ending)), 0.01)
+        if not difference < bound:
             self.failure = f"its logits differ by {difference:.1e} of the largest: not the same network"
             return
         self.difference, self.estimate = difference, min(answer.milliseconds)

@@ -19,6 +19,7 @@ from machine import ROOT, commit
 
 WORKERS = pathlib.Path(__file__).resolve().parent / "workers"
 AS_IT_COMES = "-as-it-comes"  # ends the name of a peer that chooses its precision by itself
+IN_HALVES = "-bfloat16"  # ends the name of an engine that was asked for bfloat16
 IN_BYTES = "-int8"  # ends the name of an engine that computes with quantised weights
 PATIENCE = 900  # seconds after which a process is given up; compiling the largest network takes minutes
 
@@ -195,9 +196,11 @@ def peers():
         Peer("mnn-accurate", "mnn", mode="accurate", accurate_form_of="mnn"),
         Peer("ncnn", "ncnn", start=0.8),
         Peer("ncnn-accurate", "ncnn", mode="accurate", start=0.8, accurate_form_of="ncnn"),
+        Peer(f"ncnn{IN_HALVES}", "ncnn", mode="bfloat16", start=0.8),
         Peer("paddle-inference", "paddle", start=4.0),
         Peer("pytorch", "torch", start=7.0),
         Peer("pytorch-compiled", "torch", mode="compiled", start=3.0, prepares_each_cell=True),
+        Peer(f"pytorch-compiled{IN_HALVES}", "torch", mode="compiled-bfloat16", start=3.0, prepares_each_cell=True),
     ]
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from engines import AS_IT_COMES, IN_BYTES
+from engines import AS_IT_COMES, IN_BYTES, IN_HALVES
 from results import cell_of
 
 OURS = "hgnet"
@@ -198,7 +198,9 @@ def thread_table(cells, tolerance):
 def summary(rows, tolerance):
     """All tables as Markdown."""
     cells = by_cell(rows)
-    parts = [*ratio_tables(cells, tolerance), as_it_comes_table(rows, cells), precision_table(rows, cells, "bfloat16", "Fastest peer as it comes", lambda name: name.endswith(AS_IT_COMES)),
+    parts = [*ratio_tables(cells, tolerance), as_it_comes_table(rows, cells),
+             precision_table(rows, cells, "bfloat16", "Fastest peer in bfloat16 or as it comes",
+                             lambda name: name.endswith((AS_IT_COMES, IN_HALVES))),
              precision_table(rows, cells, "int8", "Fastest peer in int8", lambda name: name.endswith(IN_BYTES)),
              engine_table(rows, cells, tolerance), start_table(cells, tolerance),
              thread_table(cells, tolerance)]

@@ -1,6 +1,6 @@
 """ncnn: Winograd, sgemm and packed layouts, as it comes; a batch is a loop, since its blobs hold one picture.
 
-The mode `accurate` leaves Winograd out.
+The mode `accurate` leaves Winograd out; `bfloat16` stores weights and results in bfloat16 and computes as ncnn then chooses.
 """
 
 import pathlib
@@ -30,6 +30,9 @@ def load(request, pictures):
     network.opt.use_vulkan_compute = False
     network.opt.use_fp16_packed = network.opt.use_fp16_storage = network.opt.use_fp16_arithmetic = False
     network.opt.use_winograd_convolution = request["mode"] != "accurate"
+    if request["mode"] == "bfloat16":
+        network.opt.use_bf16_storage = True
+        request["precision"] = "bf16"
     if network.load_param(worker.model_path(request, ".ncnn.param")) or network.load_model(
             worker.model_path(request, ".ncnn.bin")):
         raise SystemExit("ncnn cannot read what pnnx wrote")

@@ -1,7 +1,8 @@
 """PyTorch: timm's network in channels_last.
 
 The mode `compiled` is what PyTorch advises for deployment: exported, frozen and compiled ahead for one batch and size
-with the search for the fastest templates; a process then only loads the result.
+with the search for the fastest templates; a process then only loads the result. `compiled-bfloat16` is the same of the
+network in bfloat16.
 """
 
 import os
@@ -15,7 +16,7 @@ import worker
 
 def libraries(request):
     """What a process needs besides PyTorch itself."""
-    if request["mode"] == "compiled" and request["action"] == "measure":
+    if request["mode"].startswith("compiled") and request["action"] == "measure":
         from torch._inductor import package  # noqa: F401
         return
     if torch.version.cuda is None:
@@ -35,7 +36,7 @@ def timm_network(request):
 
     network = timm.create_model(request["model"].replace("PPHGNetV2_B", "hgnetv2_b")).eval()
     network.load_state_dict(load_file(worker.model_path(request, "-timm.safetensors")), strict=True)
-    return network.to(memory_format=torch.channels_last)
+    return network.to(element(request), memory_format=torch.channels_last)
 
 
 def settle(request):
@@ -45,12 +46,16 @@ def settle(request):
     torch.set_grad_enabled(False)
 
 
-def channels_last(pictures):
-    return torch.from_numpy(pictures).contiguous(memory_format=torch.channels_last)
+def element(request):
+    return torch.bfloat16 if request["mode"].endswith("bfloat16") else torch.float32
+
+
+def channels_last(pictures, request):
+    return torch.from_numpy(pictures).to(element(request)).contiguous(memory_format=torch.channels_last)
 
 
 def compiled_path(request):
-    return worker.model_path(request, "-{batch}-{side}-{threads}.pt2".format(**request))
+    return worker.model_path(request, "-{mode}-{batch}-{side}-{threads}.pt2".format(**request))
 
 
 def convert(request):
@@ -62,11 +67,11 @@ def convert(request):
 
     state = timm_names(load_file(worker.model_path(request, ".safetensors")))
     save_file(state, worker.model_path(request, "-timm.safetensors"))
-    if request["mode"] == "compiled":
+    if request["mode"].startswith("compiled"):
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(pathlib.Path(request["folder"]) / "inductor")
         os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # no pool of processes, which now and then waits for ever
         settle(request)
-        program = torch.export.export(timm_network(request), (channels_last(worker.pictures_of(request)),))
+        program = torch.export.export(timm_network(request), (channels_last(worker.pictures_of(request), request),))
         torch._inductor.aoti_compile_and_package(
             program, package_path=compiled_path(request),
             inductor_configs={"freezing": True, "max_autotune": True})
@@ -74,17 +79,19 @@ def convert(request):
 
 def load(request, pictures):
     settle(request)
-    if request["mode"] == "compiled":
+    if element(request) is torch.bfloat16:
+        request["precision"] = "bf16"
+    if request["mode"].startswith("compiled"):
         network = torch._inductor.aoti_load_package(compiled_path(request))
     else:
         network = timm_network(request)
-    batch = channels_last(pictures)
+    batch = channels_last(pictures, request)
     answer = []
 
     def run():
         answer[:] = [network(batch)]
 
-    return run, lambda: answer[0].numpy()
+    return run, lambda: answer[0].float().numpy()
 
 
 worker.main(load, torch.__version__, convert, libraries)

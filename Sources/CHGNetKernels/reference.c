@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "CHGNetKernels.h"
+#include "reference_pointwise.h"
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -225,8 +226,11 @@ static void elementwise(const void *descriptor, int32_t task, float *scratch) {
     for (int32_t c = 0; c < d->channels; c++) sum += exp(a[c] - largest);
     for (int32_t c = 0; c < d->channels; c++) {
       double x = a[c];
+      if (d->kind >= HG_POINTWISE) {
+        out[c] = (float)pointwise_value(d->kind - HG_POINTWISE, x);
+        continue;
+      }
       switch (d->kind) {
-        case HG_SIGMOID: out[c] = (float)(1 / (1 + exp(-x))); continue;
         case HG_SOFTMAX: out[c] = (float)(exp(x - largest) / sum); continue;
         case HG_ADD: x += d->other[row * d->other_stride + c]; break;
         case HG_GATE: x *= d->other[row / d->rows_per_image * d->other_stride + c]; break;

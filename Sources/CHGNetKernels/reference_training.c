@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "CHGNetKernels.h"
+#include "reference_pointwise.h"
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -338,9 +339,8 @@ static void elementwise_gradient(const void *descriptor, int32_t task, float *sc
         case HG_GRADIENT_ADD: *target = (float)(*target + g); break;
         case HG_GRADIENT_MEAN: *target = (float)(*target + g / (double)d->rows_per_image); break;
         case HG_GRADIENT_GATED: *target = (float)(*target + g * f); break;
-        case HG_GRADIENT_SIGMOID: *target = (float)(*target + g * f * (1 - f)); break;
         case HG_GRADIENT_MASK: *target = (float)(*target * f); break;
-        default: break;
+        default: *target = (float)(*target + pointwise_gradient(d->kind - HG_GRADIENT_POINTWISE, g, f)); break;
       }
     }
 }

@@ -448,9 +448,9 @@ static void HG_NAME(hg_elementwise_gradient)(const void *descriptor, int32_t tas
         case HG_GRADIENT_ADD: x += g; break;
         case HG_GRADIENT_MEAN: x += g * share; break;
         case HG_GRADIENT_GATED: x += g * f; break;
-        case HG_GRADIENT_SIGMOID: x += g * f * (hg_splat(1) - f); break;
         case HG_GRADIENT_MASK: x *= f; break;
-        default: break;
+        case HG_GRADIENT_ZERO: break;
+        default: x += hg_pointwise_gradient(d->kind - HG_GRADIENT_POINTWISE, g, f); break;
       }
       hg_store_some(target + c, x, lanes);
     }

@@ -1,5 +1,7 @@
 // Depthwise convolution, pooling and elementwise work: vectors run over channels. Included once per instruction set.
 
+#include "pointwise.h"
+
 // One row of outputs from x0, `count` ≤ T of them, for one vector of channels; K, S and T are constants.
 HG_INLINE void hg_depthwise_run(const hg_depthwise *d, const float *image, int y, int x0, int count, int c, int lanes,
                                 const int K, const int S, const int T) {
@@ -157,8 +159,8 @@ static void HG_NAME(hg_elementwise)(const void *descriptor, int32_t task, float 
     const float *b = d->other ? d->other + (d->kind == HG_GATE ? row / d->rows_per_image : row) * d->other_stride : NULL;
     const float *residual = d->epilogue.residual ? d->epilogue.residual + row * d->epilogue.residual_stride : NULL;
     float *out = d->output + row * d->output_stride;
-    if (d->kind == HG_SIGMOID) {
-      for (int c = 0; c < d->channels; c++) out[c] = (float)(1 / (1 + exp(-(double)a[c])));
+    if (d->kind >= HG_POINTWISE) {
+      for (int c = 0; c < d->channels; c++) out[c] = (float)hg_pointwise_value(d->kind - HG_POINTWISE, a[c]);
       continue;
     }
     if (d->kind == HG_SOFTMAX) {

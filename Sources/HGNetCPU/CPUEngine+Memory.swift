@@ -14,7 +14,7 @@ extension CPUEngine {
     let inference = try InferenceProgram(program.resized(to: extent.inputSize), batch: extent.batch)
     let places = try Plan.places(
       inference, weightByteCounts: extents.map { $0?.weightByteCount ?? 0 },
-      threads: CPUProgram.usefulThreads(
+      threads: CPUEngine.usefulThreads(
         pool.count, multiplyAdds: inference.program.graph.multiplyAdds, batch: extent.batch))
     var need = MemoryNeed(classifying: extent)
     need.add("the packed weights", bytes: PackedExtent.sum(extents))

@@ -91,8 +91,8 @@ public enum Operator: Hashable, Sendable {
   case batchNormalization(BatchNormalization)
   /// `max(x, 0)`.
   case relu
-  /// `1 / (1 + exp(-x))`.
-  case sigmoid
+  /// A function of each value by itself.
+  case pointwise(Pointwise)
   /// `exp(x) / sum(exp(x))` over the channels.
   case softmax
   /// The learnable affine block: `scale * x + bias` with two parameters of shape `[1]`.
@@ -138,7 +138,7 @@ extension Operator {
     case .linear(let weight, let bias, let inputs, let outputs):
       return .linear(weight: name(weight), bias: bias.map(name), inputFeatures: inputs, outputFeatures: outputs)
     case .decoder(let operation): return .decoder(operation.mapParameters(name))
-    case .input, .relu, .sigmoid, .softmax, .maxPool, .globalAveragePool, .concatenate, .add, .multiplyPerChannel,
+    case .input, .relu, .pointwise, .softmax, .maxPool, .globalAveragePool, .concatenate, .add, .multiplyPerChannel,
       .dropout, .flatten:
       return self
     }
@@ -163,7 +163,7 @@ extension Operator {
         + (convolution.stride == Size(1) ? "" : " stride \(convolution.stride.height)")
     case .batchNormalization: "batch norm"
     case .relu: "ReLU"
-    case .sigmoid: "sigmoid"
+    case .pointwise(let function): function.rawValue
     case .softmax: "softmax"
     case .affine: "affine block"
     case .maxPool(let kernel, let stride, _):
@@ -186,7 +186,7 @@ extension Operator {
     case .concatenate: 1...Int.max
     case .add, .multiplyPerChannel: 2...2
     case .decoder(let operation): operation.arity
-    case .convolution, .batchNormalization, .relu, .sigmoid, .softmax, .affine, .maxPool, .globalAveragePool, .dropout,
+    case .convolution, .batchNormalization, .relu, .pointwise, .softmax, .affine, .maxPool, .globalAveragePool, .dropout,
       .flatten, .linear:
       1...1
     }
@@ -250,7 +250,7 @@ extension Operator {
       }
       return ActivationShape(channels: outputFeatures, height: first.height, width: first.width)
     case .decoder: throw mismatch("a decoder is done above")
-    case .batchNormalization, .relu, .sigmoid, .softmax, .affine, .dropout: return first
+    case .batchNormalization, .relu, .pointwise, .softmax, .affine, .dropout: return first
     }
   }
 
@@ -271,7 +271,7 @@ extension Operator {
     case .decoder(.attention):
       return product(2, channels, height, width, inputs[1].height, inputs[1].width)
     case .decoder(.groupedLinear(_, _, _, let features, _, let classes)): return product(features, classes)
-    case .input, .batchNormalization, .relu, .sigmoid, .softmax, .affine, .maxPool, .globalAveragePool, .concatenate,
+    case .input, .batchNormalization, .relu, .pointwise, .softmax, .affine, .maxPool, .globalAveragePool, .concatenate,
       .add, .multiplyPerChannel, .dropout, .flatten, .decoder:
       return 0
     }

@@ -94,7 +94,7 @@ private struct RandomDrawing {
       power.append(first + (bias == nil ? 0 : 0.03))
     case .maxPool: power.append(1.3 * first)
     case .globalAveragePool: power.append(0.66 * first)
-    case .sigmoid: power.append(0.28)
+    case .pointwise(let function): power.append(function.power)
     case .concatenate:
       let channels = node.inputs.map { Float(graph[$0].shape.channels) }
       let sum = zip(inputs, channels).reduce(0) { $0 + $1.0 * $1.1 }

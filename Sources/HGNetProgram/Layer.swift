@@ -11,7 +11,8 @@ package struct Layer: Hashable, Sendable {
     case maxPool(kernel: Size, stride: Size, padding: Padding)
     case globalAveragePool
     case concatenate
-    case copy, add, gate, sigmoid, softmax
+    case copy, add, gate, softmax
+    case pointwise(Pointwise)
     case decoder(DecoderOperator)
   }
 

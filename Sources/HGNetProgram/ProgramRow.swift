@@ -105,7 +105,7 @@ extension Layer.Kind {
     case .copy: "copy"
     case .add: Operator.add.title
     case .gate: Operator.multiplyPerChannel.title
-    case .sigmoid: Operator.sigmoid.title
+    case .pointwise(let function): Operator.pointwise(function).title
     case .softmax: Operator.softmax.title
     case .decoder(let operation): Operator.decoder(operation).title
     }
@@ -125,7 +125,7 @@ extension TrainingOperation.Kind {
         units[unit].normalization == nil ? "bias" : "batch norm", units[unit].layer.hasReLU ? "ReLU" : nil,
         units[unit].affine == nil ? nil : "affine block", residual == nil ? nil : "add",
       ].compactMap { $0 }.joined(separator: " + ")
-    case .elementwise(let kind, _, _, _): "gradient: \(kind)"
+    case .elementwise(let kind, _, _, _): "gradient: \(kind.title)"
     case .normalizationGradient: "gradient of what follows the convolution"
     case .weightGradient: "gradient of the weights"
     case .dataGradient(_, _, let isAdded): isAdded ? "gradient of the input, added" : "gradient of the input"

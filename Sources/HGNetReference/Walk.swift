@@ -88,7 +88,7 @@ final class Walk {
     case .copy: copy(layer, inputs[0], into: first)
     case .add: add(layer, inputs[0], inputs[1], into: first)
     case .gate: gate(layer, inputs[0], inputs[1], into: first)
-    case .sigmoid: sigmoid(layer, inputs[0], into: first)
+    case .pointwise(let function): pointwise(function, layer, inputs[0], into: first)
     case .softmax: softmax(layer, inputs[0], into: first)
     case .decoder(.queries(let weight, _, _)): try repeatQueries(layer, weight, into: first)
     case .decoder(.layerNormalization(let weight, let bias, _, let epsilon)):
@@ -119,7 +119,9 @@ final class Walk {
     case .copy: copyBack(layer, own, into: targets[0])
     case .add: for target in targets { copyBack(layer, own, into: target) }
     case .gate: gateBack(layer, own, inputs, into: targets)
-    case .sigmoid: sigmoidBack(layer, own, try result(layer.result), into: targets[0])
+    case .pointwise(let function):
+      let kept = function.kept == .result ? try result(layer.result) : inputs[0]
+      pointwiseBack(function, layer, own, kept, into: targets[0])
     case .softmax: softmaxBack(layer, own, try result(layer.result), into: targets[0])
     case .decoder(.queries): break
     case .decoder(.layerNormalization(let weight, let bias, _, let epsilon)):

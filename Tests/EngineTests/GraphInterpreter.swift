@@ -63,7 +63,7 @@ struct GraphInterpreter {
       statistics(norm, means, variances)
       return output
     case .relu: return inputs[0].map { max($0, 0) }
-    case .sigmoid: return inputs[0].map { 1 / (1 + exponential(-$0)) }
+    case .pointwise(.sigmoid): return inputs[0].map { 1 / (1 + exponential(-$0)) }
     case .affine(let scale, let bias):
       let (factor, addend) = (parameters[scale]?[0] ?? 1, parameters[bias]?[0] ?? 0)
       return inputs[0].map { $0 * factor + addend }

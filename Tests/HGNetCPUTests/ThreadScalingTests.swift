@@ -1,4 +1,4 @@
-@testable import HGNetCPU
+import HGNetCPU
 import HGNetCore
 import HGNetModels
 import HGNetProgram
@@ -45,7 +45,7 @@ struct ThreadScalingTests {
   @Test("A run takes no more threads than make it quicker", arguments: [(64, 32, 4), (64, 224, 30), (2, 224, 2), (1, 32, 1)])
   func useful(_ count: Int, _ side: Int, _ expected: Int) throws {
     let graph = try Model.b0.graph(inputSize: Size(side))
-    #expect(CPUProgram.usefulThreads(count, multiplyAdds: graph.multiplyAdds, batch: 1) == expected)
-    #expect(CPUProgram.usefulThreads(64, multiplyAdds: graph.multiplyAdds, batch: 64) > expected / 2)
+    #expect(CPUEngine.usefulThreads(count, multiplyAdds: graph.multiplyAdds, batch: 1) == expected)
+    #expect(CPUEngine.usefulThreads(64, multiplyAdds: graph.multiplyAdds, batch: 64) > expected / 2)
   }
 }

@@ -270,7 +270,8 @@ import Testing
 
   @Test(
     arguments: [
-      HG_GRADIENT_ZERO, HG_GRADIENT_ADD, HG_GRADIENT_MEAN, HG_GRADIENT_GATED, HG_GRADIENT_SIGMOID, HG_GRADIENT_MASK,
+      HG_GRADIENT_ZERO, HG_GRADIENT_ADD, HG_GRADIENT_MEAN, HG_GRADIENT_GATED, HG_GRADIENT_MASK,
+      HG_GRADIENT_POINTWISE + HG_FUNCTION_SIGMOID,
     ], [[1, 1, 1, 1], [2, 9, 5, 4], [3, 4, 16, 5], [1, 50, 67, 50]])
   func elementwiseGradient(kind: Int, shape: [Int]) {
     var random = TestRandom(seed: 10)

@@ -147,10 +147,13 @@ typedef struct {
   int32_t channels_per_task;
 } hg_average_pool;
 
-enum { HG_COPY = 0, HG_ADD = 1, HG_GATE = 2, HG_SIGMOID = 3, HG_SOFTMAX = 4 };
+// Functions of one number.
+enum { HG_FUNCTION_SIGMOID = 0 };
+
+enum { HG_COPY = 0, HG_ADD = 1, HG_GATE = 2, HG_SOFTMAX = 3, HG_POINTWISE = 8 };
 
 // Elementwise work over rows (pixels) of channels, then the epilogue.
-// copy: a. add: a + b. gate: a * b[image]. sigmoid: 1 / (1 + exp(-a)). softmax: over the channels of a row.
+// copy: a. add: a + b. gate: a * b[image]. softmax: over the channels of a row. HG_POINTWISE + function: function(a).
 // Task t: block of rows. rows_per_image: for the gate.
 typedef struct {
   int32_t kind;

@@ -143,8 +143,8 @@ enum {
   HG_GRADIENT_ADD = 1,      // target += gradient
   HG_GRADIENT_MEAN = 2,     // target += gradient[image] / rows_per_image
   HG_GRADIENT_GATED = 3,    // target += gradient * factor[image]
-  HG_GRADIENT_SIGMOID = 4,  // target += gradient * factor * (1 - factor)
-  HG_GRADIENT_MASK = 5      // target = target * factor, elementwise (dropout)
+  HG_GRADIENT_MASK = 4,     // target = target * factor, elementwise (dropout)
+  HG_GRADIENT_POINTWISE = 8 // + function: target += gradient * derivative, of which the factor is what was kept
 };
 
 // Gradients of elementwise work over rows of channels. Task t: block of rows.

@@ -14,7 +14,7 @@ enum Elementwise: Implementation {
     case .copy: HG_COPY
     case .add: HG_ADD
     case .gate: HG_GATE
-    case .sigmoid: HG_SIGMOID
+    case .pointwise(let function): HG_POINTWISE + function.number
     case .softmax: HG_SOFTMAX
     default: nil
     }
@@ -76,7 +76,7 @@ struct ElementwiseGradientWork: Work {
     case .add: HG_GRADIENT_ADD
     case .mean: HG_GRADIENT_MEAN
     case .gated: HG_GRADIENT_GATED
-    case .sigmoid: HG_GRADIENT_SIGMOID
+    case .pointwise(let function): HG_GRADIENT_POINTWISE + function.number
     case .mask: HG_GRADIENT_MASK
     }
   }
@@ -107,5 +107,14 @@ struct GateGradientWork: Work {
         gradient_stride: gradient.stride, batch: Int32(batch), pixels: Int32(input.pixels),
         channels: Int32(input.shape.channels), target: addresses.pointer(target), target_stride: target.stride))
     return addresses.training.gate_gradient
+  }
+}
+
+extension Pointwise {
+  /// What the kernels call it.
+  fileprivate var number: Int {
+    switch self {
+    case .sigmoid: HG_FUNCTION_SIGMOID
+    }
   }
 }

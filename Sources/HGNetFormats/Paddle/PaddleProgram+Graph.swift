@@ -315,7 +315,8 @@ struct PaddleTranslator {
       return parameter.tensor()[0] >= 0
     }
     switch operation {
-    case .relu, .sigmoid, .softmax: return true
+    case .relu, .softmax: return true
+    case .pointwise(let function): return function.isNeverNegative
     case .affine(let scale, let bias):
       return inputs.allSatisfy(notNegative.contains) && isPositive(scale) && isPositive(bias)
     case .maxPool, .concatenate, .add, .multiplyPerChannel, .globalAveragePool, .flatten, .dropout:

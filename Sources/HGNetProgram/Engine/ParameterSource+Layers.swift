@@ -46,7 +46,7 @@ extension Layer {
       let rows = tokens * classesPerToken
       result.append((weight, [rows, features, 1, 1]))
       result.append((bias, [rows]))
-    case .maxPool, .globalAveragePool, .concatenate, .copy, .add, .gate, .sigmoid, .softmax: break
+    case .maxPool, .globalAveragePool, .concatenate, .copy, .add, .gate, .pointwise, .softmax: break
     case .decoder(.attention), .decoder(.dropout): break
     }
     for case .affine(let scale, let bias) in affine { for name in [scale, bias] { result.append((name, [1])) } }

@@ -37,7 +37,7 @@ struct Fusion {
     case .relu: layer.hasReLU = true
     case .affine(let scale, let bias): layer.affine = [.affine(scale: scale, bias: bias)]
     case .dropout(let probability): layer.affine = [.dropout(probability: probability)]
-    case .sigmoid: layer.kind = .sigmoid
+    case .pointwise(let function): layer.kind = .pointwise(function)
     case .softmax: layer.kind = .softmax
     case .maxPool(let kernel, let stride, let padding):
       layer.kind = .maxPool(kernel: kernel, stride: stride, padding: padding)

@@ -38,7 +38,7 @@ package struct TrainingOperation: Hashable, Sendable {
   }
 
   /// What happens to each value of a target.
-  package enum Elementwise: String, Hashable, Sendable {
+  package enum Elementwise: Hashable, Sendable {
     /// It becomes 0.
     case zero
     /// It gains the gradient.
@@ -47,10 +47,22 @@ package struct TrainingOperation: Hashable, Sendable {
     case mean
     /// It gains the gradient times the factor of its picture.
     case gated
-    /// It gains gradient × factor × (1 − factor).
-    case sigmoid
+    /// It gains gradient × derivative, of which the factor is what is kept.
+    case pointwise(Pointwise)
     /// It is multiplied by the factor.
     case mask
+
+    /// The kind in a word.
+    var title: String {
+      switch self {
+      case .zero: "zero"
+      case .add: "add"
+      case .mean: "mean"
+      case .gated: "gated"
+      case .pointwise(let function): function.rawValue
+      case .mask: "mask"
+      }
+    }
   }
 }
 

@@ -35,8 +35,10 @@ extension TrainingProgram {
           target: target))
     case .globalAveragePool: try accumulate(.mean, layer, into: layer.inputs[0], gradient: own)
     case .add: for input in layer.inputs { try accumulate(.add, layer, into: input, gradient: own) }
-    case .sigmoid:
-      try accumulate(.sigmoid, layer, into: layer.inputs[0], gradient: own, factor: location(layer.result))
+    case .pointwise(let function):
+      try accumulate(
+        .pointwise(function), layer, into: layer.inputs[0], gradient: own,
+        factor: location(function.kept == .result ? layer.result : layer.inputs[0]))
     case .gate:
       try accumulate(.gated, layer, into: layer.inputs[0], gradient: own, factor: location(layer.inputs[1]))
       guard let target = try prepared(layer.inputs[1], layer, named: " gate gradient") else { return }

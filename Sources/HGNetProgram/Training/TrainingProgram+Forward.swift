@@ -14,7 +14,7 @@ extension TrainingProgram {
           weight: weight, bias: bias, inputChannels: inputFeatures, outputChannels: outputFeatures, kernel: Size(1),
           stride: Size(1), padding: Padding(0), groups: 1)
         try addUnit(layer, convolution, isLinear: true, nil)
-      case .maxPool, .globalAveragePool, .gate, .sigmoid, .add:
+      case .maxPool, .globalAveragePool, .gate, .pointwise, .add:
         add(
           layer.name,
           .layer(

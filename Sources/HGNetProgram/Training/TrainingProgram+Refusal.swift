@@ -12,7 +12,7 @@ extension TrainingProgram {
       }
       return hasTwoAffineBlocks(layer) ? "training two affine blocks in a row" : nil
     case .linear: return hasTwoAffineBlocks(layer) ? "training two affine blocks in a row" : nil
-    case .maxPool, .globalAveragePool, .gate, .sigmoid, .add:
+    case .maxPool, .globalAveragePool, .gate, .pointwise, .add:
       return layer.hasReLU || !layer.affine.isEmpty ? "training an activation after this operator" : nil
     case .decoder:
       let hasEpilogue = layer.hasReLU || !layer.affine.isEmpty || layer.residual != nil

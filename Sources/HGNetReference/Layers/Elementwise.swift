@@ -54,13 +54,15 @@ extension Walk {
     }
   }
 
-  func sigmoid(_ layer: Layer, _ input: Pointer, into target: Pointer) {
-    for index in 0..<count(layer) { target[index] = 1 / (1 + exponential(-input[index])) }
+  func pointwise(_ function: Pointwise, _ layer: Layer, _ input: Pointer, into target: Pointer) {
+    for index in 0..<count(layer) { target[index] = function.value(input[index], exponential: exponential) }
   }
 
-  func sigmoidBack(_ layer: Layer, _ own: Pointer, _ result: Pointer, into target: Pointer?) {
+  func pointwiseBack(
+    _ function: Pointwise, _ layer: Layer, _ own: Pointer, _ kept: Pointer, into target: Pointer?
+  ) {
     guard let target else { return }
-    for index in 0..<count(layer) { target[index] += own[index] * result[index] * (1 - result[index]) }
+    for index in 0..<count(layer) { target[index] += own[index] * function.derivative(kept[index]) }
   }
 
   func softmax(_ layer: Layer, _ input: Pointer, into target: Pointer) {
