@@ -5,7 +5,7 @@
 
 FOLDER holds train_list.txt and test_list.txt, lines `path class`, as Benchmarks/training/cifar10.py prepare writes them.
 Every engine gets the same pictures as numbers (`hgnet preprocess`) and quantises with the same ones for calibration.
-`--calibration mse,percentile,minmax` measures several rules of hgnet.
+`--calibration mse,percentile,minmax,"mse --no-equalization"` measures several rules of hgnet.
 """
 
 import argparse
@@ -89,8 +89,11 @@ def logits_of_openvino(model, pictures):
 
 
 def by_onnxruntime(options, exported, calibration, pictures):
+    import onnxruntime
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    name = onnxruntime.InferenceSession(str(exported), providers=["CPUExecutionProvider"]).get_inputs()[0].name
 
     class Reader(quantization.CalibrationDataReader):
         def __init__(self):
@@ -98,7 +101,7 @@ def by_onnxruntime(options, exported, calibration, pictures):
 
         def get_next(self):
             index = next(self.pictures, None)
-            return None if index is None else {"input": numpy.ascontiguousarray(calibration[index:index + 1])}
+            return None if index is None else {name: numpy.ascontiguousarray(calibration[index:index + 1])}
 
     prepared, file = str(options.work / "prepared.onnx"), str(options.work / "int8.onnx")
     quant_pre_process(str(exported), prepared, skip_symbolic_shape=True)
@@ -124,21 +127,21 @@ def measure_one(options, weights):
     labels = numpy.array([int(line.rsplit(maxsplit=1)[1]) for line in tests])
     exact = logits_of_hgnet(options, weights, pictures, "float32").argmax(1)
     right = (exact == labels).mean()
-    row = {"weights": str(weights), "float32": 100 * right}
+    row = {"weights": str(weights), "float32": 100 * float(right)}
 
     def tell(name, logits, seconds):
         classes = logits.argmax(1)
         row[name] = {
-            "lost": round(100 * (right - (classes == labels).mean()), 3),
-            "agreement": round(100 * (classes == exact).mean(), 3), "seconds": round(seconds, 1)}
+            "lost": round(100 * float(right - (classes == labels).mean()), 3),
+            "agreement": round(100 * float((classes == exact).mean()), 3), "seconds": round(seconds, 1)}
         print(f"{weights}: {name}: {row[name]}", flush=True)
 
     print(f"{weights}: float32: {100 * right:.2f}", flush=True)
     tell("hgnet bfloat16", logits_of_hgnet(options, weights, pictures, "bfloat16"), 0)
     for rule in options.calibration.split(","):
         begin = time.monotonic()
-        file = options.work / f"hgnet-{rule}.safetensors"
-        hgnet(options, "quantize", weights, "--data", listed, "--pictures", len(lines), "--calibration", rule,
+        file = options.work / "hgnet.safetensors"
+        hgnet(options, "quantize", weights, "--data", listed, "--pictures", len(lines), "--calibration", *rule.split(),
               "-o", file)
         seconds = time.monotonic() - begin
         tell(f"hgnet {rule}", logits_of_hgnet(options, file, pictures, "int8"), seconds)

@@ -119,14 +119,14 @@ struct QuantizedComparison {
   /// Leaves the fewest layers in float32 that are enough, in the order of how much each of them helps.
   ///
   /// - Parameters:
+  ///   - all: what all in 8 bits comes to.
   ///   - tolerance: the points that may be lost.
   ///   - most: how many layers may stay in float32.
   /// - Returns: the choice, and whether it is enough; that with the most layers where it is not.
   /// - Throws: as `outcome(keeping:)`.
-  func search(tolerance: Double, most: Int) throws(HGNetError) -> (Outcome, Bool) {
+  func search(from all: Outcome, tolerance: Double, most: Int) throws(HGNetError) -> (Outcome, Bool) {
     let order = try ranking()
-    var (enough, tooFew, count) = (Outcome?.none, 0, 1)
-    var last = try outcome(keeping: [])
+    var (enough, tooFew, count, last) = (Outcome?.none, 0, 1, all)
     while enough == nil, tooFew < most {
       count = min(count, most)
       let found = try outcome(keeping: Set(order.prefix(count)))

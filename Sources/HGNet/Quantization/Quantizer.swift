@@ -113,7 +113,7 @@ package struct Quantizer {
     var isMet = true
     if let tolerance = options.tolerance, outcome.lost > tolerance {
       (outcome, isMet) = try comparison.search(
-        tolerance: tolerance, most: Int(Double(comparison.candidates.count) * Quantizer.mostFloat))
+        from: outcome, tolerance: tolerance, most: Int(Double(comparison.candidates.count) * Quantizer.mostFloat))
     }
     let floatLayers = outcome.floatLayers
     let result = comparison.parameters(keeping: floatLayers)

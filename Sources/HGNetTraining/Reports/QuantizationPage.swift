@@ -39,7 +39,8 @@ package struct QuantizationPage: Sendable {
       <style>
       \(HTML.style)
       .bars td { padding:3px 14px 3px 0; } .bars td.bar { width:50%; min-width:160px; }
-      .bars i { display:block; height:10px; border-radius:3px; min-width:1px; } .bars td.number { text-align:right; }
+      .bars i { display:block; height:10px; border-radius:3px; margin:0; } .bars i.s1 { background:var(--c1); }
+      .bars td.number { text-align:right; }
       </style></head>
       <body><main>
       <header><h1>\(HTML.escaped(title))</h1><p>Weights and results in 8 bits beside float32</p></header>

@@ -44,6 +44,12 @@ struct Quantize: AsyncParsableCommand {
         + "either end; minmax: the smallest and the largest value.", valueName: "rule"))
   var calibration = RangeRule.mse
 
+  @Flag(inversion: .prefixedNo, help: "Make channels before depthwise convolutions equally large.")
+  var equalization = true
+
+  @Flag(inversion: .prefixedNo, help: "Take the mean of the rounding out of each layer.")
+  var biasCorrection = true
+
   @Option(
     help: ArgumentHelp(
       "Points of top-1 that may be lost, of accuracy where the pictures have labels, else of agreement with float32; the "
@@ -92,7 +98,8 @@ struct Quantize: AsyncParsableCommand {
     let read = pictures
     let quantizer = try Quantizer(
       graph: weights.graph, device: .cpu(compute.pool()),
-      options: Quantizer.Options(rule: calibration, tolerance: tolerance)
+      options: Quantizer.Options(
+        rule: calibration, equalizes: equalization, correctsBias: biasCorrection, tolerance: tolerance)
     ) { stage, done, count in line.show(stage.rawValue, done, count) }
     let result = try quantizer.quantize(
       weights.parameters,
