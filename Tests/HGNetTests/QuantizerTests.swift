@@ -207,6 +207,19 @@ struct QuantizerTests {
     #expect(labelled.report.floatAccuracy == 1 && labelled.report.accuracy == free.report.agreement)
   }
 
+  @Test("A tolerance that cannot be met says what is reached and which layers are in float32")
+  func unmetTolerance() throws {
+    var report = QuantizationReport(rule: .mse, pictures: 10)
+    (report.agreement, report.tolerance, report.isToleranceMet) = (0.9, 1, false)
+    report.floatLayers = ["stem.stem1.conv", "fc"]
+    var line = try #require(report.toleranceLine)
+    #expect(line.contains("at most 1.00 points") && line.contains("10.00 points of top-1 agreement"), "\(line)")
+    #expect(line.contains("stem.stem1.conv, fc"), "\(line)")
+    (report.accuracy, report.floatAccuracy) = (0.7, 0.75)
+    line = try #require(report.toleranceLine)
+    #expect(line.contains("5.00 points of top-1 accuracy"), "\(line)")
+  }
+
   // MARK: - Bad input
 
   @Test("Weights that are not finite, no pictures and pictures of one colour are named")
