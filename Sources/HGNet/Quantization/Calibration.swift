@@ -8,28 +8,32 @@ public enum RangeRule: String, Sendable, Hashable, CaseIterable {
   case minmax
   /// What lies between leaves out one value in ten thousand at either end.
   case percentile
+  /// The range whose steps are off by the least mean square.
+  case mse
 }
 
-/// The ranges of all results of a network on pictures, read from runs in float32.
+/// The values of all results of a network on pictures, read from runs in float32.
 ///
-/// Threads: one task at a time.
+/// Threads: one task at a time; a run and its statistics use all threads of the device.
 package struct Calibration {
-  private let compiled: any CompiledProgram
-  private let observed: [Program.Observed]
-  private var histograms: [ValueHistogram]
-  private var session: (any EngineSession)?
+  /// The results that are watched, in the order of the network.
+  let observed: [Program.Observed]
+  private let program: Program
+  private let run: ObservedRun
+  private var statistics: [ResultStatistics]
 
   /// Compiles a network so that every result can be read.
   ///
   /// - Throws: as `InferenceModel.init(graph:parameters:device:)`.
   package init(graph: Graph, parameters: some ParameterSource, device: Device) throws(HGNetError) {
-    let program = try Program(graph)
+    program = try Program(graph)
     observed = program.observed
     guard Set(observed.map(\.layer)).count == observed.count else {
       throw HGNetError(.unsupported, "two layers of the network have the same name, by which ranges are known")
     }
-    compiled = try device.engine.compile(program.observing, parameters: parameters, precision: .float32)
-    histograms = [ValueHistogram](repeating: ValueHistogram(), count: observed.count)
+    run = try ObservedRun(program, parameters: parameters, device: device, precision: .float32)
+    let shapes = program.shapes
+    statistics = observed.map { ResultStatistics(channels: shapes[$0.result].channels) }
   }
 
   /// Runs a picture and takes note of all values.
@@ -46,102 +50,118 @@ package struct Calibration {
   package mutating func add(
     _ size: Size, fill: (UnsafeMutableBufferPointer<Float>) -> Void
   ) throws(HGNetError) {
-    let session: any EngineSession
-    if let kept = self.session, kept.program.inputSize == size {
-      session = kept
-    } else {
-      self.session = nil
-      session = try compiled.session(RunExtent(batch: 1, inputSize: size))
-      self.session = session
+    try run.execute(size, fill: fill)
+    let (values, pool) = (run.results, run.pool)
+    // Each thread writes into places of its own.
+    let failure: Int? = statistics.withUnsafeMutableBufferPointer { statistics in
+      let places = statistics
+      let failure = Monitor<Int?>(nil)
+      pool.forEach(values.count) { index in
+        guard !places[index].add(values[index]) else { return }
+        failure.withLock { $0 = min($0 ?? index, index) }
+      }
+      return failure.withLock { $0 }
     }
-    session.withInput { fill($0) }
-    try session.execute()
-    for (index, shape) in session.outputShapes.enumerated() {
-      let values = try Tensor(allocating: shape, for: "a result of the network") { (target) throws(HGNetError) in
-        try session.read(index, into: target)
-      }
-      guard values.withUnsafeBufferPointer({ histograms[index].add($0) }) else {
-        throw HGNetError(
-          .parameterMismatch, "some values of this layer are no finite numbers in float32", layer: observed[index].layer
-        )
-      }
+    if let failure {
+      throw HGNetError(
+        .parameterMismatch, "some values of this layer are no finite numbers in float32", layer: observed[failure].layer
+      )
     }
   }
 
+  /// Whether all pixels of the last picture are alike.
+  var hasPlainPicture: Bool {
+    guard let pixels = run.results.first, let channels = statistics.first?.channelLimits.count else { return false }
+    return pixels.indices.allSatisfy { pixels[$0] == pixels[$0 % max(channels, 1)] }
+  }
+
+  /// The first output of the last picture.
+  func logits() throws(HGNetError) -> [Float] { try run.values(ofResult: program.outputs.first?.result ?? 0) }
+
   /// The ranges by the names of layers.
+  ///
+  /// Results that lie side by side in a concatenation have one scale, so that their errors are judged together.
   package func ranges(_ rule: RangeRule) -> [String: ClosedRange<Float>] {
     var ranges: [String: ClosedRange<Float>] = [:]
-    for (observed, histogram) in zip(observed, histograms) {
-      ranges[observed.layer] = rule == .minmax ? histogram.limits : histogram.inner(leavingOut: 1e-4)
+    let groups = program.concatenationGroups
+    var merged: [Int: ValueHistogram] = [:]
+    if rule == .mse {
+      for (observed, statistics) in zip(observed, statistics) {
+        merged[groups[observed.result], default: ValueHistogram()].merge(statistics.histogram)
+      }
+    }
+    let best = merged.mapValues { $0.leastSquares() }
+    for (observed, statistics) in zip(observed, statistics) {
+      let histogram = statistics.histogram
+      ranges[observed.layer] =
+        switch rule {
+        case .minmax: histogram.limits
+        case .percentile: histogram.inner(leavingOut: 1e-4)
+        case .mse: best[groups[observed.result]] ?? histogram.limits
+        }
     }
     return ranges
   }
+
+  /// The largest absolute value of each channel of a result; nil for one that is not watched.
+  package func channelLimits(ofResult result: Int) -> [Float]? {
+    zip(observed, statistics).first { $0.0.result == result }.map { $0.1.channelLimits }
+  }
+
+  /// The names of layers whose results were 0 throughout.
+  var silentLayers: [String] {
+    zip(observed, statistics).compactMap { $0.1.histogram.limits == 0...0 ? $0.0.layer : nil }
+  }
 }
 
-/// How often values were how large, in equal steps over a span that doubles when it no longer suffices.
-package struct ValueHistogram {
-  private static let half = 4096
-  private var counts = [Int](repeating: 0, count: 2 * half)
-  /// What is counted lies in -span ..< span.
-  private var span: Float = 0x1p-20
-  private var (least, greatest): (Float, Float) = (.infinity, -.infinity)
+/// What the values of a result were: all together, and the limits of each channel.
+struct ResultStatistics: Sendable {
+  private(set) var histogram = ValueHistogram()
+  private var lows: [Float]
+  private var highs: [Float]
 
-  /// Makes one without values.
-  package init() {}
+  init(channels: Int) {
+    lows = [Float](repeating: .infinity, count: channels)
+    highs = [Float](repeating: -.infinity, count: channels)
+  }
 
-  /// Takes note of values.
-  ///
-  /// - Returns: whether all are finite; none is counted otherwise.
-  package mutating func add(_ values: UnsafeBufferPointer<Float>) -> Bool {
-    guard let first = values.first else { return true }
-    var (low, high) = (first, first)
-    var isFinite = true
-    for value in values {
-      low = min(low, value)
-      high = max(high, value)
-      isFinite = isFinite && value.isFinite
-    }
-    guard isFinite else { return false }
-    (least, greatest) = (min(least, low), max(greatest, high))
-    while max(-low, high) >= span, span < 0x1p+120 { double() }
-    let scale = Float(Self.half) / span
-    let half = Self.half
-    counts.withUnsafeMutableBufferPointer { counts in
-      for value in values {
-        let place = Int((value * scale).rounded(.down)) + half
-        counts[min(max(place, 0), 2 * half - 1)] += 1
+  var channelLimits: [Float] { zip(lows, highs).map { $0 <= $1 ? max(abs($0), abs($1)) : 0 } }
+
+  /// Takes note of pixels `[P, C]`; says whether all are finite.
+  mutating func add(_ values: UnsafeBufferPointer<Float>) -> Bool {
+    let channels = lows.count
+    guard channels > 0, let base = values.baseAddress else { return true }
+    guard values.areFinite else { return false }
+    lows.withUnsafeMutableBufferPointer { lows in
+      highs.withUnsafeMutableBufferPointer { highs in
+        for pixel in 0..<values.count / channels {
+          let row = base + pixel * channels
+          for channel in 0..<channels {
+            let value = row[channel]
+            lows[channel] = value < lows[channel] ? value : lows[channel]
+            highs[channel] = value > highs[channel] ? value : highs[channel]
+          }
+        }
       }
     }
+    let (low, high) = (lows.min() ?? 0, highs.max() ?? 0)
+    histogram.add(values, within: low...max(low, high))
     return true
   }
+}
 
-  private mutating func double() {
-    var merged = [Int](repeating: 0, count: counts.count)
-    for (place, count) in counts.enumerated() { merged[(place + Self.half) / 2] += count }
-    counts = merged
-    span *= 2
-  }
-
-  /// The smallest and the largest value; 0 without any.
-  package var limits: ClosedRange<Float> { least <= greatest ? least...greatest : 0...0 }
-
-  /// What is left without a share of the values at either end, to a step of the histogram.
-  package func inner(leavingOut share: Double) -> ClosedRange<Float> {
-    let total = counts.reduce(0, +)
-    let left = Int(Double(total) * share)
-    var (low, high) = (0, counts.count - 1)
-    var sum = 0
-    while low < high, sum + counts[low] <= left {
-      sum += counts[low]
-      low += 1
+extension Program {
+  /// A number for each result, the same for those that lie side by side in a concatenation.
+  var concatenationGroups: [Int] {
+    var groups = Array(graph.nodes.indices)
+    func group(_ result: Int) -> Int {
+      var number = result
+      while groups[number] != number { number = groups[number] }
+      return number
     }
-    sum = 0
-    while high > low, sum + counts[high] <= left {
-      sum += counts[high]
-      high -= 1
+    for layer in layers where layer.kind == .concatenate {
+      for input in layer.inputs { groups[group(input)] = group(layer.result) }
     }
-    let step = span / Float(Self.half)
-    let (first, last) = (Float(low - Self.half) * step, Float(high + 1 - Self.half) * step)
-    return max(first, limits.lowerBound)...max(min(last, limits.upperBound), max(first, limits.lowerBound))
+    return groups.indices.map { group($0) }
   }
 }

@@ -6,7 +6,8 @@ import HGNetProgram
 ///
 /// A safetensors file whose texts say `quantization: int8`. The weights of convolutions and linear layers are I8 under
 /// their own names and in their own shapes, symmetric, with `NAME.quantization_scale` beside each: one F32 number for each
-/// output channel. Everything else stays as it is, normalisations, too, which are folded when the network is compiled.
+/// output channel. Everything else stays as it is, normalisations, too, which are folded when the network is compiled. A
+/// layer whose weights are not in 8 bits is computed in float32.
 /// `LAYER.quantization_range` is the range of a layer's result, two F32 numbers; `input.quantization_range` that of pictures.
 package enum QuantizedWeights {
   /// The text that says what a file is.
@@ -23,19 +24,14 @@ package enum QuantizedWeights {
   ///   - graph: the network.
   ///   - parameters: in float.
   ///   - ranges: of the results, by the names of layers.
+  ///   - floatLayers: the names of layers whose weights stay as they are, which are computed in float32.
   /// - Throws: `HGNetError.Code.parameterMismatch` for a missing parameter, weights that are no finite numbers or are
   ///   quantised already; `limitExceeded`.
   package static func quantizing(
-    _ graph: Graph, _ parameters: ParameterStore, ranges: [String: ClosedRange<Float>]
+    _ graph: Graph, _ parameters: ParameterStore, ranges: [String: ClosedRange<Float>], floatLayers: Set<String> = []
   ) throws(HGNetError) -> ParameterStore {
-    var isWeight: Set<String> = []
-    for layer in try Program(graph).layers {
-      switch layer.kind {
-      case .convolution(let convolution, _) where !convolution.isIdentity: isWeight.insert(convolution.weight)
-      case .linear(let weight, _, _, _): isWeight.insert(weight)
-      default: break
-      }
-    }
+    let layers = try Program(graph).layers.filter { !floatLayers.contains($0.name) }
+    let isWeight = Set(layers.compactMap(\.quantizedWeight))
     var store = ParameterStore()
     for name in parameters.names {
       guard let parameter = parameters[name] else { continue }
@@ -52,6 +48,19 @@ package enum QuantizedWeights {
     }
     store.ranges = ranges
     return store
+  }
+
+  /// Refuses parameters that are no finite numbers, before anything is run.
+  ///
+  /// - Throws: `HGNetError.Code.parameterMismatch` naming the parameter.
+  static func checkFinite(_ parameters: ParameterStore) throws(HGNetError) {
+    for name in parameters.names {
+      guard let parameter = parameters[name], let wrong = parameter.withFloats({ $0.first { !$0.isFinite } }) else {
+        continue
+      }
+      throw HGNetError(
+        .parameterMismatch, "expected finite numbers, found \(wrong); did the training run diverge?", key: name)
+    }
   }
 
   /// Weights in 8 bits: the largest of each output channel becomes ±127.

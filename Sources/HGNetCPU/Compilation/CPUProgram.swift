@@ -18,7 +18,8 @@ final class CPUProgram: CompiledProgram {
     pool: ThreadPool
   ) throws(HGNetError) {
     let target = Target(instructionSet: instructionSet, purpose: .inference, precision: precision)
-    self.program = try program.assigningElements(for: target)
+    let (marked, floatResults) = precision == .int8 ? program.keepingFloat(beside: parameters) : (program, [])
+    self.program = try marked.assigningElements(for: target, floatResults: floatResults)
     self.precision = precision
     self.instructionSet = instructionSet
     self.pool = pool
@@ -78,8 +79,8 @@ final class CPUProgram: CompiledProgram {
 
 extension Program {
   /// The program with the element types that the implementations of a target read and write.
-  func assigningElements(for target: Target) throws(HGNetError) -> Program {
-    try assigningElements { (layer) throws(HGNetError) in
+  func assigningElements(for target: Target, floatResults: Set<Int> = []) throws(HGNetError) -> Program {
+    try assigningElements(floatResults: floatResults) { (layer) throws(HGNetError) in
       try ImplementationList.choice(for: layer, on: target).implementation.elements(of: layer)
     }
   }

@@ -1,21 +1,26 @@
 import ArgumentParser
+import Foundation
 import HGNet
 import HGNetCore
 import HGNetExport
 import HGNetModels
-import HGNetVision
+import HGNetTraining
 
 /// Makes weights in 8 bits for `--precision int8`.
 struct Quantize: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Make weights in 8 bits for --precision int8.",
+    abstract: "Make weights in 8 bits for --precision int8, and say what they cost.",
     discussion: """
       The network runs in float32 on pictures like those that it will see; where the values of each \
       result lie decides what a step of its bytes is worth. Weights get one scale for each output \
-      channel. OUT is a safetensors file with the recipe, which every command reads; without \
-      --precision int8 or auto it is computed in float32 with its rounded weights.
+      channel. Then the network runs in int8 on the same pictures and is compared with float32: the \
+      error of each layer, how many pictures keep their class and, where a list or the names of folders \
+      tell the classes, how many are right. OUT is a safetensors file with the recipe, which every \
+      command reads; without --precision int8 or auto it is computed in float32 with its rounded weights.
 
         hgnet quantize best_model.pdparams --data photos/ -o best_model_int8.safetensors
+        hgnet quantize best_model.pdparams --data val_list.txt --tolerance 0.3 --report report.html \\
+          -o best_model_int8.safetensors
         hgnet predict photo.jpg --weights best_model_int8.safetensors --precision int8
       """)
 
@@ -31,13 +36,31 @@ struct Quantize: AsyncParsableCommand {
   var data: String
 
   @Option(help: ArgumentHelp("How many of them are run, evenly spread.", valueName: "n"))
-  var pictures = 256
+  var pictures = 512
 
   @Option(
     help: ArgumentHelp(
-      "minmax: the smallest and the largest value; percentile: without one value in ten thousand at either end.",
-      valueName: "rule"))
-  var ranges = RangeRule.percentile
+      "How ranges are chosen. mse: the least mean square of errors; percentile: without one value in ten thousand at "
+        + "either end; minmax: the smallest and the largest value.", valueName: "rule"))
+  var calibration = RangeRule.mse
+
+  @Flag(inversion: .prefixedNo, help: "Make channels before depthwise convolutions equally large.")
+  var equalization = true
+
+  @Flag(inversion: .prefixedNo, help: "Take the mean of the rounding out of each layer.")
+  var biasCorrection = true
+
+  @Option(
+    help: ArgumentHelp(
+      "Points of top-1 that may be lost, of accuracy where the pictures have labels, else of agreement with float32; the "
+        + "fewest layers that are enough stay in float32.", valueName: "points"))
+  var tolerance: Double?
+
+  @Option(help: ArgumentHelp("Write a page with the error of each layer.", valueName: "file"))
+  var report: String?
+
+  @Flag(help: "Print JSON instead of text.")
+  var json = false
 
   @Option(name: .shortAndLong, help: ArgumentHelp("The file to write, NAME.safetensors.", valueName: "out"))
   var output: String
@@ -51,12 +74,47 @@ struct Quantize: AsyncParsableCommand {
     guard (1...1_000_000).contains(pictures) else {
       throw ValidationError("expected --pictures of 1 to 1000000, found \(pictures)")
     }
+    if let tolerance, !(tolerance >= 0 && tolerance <= 100) {
+      throw ValidationError("expected --tolerance of 0 to 100 points, found \(tolerance)")
+    }
     guard output.hasSuffix(".safetensors") else {
       throw ValidationError("expected the name of OUT to end in .safetensors, found \(output)")
     }
   }
 
   func run() async throws {
+    let weights = try await opened()
+    let found = try weights.findRecipe()
+    if let assumption = found.assumption { StandardError.write("hgnet: warning: \(assumption)") }
+    let plan = try ExportPlan(weights, recipe: found)
+    var line = StageLine()
+    var pictures = try CalibrationPictures(data, most: self.pictures, weights: weights, recipe: found.recipe)
+    try pictures.read { done, count in
+      line.show("reading pictures", done, count)
+    } warn: { text in
+      line.clear()
+      StandardError.write("hgnet: warning: \(text)")
+    }
+    let read = pictures
+    let quantizer = try Quantizer(
+      graph: weights.graph, device: .cpu(compute.pool()),
+      options: Quantizer.Options(
+        rule: calibration, equalizes: equalization, correctsBias: biasCorrection, tolerance: tolerance)
+    ) { stage, done, count in line.show(stage.rawValue, done, count) }
+    let result = try quantizer.quantize(
+      weights.parameters,
+      pictures: Quantizer.Pictures(count: read.paths.count, labels: read.labels) { (index) throws(HGNetError) in
+        try read.picture(index)
+      })
+    line.clear()
+    var metadata = Dictionary(plan.metadataOfWeights) { first, _ in first }
+    metadata.merge(result.report.metadata) { $1 }
+    try QuantizedWeights.write(result.parameters, metadata: metadata, to: output)
+    try tell(result.report, of: weights)
+    guard result.report.isToleranceMet else { throw ExitStatus.dataError }
+  }
+
+  private func opened() async throws -> WeightsFile {
     let weights: WeightsFile
     if !ModelSource.isPath(input), let model = try? Model.named(input) {
       weights = try await ModelSource.weights(file: nil, model: model, isOffline: offline)
@@ -71,59 +129,41 @@ struct Quantize: AsyncParsableCommand {
         "expected a state dictionary, found a \(weights.format.title); turn it into one with `hgnet convert \(input) "
           + "NAME.safetensors`", path: weights.path)
     }
-    let found = try weights.findRecipe()
-    if let assumption = found.assumption { StandardError.write("hgnet: warning: \(assumption)") }
-    let plan = try ExportPlan(weights, recipe: found)
-    let device = Device.cpu(compute.pool())
-    var calibration = try Calibration(graph: weights.graph, parameters: weights.parameters, device: device)
-    let count = try calibrate(&calibration, recipe: found.recipe)
-    let store = try QuantizedWeights.quantizing(
-      weights.graph, weights.parameters, ranges: calibration.ranges(ranges))
-    var metadata = Dictionary(plan.metadataOfWeights) { first, _ in first }
-    metadata["quantization.ranges"] = "\(ranges.rawValue), \(count) pictures"
-    try QuantizedWeights.write(store, metadata: metadata, to: output)
+    return weights
+  }
+
+  private func tell(_ found: QuantizationReport, of weights: WeightsFile) throws {
+    try StandardOutput.write(json ? found.json.indented : found.text)
+    for note in found.notes { StandardError.note(note) }
+    if let report {
+      let name = weights.model.map { "\($0) in int8" } ?? "\(weights.path) in int8"
+      try QuantizationPage(title: name, report: found).write(to: report)
+      StandardError.write("hgnet: report: \(report)")
+    }
     StandardError.write(
-      "hgnet: \(weights.format.title) to \(output) in 8 bits; ranges (\(ranges.rawValue)) of \(count) "
-        + "picture\(count == 1 ? "" : "s")")
-  }
-
-  /// Runs the pictures; gives how many there were.
-  private func calibrate(_ calibration: inout Calibration, recipe: Recipe) throws(HGNetError) -> Int {
-    let paths = try chosen()
-    var progress = PictureProgress(total: paths.count, isFirst: true)
-    var (count, failure) = (0, HGNetError?.none)
-    for path in paths {
-      do throws(HGNetError) {
-        try calibration.add(recipe.picture(decoding: Blob(mapping: path)))
-        count += 1
-      } catch {
-        // A picture that cannot be read is left out; a network that fails on one fails on all.
-        guard error.context.layer == nil, error.code != .limitExceeded else { throw error }
-        progress.clear()
-        StandardError.write("hgnet: warning: \(error.at(path: path))")
-        failure = failure ?? error
-      }
-      progress.add(1)
-    }
-    progress.clear()
-    if count == 0, let failure { throw failure }
-    return count
-  }
-
-  private func chosen() throws(HGNetError) -> [String] {
-    let all: [String]
-    if FileKind.isFolder(data) {
-      all = try PictureFolder.pictures(at: data, note: StandardError.note)
-    } else {
-      let parent = data.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-      all = try PictureFolder.pictures(listedIn: data, under: data.hasPrefix("/") && parent.isEmpty ? "/" : parent)
-    }
-    guard !all.isEmpty else {
-      throw HGNetError(.noInput, "expected pictures to read ranges from, found none", path: data)
-    }
-    guard all.count > pictures else { return all }
-    return (0..<pictures).map { all[$0 * all.count / pictures] }
+      "hgnet: \(weights.format.title) to \(output) in 8 bits; ranges (\(calibration.rawValue)) of \(found.pictures) "
+        + "picture\(found.pictures == 1 ? "" : "s")")
+    if let line = found.toleranceLine { StandardError.write("hgnet: \(found.isToleranceMet ? "" : "error: ")\(line)") }
   }
 }
 
 extension RangeRule: ExpressibleByArgument {}
+
+/// How far a stage of several is, on one line of a terminal.
+private struct StageLine {
+  private let isShown = isatty(2) == 1
+  private var shownAt = Date.distantPast
+  private var isOnLine = false
+
+  mutating func show(_ stage: String, _ done: Int, _ count: Int) {
+    let now = Date()
+    guard isShown, now.timeIntervalSince(shownAt) > 0.2 else { return }
+    (shownAt, isOnLine) = (now, true)
+    StandardError.write("\r\u{1B}[K\(stage): \(done) of \(count)", terminator: "")
+  }
+
+  mutating func clear() {
+    if isOnLine { StandardError.write("\r\u{1B}[K", terminator: "") }
+    isOnLine = false
+  }
+}
