@@ -35,6 +35,8 @@ package struct Layer: Hashable, Sendable {
   package var affine: [AffineStep] = []
   /// The result that is added last.
   package var residual: Int?
+  /// Whether it is computed in float32 at every precision.
+  package var staysFloat = false
 
   /// Makes a layer without an epilogue.
   package init(name: String, kind: Kind, inputs: [Int], result: Int) {

@@ -45,7 +45,7 @@ enum ImplementationList {
     _ layer: Layer, _ precision: Precision, _ refusal: (any Implementation.Type) -> String?
   ) throws(HGNetError) -> Choice {
     var refusals: [(name: String, reason: String)] = []
-    for wanted in precision == .float32 ? [.float32] : [precision, .float32] {
+    for wanted in precision == .float32 || layer.staysFloat ? [.float32] : [precision, .float32] {
       for implementation in all where implementation.precision == wanted && implementation.computes(layer.kind) {
         guard let reason = refusal(implementation) else {
           return Choice(implementation: implementation, refusals: refusals)

@@ -23,12 +23,14 @@ extension Program {
   /// Pictures are float32, and so is an output that no layer reads, where its layer can write that. A concatenation has the
   /// type of most of its channels.
   ///
-  /// - Parameter choice: the types of a layer; it is not asked for concatenations.
+  /// - Parameters:
+  ///   - floatResults: results that are float32 where their layers can write that.
+  ///   - choice: the types of a layer; it is not asked for concatenations.
   /// - Throws: what `choice` throws.
   package func assigningElements(
-    _ choice: (Layer) throws(HGNetError) -> LayerElements
+    floatResults: Set<Int> = [], _ choice: (Layer) throws(HGNetError) -> LayerElements
   ) throws(HGNetError) -> Program {
-    var assignment = ElementAssignment(self)
+    var assignment = ElementAssignment(self, floatResults: floatResults)
     for layer in layers {
       if layer.kind == .concatenate {
         assignment.addConcatenation(layer)
@@ -54,16 +56,16 @@ private struct ElementAssignment {
   private(set) var elements: [ElementType]
   private(set) var copied: [Int] = []
   private let shapes: [ActivationShape]
-  /// Results that are outputs and read by no layer.
-  private let ends: Set<Int>
+  /// Results that are float32 where that can be: outputs that no layer reads, and those that are wanted so.
+  private let floats: Set<Int>
   private var copies: [Copy: Int] = [:]
 
-  init(_ program: Program) {
+  init(_ program: Program, floatResults: Set<Int>) {
     shapes = program.graph.nodes.map(\.shape)
     elements = [ElementType](repeating: .float32, count: shapes.count)
     var ends = Set(program.outputs.map(\.result))
     for layer in program.layers { ends.subtract(layer.inputs + [layer.residual].compactMap { $0 }) }
-    self.ends = ends
+    floats = ends.union(floatResults)
   }
 
   mutating func add(_ layer: Layer, _ choice: LayerElements) {
@@ -73,8 +75,8 @@ private struct ElementAssignment {
       choice.reads.contains(elements[input]) ? input : copy(of: input, as: choice.reads.first ?? .float32, layer)
     }
     layer.residual = layer.residual.map { elements[$0] == preferred ? $0 : copy(of: $0, as: preferred, layer) }
-    let isFloatEnd = ends.contains(layer.result) && choice.writes.contains(.float32)
-    elements[layer.result] = isFloatEnd ? .float32 : preferred
+    let isFloat = floats.contains(layer.result) && choice.writes.contains(.float32)
+    elements[layer.result] = isFloat ? .float32 : preferred
     layers.append(layer)
   }
 
