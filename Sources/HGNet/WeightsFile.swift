@@ -134,7 +134,9 @@ public struct WeightsFile: Sendable {
     self.format = format
     self.model = model
     graph = network.graph
-    self.parameters = parameters
+    var quantized = parameters
+    quantized.ranges = try QuantizedNetwork.ranges(network.ranges, of: network.graph)
+    self.parameters = quantized
     self.metadata = metadata
     activation = Activation(rawValue: network.activation.rawValue)
     declaredInputSize = network.declaredInputSize

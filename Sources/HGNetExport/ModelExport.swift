@@ -58,6 +58,8 @@ public struct ModelExport: Sendable {
   public let network: ExportedNetwork
   /// What is written.
   public let format: Format
+  /// What its numbers are.
+  public let precision: ExportPrecision
   /// Files of text that belong to it, such as `inference.yml`, by name.
   public var texts: [(name: String, content: String)] = []
   /// The recipe of the weights, which what was written must carry to the same answers; nil for a format that has no
@@ -74,10 +76,15 @@ public struct ModelExport: Sendable {
   ///     structure where the format needs them.
   ///   - network: the network, as it is to be exported.
   ///   - format: what is written.
-  /// - Throws: `HGNetError.Code.unsupported` when a format needs names that cannot be found again.
-  public init(_ weights: WeightsFile, as network: ExportedNetwork, format: Format) throws(HGNetError) {
-    try weights.requireFloat(for: "an export")
-    self.network = network
+  ///   - precision: of its numbers; nil for that of the weights: int8 for quantised ones, else float32.
+  /// - Throws: `HGNetError.Code.unsupported` when a format needs names that cannot be found again, or does not have the
+  ///   precision; `parameterMismatch` for int8 of weights that are not quantised.
+  public init(
+    _ weights: WeightsFile, as network: ExportedNetwork, format: Format, precision: ExportPrecision? = nil
+  ) throws(HGNetError) {
+    let precision = try ExportPrecision.chosen(precision, for: weights, as: format)
+    self.precision = precision
+    self.network = try network.prepared(for: precision, format: format)
     self.format = format
     self.weights = weights
     let hasProgram = format.weightsFormat.isInferenceModel
@@ -113,17 +120,23 @@ public struct ModelExport: Sendable {
     if case .safetensors(let convention, _) = format {
       leftOut = NameTranslation.headWithoutPlace(in: stateDictionary(), of: convention)
     }
-    let check = try SelfCheck(network, isHeadless: network.classCount == 0 || !leftOut.isEmpty)
+    let check = try SelfCheck(
+      network, precision: precision, isHeadless: network.classCount == 0 || !leftOut.isEmpty)
     let staging = try ExportFolder(target: folder)
     let path = "\(staging.path)/\(stem)"
     let main = path + (format.endings.first ?? "")
     var files = format.endings.map { stem + $0 }
     switch format {
     case .paddle(let encoding): try PaddleExport.write(network, as: encoding, names: names ?? [:], to: path)
-    case .onnx(let options): try OnnxExport.write(network, options: options, to: main)
+    case .onnx(let options): try OnnxExport.write(network, options: options, precision: precision, to: main)
+    case .safetensors(_, let metadata) where precision == .int8:
+      let own = weights.metadata.filter { $0.key.hasPrefix("quantization") }
+      var store = stateDictionary()
+      store.ranges = network.parameters.ranges
+      try QuantizedWeights.write(store, metadata: metadata.merging(own) { $1 }, to: main)
     case .safetensors(let convention, let metadata):
       let store = try NameTranslation.fromPaddle(stateDictionary(), to: convention)
-      try Safetensors.write(store, metadata: metadata, to: main)
+      try Safetensors.write(store, metadata: metadata, as: precision.elementType, to: main)
     case .paddleParameters:
       let graph = network.graph
       var internalNames: [String: String] = [:]
@@ -143,7 +156,8 @@ public struct ModelExport: Sendable {
       difference = max(difference, try readBack(path + suffix, check: check, isWhole: leftOut.isEmpty))
       guard let answering else { continue }
       let answers = RecipeCheck(
-        weights, recipe: answering, network: network, hasHead: format.weightsFormat.isInferenceModel)
+        weights, recipe: answering, network: network, hasHead: format.weightsFormat.isInferenceModel,
+        bound: precision.bound)
       difference = max(
         difference, try answers.difference(exported: path + suffix, picture: "\(staging.path)/self-check.png"))
     }

@@ -18,17 +18,31 @@ public enum OnnxExport {
     ///
     /// The input then is `image`, uint8 `[batch, height, width, 3]`, red, green, blue.
     public var preprocessing: [Transform]?
+    /// Whether values in 8 bits are int8 with the zero point 0, as TensorRT wants them, rather than uint8.
+    public var hasSymmetricActivations: Bool
     /// Texts for the model's `metadata_props`, in order.
     public var metadata: [(key: String, value: String)]
+
+    /// Refuses what does not go with values in 8 bits.
+    ///
+    /// - Throws: `HGNetError.Code.invalidArgument`.
+    func checkQuantized() throws(HGNetError) {
+      guard foldsNormalization else {
+        throw HGNetError(
+          .invalidArgument, "quantised weights are exported with batch normalisations folded; leave out --no-fold")
+      }
+    }
 
     /// Makes options; nil for the operator set stands for 17.
     public init(
       operatorSet: Int? = nil, foldsNormalization: Bool = true, preprocessing: [Transform]? = nil,
+      hasSymmetricActivations: Bool = false,
       metadata: [(key: String, value: String)] = []
     ) {
       self.operatorSet = operatorSet ?? OnnxExport.defaultOperatorSet
       self.foldsNormalization = foldsNormalization
       self.preprocessing = preprocessing
+      self.hasSymmetricActivations = hasSymmetricActivations
       self.metadata = metadata
     }
   }
@@ -43,12 +57,13 @@ public enum OnnxExport {
   /// - Parameters:
   ///   - network: the network.
   ///   - options: what may differ.
+  ///   - precision: of its numbers; int8 for quantised weights.
   ///   - path: the file; it appears once it is complete.
   /// - Throws: `HGNetError.Code.invalidArgument` for an operator set out of range or below what a decoder needs,
   ///   `unsupported` for transforms that are not written as ONNX, `limitExceeded` above 2 GiB, `unwritableFile`.
   /// - Cost: one folded weight in memory at a time.
   package static func write(
-    _ network: ExportedNetwork, options: Options = Options(), to path: String
+    _ network: ExportedNetwork, options: Options = Options(), precision: ExportPrecision = .float32, to path: String
   ) throws(HGNetError) {
     guard operatorSets.contains(options.operatorSet) else {
       throw HGNetError(
@@ -62,9 +77,18 @@ public enum OnnxExport {
         "a decoder needs an ONNX operator set of at least 17, which has LayerNormalization, found \(options.operatorSet)"
       )
     }
+    guard precision == .float32 || precision == .float16 || options.operatorSet >= 13 else {
+      throw HGNetError(
+        .invalidArgument,
+        "\(precision.rawValue) needs an ONNX operator set of at least 13, found \(options.operatorSet)")
+    }
+    var quantization = OnnxQuantization()
+    if precision == .int8 {
+      quantization = try QuantizedExport.quantization(of: network, isSymmetric: options.hasSymmetricActivations)
+    }
     var translation = OnnxTranslation(
       network.graph, parameters: network.parameters, activation: network.head,
-      foldsNormalization: options.foldsNormalization)
+      foldsNormalization: options.foldsNormalization, elementType: precision.onnx, quantization: quantization)
     if let transforms = options.preprocessing {
       try translation.appendPreprocessing(transforms, operatorSet: options.operatorSet)
     } else {
@@ -99,6 +123,17 @@ public enum OnnxExport {
     case ...18: 8
     case ...20: 9
     default: 10
+    }
+  }
+}
+
+extension ExportPrecision {
+  /// The element type of an ONNX graph.
+  fileprivate var onnx: OnnxGraph.ElementType {
+    switch self {
+    case .float32, .int8: .float
+    case .float16: .float16
+    case .bfloat16: .bfloat16
     }
   }
 }

@@ -11,6 +11,7 @@ struct RecipeCheck {
   private let original: WeightsFile
   private let recipe: Recipe
   private let fallbackSize: Size
+  private let bound: Double
 
   /// Names the original.
   ///
@@ -20,7 +21,11 @@ struct RecipeCheck {
   ///   - network: what is exported.
   ///   - hasHead: whether what is written has a head of its own; where it leaves that out, the answers are logits, and
   ///     those of the original are, too.
-  init(_ original: WeightsFile, recipe: Recipe, network: ExportedNetwork, hasHead: Bool) {
+  ///   - bound: how far scores may be apart that are probabilities.
+  init(
+    _ original: WeightsFile, recipe: Recipe, network: ExportedNetwork, hasHead: Bool, bound: Double = SelfCheck.bound
+  ) {
+    self.bound = bound
     var recipe = recipe
     if hasHead, network.activation == .none { recipe.activation = Activation.none }
     self.original = original
@@ -64,7 +69,8 @@ struct RecipeCheck {
     let difference =
       after.map { abs($0.score - (scores.indices.contains($0.index) ? scores[$0.index] : .infinity)) }.max() ?? 0
     let isLogits = recipe.activation == Activation.none
-    let bound = isLogits ? SelfCheck.logitsBound * (scores.map { abs($0) }.max() ?? 0) : SelfCheck.bound
+    let bound =
+      isLogits ? max(SelfCheck.logitsBound, self.bound) * (scores.map { abs($0) }.max() ?? 0) : self.bound
     guard difference <= bound else {
       throw refusal("for a picture file its scores differ by up to \(difference) from those of the original")
     }

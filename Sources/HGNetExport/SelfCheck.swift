@@ -7,18 +7,30 @@ struct SelfCheck {
   /// How far outputs may be apart: for probabilities as they are, for logits as a part of the largest.
   static let bound = 1e-5
   static let logitsBound = 1e-4
+  /// How far logits in int8 may be apart, as a part of the largest: scales are rounded where normalisations are folded, and
+  /// a few of the bytes with them.
+  static let integerBound = 2e-2
 
   private let picture: Tensor
   private let expected: [Double]
+  /// The logits in int8 of quantised weights; empty for others.
+  private let expectedIntegers: [Double]
+  private let precision: ExportPrecision
   private let activation: Activation
   /// The outputs that are compared: the logits, or the stages of a backbone.
   private let outputs: [Graph.Output.Role]
 
   /// Runs the network that is to be exported.
   ///
-  /// - Parameter isHeadless: whether a backbone is all that will be written, whose stages are compared.
+  /// - Parameters:
+  ///   - network: the network.
+  ///   - precision: of what is written.
+  ///   - isHeadless: whether a backbone is all that will be written, whose stages are compared.
   /// - Throws: `HGNetError.Code.malformedData` when its results are not finite, `parameterMismatch`, `limitExceeded`.
-  init(_ network: ExportedNetwork, isHeadless: Bool = false) throws(HGNetError) {
+  init(
+    _ network: ExportedNetwork, precision: ExportPrecision = .float32, isHeadless: Bool = false
+  ) throws(HGNetError) {
+    self.precision = precision
     let size = network.graph.inputSize
     // The picture, the numbers that it is made of, and what the network makes of it.
     var need = MemoryNeed("checking the exported network on a picture of \(size)")
@@ -37,6 +49,13 @@ struct SelfCheck {
     expected = try SelfCheck.scores(
       graph: network.graph.selecting(outputs: outputs), parameters: network.parameters, activation: activation,
       picture: picture)
+    var integers: [Double] = []
+    if precision == .int8 {
+      integers = try SelfCheck.scores(
+        graph: network.graph.selecting(outputs: outputs), parameters: network.parameters, activation: .none,
+        picture: picture, precision: .int8)
+    }
+    expectedIntegers = integers
   }
 
   /// Runs what was read back; gives the largest difference.
@@ -59,20 +78,44 @@ struct SelfCheck {
         "the exported model does not agree: expected \(expected.count) results, found \(scores.count)")
     }
     let difference = zip(scores, expected).map { abs($0 - $1) }.max() ?? 0
-    let scale = activation == .none ? expected.map { abs($0) }.max() ?? 0 : 1
-    guard difference <= (activation == .none ? SelfCheck.logitsBound * scale : SelfCheck.bound) else {
+    let scale = activation == .none ? SelfCheck.largest(expected) : 1
+    let bound = activation == .none ? max(SelfCheck.logitsBound, precision.bound) : precision.bound
+    guard difference <= bound * scale else {
       throw HGNetError(
         .internalInconsistency,
         "the exported model does not agree: its outputs differ by up to \(difference); nothing was kept")
     }
+    try checkIntegers(graph: graph, parameters: parameters)
     return difference
   }
 
+  /// Compares what the engine makes of quantised weights in int8 before and after.
+  private func checkIntegers(graph: Graph, parameters: any ParameterSource) throws(HGNetError) {
+    guard precision == .int8 else { return }
+    guard !parameters.ranges.isEmpty else {
+      throw HGNetError(.internalInconsistency, "the exported model does not agree: it has lost its ranges")
+    }
+    let found = try SelfCheck.scores(
+      graph: graph.selecting(outputs: outputs), parameters: parameters, activation: .none, picture: picture,
+      precision: .int8)
+    let difference = zip(found, expectedIntegers).map { abs($0 - $1) }.max() ?? 0
+    guard found.count == expectedIntegers.count,
+      difference <= SelfCheck.integerBound * SelfCheck.largest(expectedIntegers)
+    else {
+      throw HGNetError(
+        .internalInconsistency,
+        "the exported model does not agree: in int8 its logits differ by up to \(difference); nothing was kept")
+    }
+  }
+
+  private static func largest(_ values: [Double]) -> Double { values.map { abs($0) }.max() ?? 0 }
+
   private static func scores(
-    graph: Graph, parameters: any ParameterSource, activation: Activation, picture: Tensor
+    graph: Graph, parameters: any ParameterSource, activation: Activation, picture: Tensor,
+    precision: Precision = .float32
   ) throws(HGNetError) -> [Double] {
     let size = Size(height: picture.shape[1], width: picture.shape[2])
-    let model = try InferenceModel(graph: graph, parameters: parameters)
+    let model = try InferenceModel(graph: graph, parameters: parameters, device: .cpu(precision: precision))
     var session = try model.session(batch: 1, inputSize: size)
     let logits = try session.run(picture).flatMap(\.values)
     guard logits.allSatisfy(\.isFinite) else {

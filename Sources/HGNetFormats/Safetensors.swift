@@ -173,7 +173,7 @@ package enum Safetensors: WeightsReader {
     ]
   }
 
-  /// Writes all parameters as float32, in the order of the store; int8 may stay what it is.
+  /// Writes all parameters in one type, in the order of the store; int8 may stay what it is.
   ///
   /// The header is padded with spaces to a multiple of 8 bytes. The file appears once it is complete.
   ///
@@ -181,11 +181,15 @@ package enum Safetensors: WeightsReader {
   ///   - store: what to write; names and shapes are kept as they are.
   ///   - metadata: texts for `__metadata__`, written in the order of their keys.
   ///   - keepingIntegers: whether int8 is written as it is stored.
+  ///   - elementType: float32, float16 or bfloat16.
   ///   - path: the file.
-  /// - Throws: `HGNetError.Code.unwritableFile`, `invalidArgument` for a parameter named `__metadata__`.
+  /// - Throws: `HGNetError.Code.unwritableFile`, `invalidArgument` for a parameter named `__metadata__`, `unsupported`
+  ///   naming a parameter with a number that the type has no place for.
   package static func write(
-    _ store: ParameterStore, metadata: [String: String] = [:], keepingIntegers: Bool = false, to path: String
+    _ store: ParameterStore, metadata: [String: String] = [:], keepingIntegers: Bool = false,
+    as elementType: ElementType = .float32, to path: String
   ) throws(HGNetError) {
+    let typeName = elementType == .float16 ? "F16" : elementType == .bfloat16 ? "BF16" : "F32"
     var fields: [String] = []
     if !metadata.isEmpty {
       let texts = metadata.sorted { $0.key < $1.key }.map { "\(JSON.quoted($0.key)):\(JSON.quoted($0.value))" }
@@ -198,10 +202,10 @@ package enum Safetensors: WeightsReader {
         throw HGNetError(.invalidArgument, "safetensors reserves the name \(metadataKey)", path: path, key: name)
       }
       let isInteger = keepingIntegers && parameter.elementType == .int8
-      let end = offset + parameter.shape.count * (isInteger ? 1 : 4)
+      let end = offset + parameter.shape.count * (isInteger ? 1 : elementType.byteCount)
       let extents = parameter.shape.dimensions.map(String.init).joined(separator: ",")
       fields.append(
-        "\(JSON.quoted(name)):{\"dtype\":\"\(isInteger ? "I8" : "F32")\",\"shape\":[\(extents)],\"data_offsets\":[\(offset),\(end)]}"
+        "\(JSON.quoted(name)):{\"dtype\":\"\(isInteger ? "I8" : typeName)\",\"shape\":[\(extents)],\"data_offsets\":[\(offset),\(end)]}"
       )
       offset = end
     }
@@ -216,7 +220,11 @@ package enum Safetensors: WeightsReader {
       if keepingIntegers, parameter.elementType == .int8 {
         try parameter.withUnsafeBytes { (bytes) throws(HGNetError) in try file.write(bytes) }
       } else {
-        try file.writeFloat32(parameter)
+        do throws(HGNetError) {
+          try file.write(parameter, as: elementType)
+        } catch {
+          throw error.code == .unsupported ? error.at(key: name) : error
+        }
       }
     }
     try file.commit()

@@ -33,6 +33,8 @@ package struct WeightsContents: Sendable {
     package var activation: HeadActivation
     /// Height and width that the input must have, nil where the file leaves them open.
     package var declaredInputSize: Size?
+    /// Where the values of results lie that the network rounds to bytes, by the names of nodes; empty for other networks.
+    package var ranges: [String: ClosedRange<Float>] = [:]
   }
 
   /// The parameters under the names of the file; slices of it where they can be.

@@ -37,10 +37,7 @@ package struct Program: Sendable {
   package init(_ graph: Graph, isTraining: Bool = false) throws(HGNetError) {
     let graph = try graph.selecting(outputs: graph.outputs.map(\.role))
     var fusion = try Fusion(graph, isTraining: isTraining)
-    fusion.foldBatchNormalization()
-    fusion.fuseReLU()
-    fusion.foldAffine()
-    fusion.fuseResidual()
+    fusion.runPasses()
     fusion.resolveAliases()
     self.init(
       graph: graph, isTraining: isTraining, layers: fusion.layers.compactMap { $0 },

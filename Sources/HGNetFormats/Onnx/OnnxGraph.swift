@@ -8,7 +8,20 @@ package struct OnnxGraph {
   package enum ElementType: Int {
     case float = 1
     case uint8 = 2
+    case int8 = 3
     case int64 = 7
+    case float16 = 10
+    case bfloat16 = 16
+
+    /// Bytes of an element.
+    var byteCount: Int {
+      switch self {
+      case .uint8, .int8: 1
+      case .float16, .bfloat16: 2
+      case .float: 4
+      case .int64: 8
+      }
+    }
   }
 
   /// One attribute of a node.
@@ -29,21 +42,31 @@ package struct OnnxGraph {
   /// A constant of the graph.
   package struct Constant {
     package enum Content {
-      /// A parameter as it stands, float32.
+      /// A parameter as it stands, in the graph's element type.
       case parameter(Parameter)
       /// A parameter whose outermost slices are multiplied by one factor each.
       case scaled(Parameter, by: [Double])
       case floats([Float])
+      /// float32 whatever the graph's element type is.
+      case scales([Float])
       case integers([Int])
+      /// Quantised weights, int8, whose outermost slices get a sign each: 1, -1, or 0.
+      case signed(Parameter, signs: [Int8])
+      /// Zero points.
+      case zeros([UInt8], isSigned: Bool)
     }
     var name: String
     var extents: [Int]
     var content: Content
+    var elementType: ElementType
   }
 
   private var body = ProtobufEncoder()
   private var constants: [Constant] = []
   private var names: Set<String> = []
+  /// The element type of the weights that are appended, and of what is computed with them: float, float16, or bfloat16 for
+  /// weights of several axes in that, which become float before they are used.
+  package var elementType = ElementType.float
 
   /// Starts a graph.
   package init(name: String) { body.text(2, name) }
@@ -62,9 +85,12 @@ package struct OnnxGraph {
   /// Appends a constant and gives its name.
   @discardableResult
   package mutating func constant(_ name: String, extents: [Int], _ content: Constant.Content) -> String {
-    let name = unique(name)
-    constants.append(Constant(name: name, extents: extents, content: content))
-    return name
+    var type = content.elementType ?? elementType
+    let isCast = type == .bfloat16 && extents.count > 1
+    if type == .bfloat16, !isCast { type = .float }
+    let own = unique(isCast ? "\(name).bfloat16" : name)
+    constants.append(Constant(name: own, extents: extents, content: content, elementType: type))
+    return isCast ? node("Cast", [own], name: name, [.integer("to", ElementType.float.rawValue)]) : own
   }
 
   /// Appends a list of whole numbers and gives its name.
@@ -117,7 +143,7 @@ package struct OnnxGraph {
     let headers = constants.map { constant in
       var tensor = ProtobufEncoder()
       for extent in constant.extents { tensor.integer(1, extent) }
-      tensor.integer(2, constant.content.elementType.rawValue)
+      tensor.integer(2, constant.elementType.rawValue)
       tensor.text(8, constant.name)
       tensor.header(9, byteCount: constant.byteCount)
       var field = ProtobufEncoder()
@@ -183,31 +209,53 @@ package struct OnnxGraph {
 }
 
 extension OnnxGraph.Constant.Content {
-  fileprivate var elementType: OnnxGraph.ElementType {
+  /// nil for that of the graph.
+  fileprivate var elementType: OnnxGraph.ElementType? {
     switch self {
-    case .parameter, .scaled, .floats: .float
+    case .parameter, .scaled, .floats: nil
+    case .scales: .float
     case .integers: .int64
+    case .signed: .int8
+    case .zeros(_, let isSigned): isSigned ? .int8 : .uint8
     }
   }
 }
 
 extension OnnxGraph.Constant {
-  fileprivate var byteCount: Int {
-    let size = content.elementType == .float ? 4 : 8
-    return extents.reduce(size, *)
-  }
+  fileprivate var byteCount: Int { extents.reduce(elementType.byteCount, *) }
 
   fileprivate func write(to file: inout FileOutput) throws(HGNetError) {
-    switch content {
-    case .parameter(let parameter): try file.writeFloat32(parameter)
-    case .scaled(let parameter, let factors): try file.writeFloat32(Parameter(parameter.scaled(by: factors)))
-    case .floats(let values): try file.write(littleEndian(values.map { $0.bitPattern }))
-    case .integers(let values): try file.write(littleEndian(values.map { Int64($0) }))
+    do throws(HGNetError) {
+      switch content {
+      case .parameter(let parameter): try file.write(parameter, as: elementType.stored)
+      case .scaled(let parameter, let factors):
+        try file.write(Parameter(parameter.scaled(by: factors)), as: elementType.stored)
+      case .floats(let values), .scales(let values):
+        try file.write(Parameter(Tensor(shape: [values.count], values: values)), as: elementType.stored)
+      case .integers(let values): try file.write(littleEndian(values.map { Int64($0) }))
+      case .signed(let parameter, let signs): try file.write(parameter.signed(signs))
+      case .zeros(let values, _): try file.write(values)
+      }
+    } catch {
+      throw error.context.path == nil ? error.at(key: name) : error
     }
   }
 
   private func littleEndian(_ values: [some FixedWidthInteger]) -> [UInt8] {
     values.flatMap { value in (0..<value.bitWidth / 8).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) } }
+  }
+}
+
+extension OnnxGraph.ElementType {
+  /// How the elements of weights are stored.
+  fileprivate var stored: ElementType {
+    switch self {
+    case .float16: .float16
+    case .bfloat16: .bfloat16
+    case .int8: .int8
+    case .uint8: .uint8
+    case .float, .int64: .float32
+    }
   }
 }
 
@@ -222,5 +270,19 @@ extension Parameter {
       }
     }
     return result
+  }
+
+  /// Quantised weights with a sign for each outermost slice: 1, -1, or 0.
+  ///
+  /// -128 becomes 127 where its sign changes.
+  func signed(_ signs: [Int8]) -> [UInt8] {
+    withUnsafeBytes { bytes in
+      let length = bytes.count / max(signs.count, 1)
+      guard length > 0, signs.contains(where: { $0 != 1 }) else { return Array(bytes) }
+      return bytes.enumerated().map { index, byte in
+        let value = Int(Int8(bitPattern: byte)) * Int(signs[min(index / length, signs.count - 1)])
+        return UInt8(bitPattern: Int8(min(value, 127)))
+      }
+    }
   }
 }

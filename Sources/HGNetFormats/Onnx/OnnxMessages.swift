@@ -100,15 +100,24 @@ struct OnnxValue {
   }
 }
 
-/// A constant of an ONNX graph: weights as they lie in the file, or a few whole numbers.
+/// A constant of an ONNX graph: weights as they lie in the file, quantised ones, or a few whole numbers.
 enum OnnxConstant {
   case weights(Parameter)
+  /// Bytes, or more 32-bit numbers than any shape has, which mean something once they are dequantised.
+  case codes(Parameter)
   case integers(OnnxIntegers)
 
   /// ONNX's numbers of the element types that weights may have.
   static let floats: [Int: ElementType] = [1: .float32, 10: .float16, 11: .float64, 16: .bfloat16]
   /// And of those that count: shapes, bounds, axes and flags.
   static let wholeNumbers: [Int: ElementType] = [6: .int32, 7: .int64, 9: .bool]
+  /// And of those that are quantised.
+  static let codes: [Int: ElementType] = [2: .uint8, 3: .int8]
+  /// What people call the other types that quantised numbers may have.
+  static let foreignCodes: [Int: String] = [
+    4: "uint16", 5: "int16", 17: "float8", 18: "float8", 19: "float8", 20: "float8", 21: "uint4", 22: "int4",
+    23: "float4", 24: "float8", 25: "uint2", 26: "int2",
+  ]
 
   /// Reads a constant; nil for one of a type that no network of this family reads.
   ///
@@ -116,10 +125,10 @@ enum OnnxConstant {
   /// - Throws: `HGNetError.Code.malformedData`, `unsupported`, `limitExceeded`, and what `external` throws.
   static func read(
     _ bytes: BlobSlice, external: (String) throws(HGNetError) -> Blob
-  ) throws(HGNetError) -> (name: String, constant: OnnxConstant?) {
+  ) throws(HGNetError) -> (name: String, type: Int, constant: OnnxConstant?) {
     let message = try Message(bytes)
     do throws(HGNetError) {
-      return (message.name, try message.constant(external: external))
+      return (message.name, message.type, try message.constant(external: external))
     } catch {
       throw message.name.isEmpty ? error : error.at(key: message.name)
     }
@@ -159,21 +168,35 @@ enum OnnxConstant {
     }
 
     func constant(external: (String) throws(HGNetError) -> Blob) throws(HGNetError) -> OnnxConstant? {
-      let isWhole = OnnxConstant.wholeNumbers[type] != nil
-      guard let elementType = OnnxConstant.floats[type] ?? OnnxConstant.wholeNumbers[type],
+      guard
+        let elementType = OnnxConstant.floats[type] ?? OnnxConstant.wholeNumbers[type] ?? OnnxConstant.codes[type],
         extents.count <= Shape.maximumRank
       else { return nil }
       let shape = try Shape(validating: extents)
+      var isWhole = OnnxConstant.wholeNumbers[type] != nil
+      let isCode = OnnxConstant.codes[type] != nil || elementType == .int32 && shape.count > OnnxIntegers.largestCount
+      if isCode { isWhole = false }
       if isWhole, shape.count > OnnxIntegers.largestCount { return nil }
       var raw = raw
       if isExternal { raw = try externalBytes(try external(place["location"] ?? ""), shape, elementType) }
       if isWhole { return .integers(try OnnxIntegers(raw, integers, shape: shape, elementType: elementType)) }
+      if isCode { return try codes(shape, elementType, raw) }
       if let raw { return .weights(try Parameter(shape: shape, elementType: elementType, bytes: raw)) }
       guard elementType == .float32, floats.count == shape.count else {
         throw HGNetError(.malformedData, "expected \(shape.count) floats, found \(floats.count)")
       }
       return .weights(
         try Parameter(allocating: shape, for: "a constant") { _ = $0.update(fromContentsOf: floats) })
+    }
+
+    /// Quantised numbers; nil for preprocessing's, which lie in the file as a list that is too long to be kept.
+    private func codes(_ shape: Shape, _ type: ElementType, _ raw: BlobSlice?) throws(HGNetError) -> OnnxConstant? {
+      if let raw { return .codes(try Parameter(shape: shape, elementType: type, bytes: raw)) }
+      guard type != .int32, integers.count == shape.count else { return nil }
+      let bytes = Blob(count: integers.count) { target in
+        for (index, value) in integers.enumerated() { target[index] = UInt8(truncatingIfNeeded: value) }
+      }
+      return .codes(try Parameter(shape: shape, elementType: type, bytes: BlobSlice(bytes)))
     }
 
     private func externalBytes(

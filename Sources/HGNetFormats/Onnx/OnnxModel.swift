@@ -9,8 +9,8 @@ extension WeightsFormat {
 /// A classifier of these families as an ONNX model.
 ///
 /// Read is what this package writes, with batch normalisations folded or kept and with or without preprocessing, and what
-/// Paddle2ONNX and both exporters of PyTorch make of these networks; this is not a general importer. Threads: a value, safe
-/// to share.
+/// Paddle2ONNX and both exporters of PyTorch make of these networks; also quantised in the QDQ form, as this package, ONNX
+/// Runtime and NNCF write it. This is not a general importer. Threads: a value, safe to share.
 package struct OnnxModel: WeightsReader {
   package static let format = WeightsFormat.onnxModel
 
@@ -28,6 +28,8 @@ package struct OnnxModel: WeightsReader {
   package let outputName: String
   /// Height and width that the input must have, nil where the model leaves them open.
   package let declaredInputSize: Size?
+  /// Where the values of results lie that the network rounds to bytes, by the names of nodes; empty for other networks.
+  package let ranges: [String: ClosedRange<Float>]
   /// The texts of `metadata_props`.
   package let metadata: [String: String]
 
@@ -82,6 +84,7 @@ package struct OnnxModel: WeightsReader {
     inputName = translation.inputName
     outputName = translation.outputName
     declaredInputSize = translation.declaredInputSize
+    ranges = translation.ranges
     self.metadata = metadata
   }
 
@@ -104,6 +107,7 @@ package struct OnnxModel: WeightsReader {
   private var contents: WeightsContents {
     WeightsContents(
       parameters: parameters, metadata: metadata,
-      network: WeightsContents.Network(graph: graph, activation: activation, declaredInputSize: declaredInputSize))
+      network: WeightsContents.Network(
+        graph: graph, activation: activation, declaredInputSize: declaredInputSize, ranges: ranges))
   }
 }

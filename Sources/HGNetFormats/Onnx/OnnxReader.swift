@@ -22,16 +22,26 @@ struct OnnxReader {
     var extents: [OnnxIntegers.Element]?
   }
 
-  private(set) var weights: [String: Parameter] = [:]
+  var weights: [String: Parameter] = [:]
   private(set) var integers: [String: OnnxIntegers] = [:]
+  /// Constants in 8 bits (biases also in 32), which mean something once they are dequantised.
+  var codes: [String: Parameter] = [:]
+  /// What the element types of constants are called that cannot be dequantised here.
+  private(set) var foreignCodes: [String: String] = [:]
+  /// Matrices whose rows have a scale each, for products with the transposed.
+  var rowScales: [String: [Float]] = [:]
+  /// The grids of values that a QuantizeLinear makes: one for all, or one for each channel.
+  var grids: [String: [OnnxQuantization.Grid]] = [:]
   var computed: [String: Computed] = [:]
   private(set) var readers: [String: [Int]] = [:]
-  private(set) var nodes: [OnnxNode] = []
+  var nodes: [OnnxNode] = []
   /// What makes each value, in the words of Paddle's programs.
   private(set) var kinds: [String: String] = [:]
   /// The values that names stand for, where operators only pass them on.
   private var origins: [String: String] = [:]
-  private var budget: AllocationBudget
+  /// Before anything is folded: the nodes that make and that read each value.
+  private(set) var original: (makers: [String: Int], readers: [String: [Int]]) = ([:], [:])
+  var budget: AllocationBudget
   private var integerCount = 0
   private let blob: Blob
   private var others: [String: Blob] = [:]
@@ -43,8 +53,8 @@ struct OnnxReader {
   /// - Throws: `HGNetError.Code.malformedData`, `unsupported` naming an operator, `limitExceeded`.
   init(_ graph: BlobSlice) throws(HGNetError) {
     blob = graph.blob
-    // Weights may be needed with their axes exchanged, once each.
-    budget = AllocationBudget(byteCount: 2 * graph.count, path: graph.blob.path)
+    // Weights may be needed with their axes exchanged, once each, and those in bytes as float32.
+    budget = AllocationBudget(byteCount: 8 * graph.count, path: graph.blob.path)
     var inputs: [OnnxValue] = []
     var outputs: [OnnxValue] = []
     var inner: [OnnxValue] = []
@@ -107,6 +117,12 @@ struct OnnxReader {
     inputName = input.name
     inputExtents = input.extents
     if OnnxConstant.floats[input.elementType] != nil { return 0 }
+    if nodes.contains(where: { $0.type == "DequantizeLinear" && $0.inputs.first == input.name }) {
+      throw HGNetError(
+        .unsupported,
+        "the model takes quantised pictures (element type \(input.elementType)) as its input \(input.name.prefix(60)); "
+          + "quantise it with a float32 input, which its first QuantizeLinear reads")
+    }
     guard
       let boundary = nodes.firstIndex(where: { $0.outputs == [OnnxReader.normalizedName] }),
       let normalized = inner.first(where: { $0.name == OnnxReader.normalizedName })
@@ -140,6 +156,10 @@ struct OnnxReader {
   /// Computes what can be computed, and lets names stand for what they only pass on.
   private mutating func fold(from first: Int) throws(HGNetError) {
     for index in first..<nodes.count where !nodes[index].type.isEmpty {
+      for name in nodes[index].inputs { original.readers[name, default: []].append(index) }
+      for name in nodes[index].outputs where !name.isEmpty { original.makers[name] = index }
+    }
+    for index in first..<nodes.count where !nodes[index].type.isEmpty {
       nodes[index].inputs = nodes[index].inputs.map(origin)
       do throws(HGNetError) {
         if try fold(nodes[index]) { nodes[index].type = "" } else { try follow(nodes[index]) }
@@ -157,7 +177,8 @@ struct OnnxReader {
     guard node.domain.isEmpty else {
       throw HGNetError(
         .unsupported,
-        "the operator \(node.type) of \(node.domain.prefix(60)) is none of ONNX's own; export a plain model")
+        "the operator \(node.type) of \(node.domain.prefix(60)) is none of ONNX's own: "
+          + OnnxReader.foreignReason(node.type))
     }
     if node.type == "Constant" {
       try keepConstant(node, as: result)
@@ -191,8 +212,12 @@ struct OnnxReader {
       origins[result] = first
       return true
     }
+    if try foldQuantization(node, first, as: result) { return true }
     return try foldWeights(node, first, as: result)
   }
+
+  /// Lets a name stand for another value.
+  mutating func pass(_ value: String, on result: String) { origins[result] = value }
 
   /// Whether a node's result is its first input.
   private func isPassedOn(_ node: OnnxNode) -> Bool {
@@ -215,7 +240,7 @@ struct OnnxReader {
     case "Transpose":
       let order = node.integers("perm") ?? Array((0..<old.count).reversed())
       guard old.count == 2, order == [1, 0] else { return false }
-      weights[result] = try parameter.transposed(budget: &budget)
+      weights[result] = try transposed(first, parameter)
       return true
     case "Reshape":
       // More axes make the queries of a decoder, which the translator knows.
@@ -238,8 +263,8 @@ struct OnnxReader {
       wanted = old.filter { $0 != 1 }
     default: return false
     }
-    weights[result] = try Parameter(
-      shape: try Shape(validating: wanted), elementType: parameter.elementType, bytes: parameter.bytes)
+    guard rowScales[first] == nil else { return false }
+    weights[result] = try reshaped(parameter, to: wanted)
     return true
   }
 
@@ -285,7 +310,9 @@ struct OnnxReader {
     }
   }
 
-  private mutating func constant(_ bytes: BlobSlice) throws(HGNetError) -> (name: String, constant: OnnxConstant?) {
+  private mutating func constant(_ bytes: BlobSlice) throws(HGNetError) -> (
+    name: String, type: Int, constant: OnnxConstant?
+  ) {
     let folder = blob.path
     var opened = others
     defer { others = opened }
@@ -298,12 +325,13 @@ struct OnnxReader {
   }
 
   private mutating func keep(_ bytes: BlobSlice, name: String?) throws(HGNetError) {
-    let (own, constant) = try self.constant(bytes)
+    let (own, type, constant) = try self.constant(bytes)
     switch constant {
     case .weights(let parameter)?: weights[name ?? own] = parameter
+    case .codes(let parameter)?: codes[name ?? own] = parameter
     case .integers(let numbers)?: try keep(numbers, as: name ?? own)
     // Other types belong to preprocessing; a network that reads one is refused there.
-    case nil: break
+    case nil: foreignCodes[name ?? own] = OnnxConstant.foreignCodes[type]
     }
   }
 
@@ -338,19 +366,33 @@ struct OnnxReader {
   /// Makes a constant a parameter of the network, with the shape that the translator expects.
   mutating func use(_ name: String, shape: [Int]? = nil) throws(HGNetError) {
     guard let weight = weights[name] else { return }
+    guard rowScales[name] == nil else {
+      throw HGNetError(
+        .unsupported, "expected a scale for each output of a product, found one for each input", key: name)
+    }
     if let shape {
-      parameters[name] = try Parameter(
-        shape: try Shape(validating: shape), elementType: weight.elementType, bytes: weight.bytes)
+      parameters[name] = try reshaped(weight, to: shape)
     } else if parameters[name] == nil {
       parameters[name] = weight
     }
+  }
+
+  /// The same numbers with other extents; quantised ones become float32.
+  private mutating func reshaped(_ weight: Parameter, to extents: [Int]) throws(HGNetError) -> Parameter {
+    var weight = weight
+    if weight.scales != nil {
+      try budget.spend(4 * weight.shape.count)
+      weight = Parameter(try weight.allocatedTensor())
+    }
+    return try Parameter(
+      shape: try Shape(validating: extents), elementType: weight.elementType, bytes: weight.bytes)
   }
 
   /// Makes weights a parameter with its two axes exchanged, and gives its name.
   mutating func useTransposed(_ name: String) throws(HGNetError) -> String {
     let turned = "\(name)#transposed"
     if let weight = weights[name], parameters[turned] == nil {
-      parameters[turned] = try weight.transposed(budget: &budget)
+      parameters[turned] = try transposed(name, weight)
     }
     return turned
   }

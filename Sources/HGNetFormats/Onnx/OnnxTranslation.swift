@@ -12,6 +12,8 @@ package struct OnnxTranslation {
   private let parameters: ParameterStore
   private let activation: HeadActivation
   private let foldsNormalization: Bool
+  private let elementType: OnnxGraph.ElementType
+  private let quantization: OnnxQuantization
   /// What has been written so far.
   package var graph: OnnxGraph
   /// The place of the node that is written.
@@ -21,6 +23,8 @@ package struct OnnxTranslation {
   private var tokens: Set<Graph.NodeID> = []
   private var constants: [String: String] = [:]
   private var readers: [Graph.NodeID: [Graph.NodeID]] = [:]
+  /// Results in 8 bits for those that want them so.
+  private var converted: [Graph.NodeID: [OnnxQuantization.Grid: String]] = [:]
 
   /// Begins a translation.
   ///
@@ -29,13 +33,18 @@ package struct OnnxTranslation {
   ///   - parameters: a parameter for each declaration of the network.
   ///   - activation: what is put on top of the logits.
   ///   - foldsNormalization: whether batch normalisations become part of the convolutions.
+  ///   - elementType: of weights and of what is computed.
+  ///   - quantization: what is in 8 bits.
   package init(
-    _ source: Graph, parameters: ParameterStore, activation: HeadActivation, foldsNormalization: Bool
+    _ source: Graph, parameters: ParameterStore, activation: HeadActivation, foldsNormalization: Bool,
+    elementType: OnnxGraph.ElementType = .float, quantization: OnnxQuantization = OnnxQuantization()
   ) {
     self.source = source
     self.parameters = parameters
     self.activation = activation
     self.foldsNormalization = foldsNormalization
+    self.elementType = elementType
+    self.quantization = quantization
     graph = OnnxGraph(name: "PP-HGNet")
     for (index, node) in source.nodes.enumerated() {
       for input in node.inputs { readers[input, default: []].append(Graph.NodeID(index)) }
@@ -61,6 +70,8 @@ package struct OnnxTranslation {
   /// - Throws: `HGNetError.Code.parameterMismatch` for a parameter that is missing, `internalInconsistency` for an operator
   ///   that no vocabulary knows.
   package mutating func appendNetwork() throws(HGNetError) {
+    // The preprocessing before it stays float32.
+    graph.elementType = elementType
     // What the network puts out keeps its name whatever the layers are called.
     let output =
       switch activation {
@@ -73,15 +84,18 @@ package struct OnnxTranslation {
       guard results[id] == nil else { continue }
       do throws(HGNetError) {
         let result = try write(node)
-        results[id] = result
-        if foldedNormalization != nil, let reader = readers[id]?.first { results[reader] = result }
+        keep(result)
+        if foldedNormalization != nil, let reader = readers[id]?.first {
+          id = reader
+          keep(result)
+        }
       } catch {
         var named = error
         named.context.layer = node.name
         throw named
       }
     }
-    let result = results[logits] ?? ""
+    let result = cast(results[logits] ?? "", to: .float)
     switch activation {
     case .softmax: graph.result("Softmax", [result], name: output, [.integer("axis", 1)])
     case .sigmoid: graph.result("Sigmoid", [result], name: output)
@@ -90,8 +104,24 @@ package struct OnnxTranslation {
     graph.output(output, .float, [.any("batch"), .known(source[logits].shape.channels)])
   }
 
+  /// A value of a graph in float16 in another type; in other graphs the value as it is.
+  private mutating func cast(_ value: String, to type: OnnxGraph.ElementType) -> String {
+    guard elementType == .float16 else { return value }
+    return graph.node("Cast", [value], name: "\(value).cast", [.integer("to", type.rawValue)])
+  }
+
+  /// Keeps the result of the node that was written, in 8 bits where it is to be.
+  private mutating func keep(_ result: String) {
+    results[id] = quantization.results[id].map { quantized(result, as: $0) } ?? result
+    for reader in readers[id] ?? [] {
+      guard let grid = quantization.reads[reader]?[id] else { continue }
+      let known = converted[id, default: [:]][grid]
+      converted[id, default: [:]][grid] = known ?? quantized(result, as: grid)
+    }
+  }
+
   private mutating func write(_ node: Graph.Node) throws(HGNetError) -> String {
-    if case .input = node.operation { return OnnxTranslation.inputName }
+    if case .input = node.operation { return cast(OnnxTranslation.inputName, to: elementType) }
     for vocabulary in OnnxReader.vocabularies {
       if let result = try vocabulary.write(node, to: &self) { return result }
     }
@@ -101,7 +131,11 @@ package struct OnnxTranslation {
   // MARK: For the vocabularies
 
   /// The names of what a node reads.
-  func inputs(of node: Graph.Node) -> [String] { node.inputs.map { results[$0] ?? "" } }
+  func inputs(of node: Graph.Node) -> [String] {
+    node.inputs.map { input in
+      quantization.reads[id]?[input].flatMap { converted[input]?[$0] } ?? results[input] ?? ""
+    }
+  }
 
   /// The batch normalisation that becomes part of the convolution that is written, if there is one.
   var foldedNormalization: BatchNormalization? {
@@ -123,7 +157,12 @@ package struct OnnxTranslation {
   mutating func constant(_ name: String) throws(HGNetError) -> String {
     if let known = constants[name] { return known }
     let parameter = try parameter(name)
-    let result = graph.constant(name, extents: parameter.shape.dimensions, .parameter(parameter))
+    let result: String
+    if let scales = parameter.scales {
+      result = quantizedWeights(name, parameter, scales: scales)
+    } else {
+      result = graph.constant(name, extents: parameter.shape.dimensions, .parameter(parameter))
+    }
     constants[name] = result
     return result
   }

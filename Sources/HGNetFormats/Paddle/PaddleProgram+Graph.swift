@@ -10,6 +10,8 @@ struct PaddleTranslation: Sendable {
   var declaredInputSize: Size?
   /// Constants that the translation itself needs.
   var added: ParameterStore
+  /// Where the values of results lie that are rounded to bytes, by the names of nodes; empty for other networks.
+  var ranges: [String: ClosedRange<Float>]
 }
 
 extension ParameterStore {
@@ -102,6 +104,11 @@ struct PaddleTranslator {
   private var products: Set<Graph.NodeID> = []
   /// The nodes whose results have no negative value.
   private var notNegative: Set<Graph.NodeID> = []
+  /// What a ReLU makes of nodes that bytes from 0 on cut off.
+  var rectified: [Graph.NodeID: Activation] = [:]
+  private var unbounded: Set<Graph.NodeID> = []
+  private var ranges: [String: ClosedRange<Float>] = [:]
+  private var names: [String] = []
   private var declared: Set<String> = []
   private var nodeNames: Set<String> = []
   private var nameCounts: [String: Int] = [:]
@@ -194,7 +201,8 @@ struct PaddleTranslator {
     }
     return PaddleTranslation(
       graph: try builder.graph(output: role, inputSize: input.size), activation: head?.activation ?? .none,
-      inputName: input.name, outputName: output.name, declaredInputSize: declaredInputSize, added: added)
+      inputName: input.name, outputName: output.name, declaredInputSize: declaredInputSize, added: added,
+      ranges: ranges)
   }
 
   /// Whether a result may be logits: what a product gives, rather than a mean over a map or what a ReLU leaves of it.
@@ -299,6 +307,11 @@ struct PaddleTranslator {
     default: break
     }
     let node = builder.append(operation, name: unique, inputs: inputs)
+    names.append(unique)
+    switch operation {
+    case .convolution, .batchNormalization: unbounded.insert(node)
+    default: break
+    }
     if hasNoNegative(operation, inputs) { notNegative.insert(node) }
     return Activation(source: .node(node), shape: shape, isFlat: isFlat, stride: stride)
   }
@@ -307,6 +320,16 @@ struct PaddleTranslator {
   func hasNoNegative(_ activation: Activation) -> Bool {
     guard case .node(let node) = activation.source else { return false }
     return notNegative.contains(node)
+  }
+
+  /// Whether a node is a convolution or a normalisation, which a ReLU follows in these networks.
+  func isUnbounded(_ node: Graph.NodeID) -> Bool { unbounded.contains(node) }
+
+  /// Notes where the values of a result lie; of two ranges what holds both.
+  mutating func note(_ range: ClosedRange<Float>, of activation: Activation) throws(HGNetError) {
+    let name = names[try node(of: activation).index]
+    let known = ranges[name] ?? range
+    ranges[name] = min(known.lowerBound, range.lowerBound)...max(known.upperBound, range.upperBound)
   }
 
   private func hasNoNegative(_ operation: Operator, _ inputs: [Graph.NodeID]) -> Bool {

@@ -53,6 +53,14 @@ struct Fusion {
     return layer
   }
 
+  /// Runs all passes in their order.
+  mutating func runPasses() {
+    foldBatchNormalization()
+    fuseReLU()
+    foldAffine()
+    fuseResidual()
+  }
+
   /// The layer that computes the result of a graph node.
   func producer(of index: Int) -> Int {
     var index = index

@@ -22,6 +22,9 @@ struct Export: AsyncParsableCommand {
       config.yaml or inference.yml beside them or inside. Both forms write the same files. inference.yml always goes with
       the model and tells `hgnet predict` and PaddleX how pictures are prepared and what the classes are called. Every
       export is read back, and a picture file is taken through its recipe to its scores, before its files get their names.
+
+      Weights of `hgnet quantize` become a QDQ model of ONNX, which ONNX Runtime and OpenVINO compute in 8 bits:
+        hgnet export --weights best_model_int8.safetensors --format onnx --output exported
       """)
 
   /// The names of `--format`.
@@ -77,6 +80,19 @@ struct Export: AsyncParsableCommand {
     name: .customLong("no-fold"), help: "ONNX: keep batch normalisations instead of folding them into convolutions.")
   var noFold = false
 
+  @Option(
+    help: ArgumentHelp(
+      "What the numbers are: float32, float16, bfloat16 (onnx, safetensors), or int8 of quantised weights (default: int8 "
+        + "for these, else float32).", valueName: "name"))
+  var precision: ExportPrecision?
+
+  @Flag(
+    name: .customLong("symmetric"),
+    help:
+      "ONNX of quantised weights: activations as int8 with the zero point 0, as TensorRT wants them, instead of uint8; half as fine."
+  )
+  var isSymmetric = false
+
   @Flag(
     name: .customLong("with-preprocessing"),
     help: "ONNX: put resizing, crop and normalisation into the model, which then takes pictures, uint8 [N, H, W, 3].")
@@ -94,8 +110,11 @@ struct Export: AsyncParsableCommand {
     if let opset, !OnnxExport.operatorSets.contains(opset) {
       throw ValidationError("expected --opset from 11 to 21, found \(opset)")
     }
-    if format != .onnx, opset != nil || noFold || withPreprocessing {
-      throw ValidationError("--opset, --no-fold and --with-preprocessing belong to --format onnx")
+    if format != .onnx, opset != nil || noFold || withPreprocessing || isSymmetric {
+      throw ValidationError("--opset, --no-fold, --symmetric and --with-preprocessing belong to --format onnx")
+    }
+    if isSymmetric, let precision, precision != .int8 {
+      throw ValidationError("--symmetric belongs to --precision int8, found \(precision.rawValue)")
     }
     if serving, ![.paddle, .paddleJSON, .paddleDescription].contains(format) {
       throw ValidationError("--serving belongs to --format paddle")
@@ -118,7 +137,10 @@ struct Export: AsyncParsableCommand {
     }
     let plan = try plan(configuration: configuration, settings: settings, weights: opened)
     let written = exportFormat(plan)
-    var export = try ModelExport(opened, as: plan.network, format: written)
+    if isSymmetric, !opened.parameters.isQuantized {
+      throw ValidationError("--symmetric belongs to quantised weights, found weights in float")
+    }
+    var export = try ModelExport(opened, as: plan.network, format: written, precision: precision)
     export.texts = [("inference.yml", plan.description)]
     // The backbone that Hugging Face's names leave cannot answer by itself.
     if names != .huggingface { export.recipe = plan.recipe }
@@ -193,12 +215,15 @@ struct Export: AsyncParsableCommand {
       return .onnx(
         OnnxExport.Options(
           operatorSet: opset, foldsNormalization: !noFold,
-          preprocessing: withPreprocessing ? plan.recipe.transforms : nil, metadata: plan.metadata))
+          preprocessing: withPreprocessing ? plan.recipe.transforms : nil, hasSymmetricActivations: isSymmetric,
+          metadata: plan.metadata))
     case .safetensors:
       return .safetensors(names.convention, metadata: Dictionary(plan.metadataOfWeights) { first, _ in first })
     }
   }
 }
+
+extension ExportPrecision: ExpressibleByArgument {}
 
 /// Whose names the arrays of a file get.
 enum TensorNames: String, ExpressibleByArgument, CaseIterable {

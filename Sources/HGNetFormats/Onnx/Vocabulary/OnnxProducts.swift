@@ -100,10 +100,15 @@ extension OnnxTranslation {
     let folding = try normalization.folding(into: convolution.bias) { (name) throws(HGNetError) in
       try parameter(name).tensor().values
     }
+    let weights: String
+    if let scales = weight.scales {
+      weights = quantizedWeights(convolution.weight, weight, scales: scales, factors: folding.factors)
+    } else {
+      weights = graph.constant(
+        convolution.weight, extents: weight.shape.dimensions, .scaled(weight, by: folding.factors))
+    }
     let operands = [
-      input,
-      graph.constant(convolution.weight, extents: weight.shape.dimensions, .scaled(weight, by: folding.factors)),
-      graph.constant("\(name).bias", extents: [folding.biases.count], .floats(folding.biases)),
+      input, weights, graph.constant("\(name).bias", extents: [folding.biases.count], .floats(folding.biases)),
     ]
     return graph.node("Conv", operands, name: name, OnnxProducts.attributes(of: convolution))
   }

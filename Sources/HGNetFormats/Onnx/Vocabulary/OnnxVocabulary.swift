@@ -37,14 +37,15 @@ extension OnnxReader {
     OnnxElementwise.self,
     OnnxPools.self,
     OnnxShapes.self,
+    OnnxQuantizers.self,
   ]
 
   /// Why some operators are none of a classifier's.
   private static func reason(_ type: String) -> String {
     switch type {
-    case "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "QLinearConv",
-      "QLinearMatMul", "QLinearAdd", "QGemm":
-      "it belongs to a quantised network; export the network in float32"
+    case "QLinearConv", "QLinearMatMul": foreignReason(type)
+    case "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger":
+      "it chooses ranges while it runs; quantise statically in the form QDQ (quantize_static)"
     case "If", "Loop", "Scan": "the graph decides while it runs; export the classifier alone, in inference"
     case "Resize", "Upsample": "it resizes pictures or maps; export without preprocessing, and no detector"
     case "AveragePool": "the mean must be over the whole map; export it as GlobalAveragePool or ReduceMean"
@@ -52,6 +53,12 @@ extension OnnxReader {
     case "ArgMax": "the output must be logits or probabilities; export without the choice of a class"
     default: "read are \(vocabularies.flatMap { $0.types }.sorted().joined(separator: ", "))"
     }
+  }
+
+  /// Why operators are none of a classifier's that only one runtime has.
+  static func foreignReason(_ type: String) -> String {
+    type.hasPrefix("QLinear") || type == "QGemm"
+      ? "it is of the form QOperator; quantise in the form QDQ (quant_format=QuantFormat.QDQ)" : "export a plain model"
   }
 
   /// Translates one operator.

@@ -29,6 +29,7 @@ extension PaddleProgram {
     PaddleElementwise.self,
     PaddlePools.self,
     PaddleShapes.self,
+    PaddleQuantizers.self,
   ]
 }
 

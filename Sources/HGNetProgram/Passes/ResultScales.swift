@@ -1,14 +1,14 @@
-import CHGNetKernels
 import HGNetCore
-import HGNetProgram
 
 /// What the bytes of a result mean: `real = (byte - zero) * scale`.
-struct ValueScale: Hashable, Sendable {
-  var scale: Float
-  var zero: Int32
+package struct ValueScale: Hashable, Sendable {
+  /// What a step of the byte is worth.
+  package var scale: Float
+  /// The byte that stands for 0.
+  package var zero: Int32
 
   /// The finest bytes that hold a range and 0, which windows read around a picture.
-  init(_ range: ClosedRange<Float>) {
+  package init(_ range: ClosedRange<Float>) {
     let (low, high) = (Double(min(range.lowerBound, 0)), Double(max(range.upperBound, 0)))
     // A result that is 0 throughout can have any scale.
     scale = Float((high - low) / 255)
@@ -21,14 +21,16 @@ struct ValueScale: Hashable, Sendable {
 ///
 /// Results that lie side by side in a concatenation share the scale of all of them, and a copy in another type has that
 /// of what it is a copy of.
-struct ResultScales: Sendable {
+package struct ResultScales: Sendable {
   private let scales: [ValueScale?]
 
   /// The scale of a result; nil where no range is known, which only a result in float32 may have.
-  subscript(result: Int) -> ValueScale? { scales.indices.contains(result) ? scales[result] : nil }
+  package subscript(result: Int) -> ValueScale? { scales.indices.contains(result) ? scales[result] : nil }
 
+  /// Finds the scales of a program whose results have their types.
+  ///
   /// - Throws: `HGNetError.Code.parameterMismatch` naming a layer whose result is in bytes and has no range.
-  init(_ program: Program, ranges: [String: ClosedRange<Float>]) throws(HGNetError) {
+  package init(_ program: Program, ranges: [String: ClosedRange<Float>]) throws(HGNetError) {
     var groups = Array(program.elements.indices)
     func group(_ result: Int) -> Int {
       var number = result
@@ -64,14 +66,4 @@ extension ClosedRange<Float>? {
   fileprivate mutating func join(_ other: ClosedRange<Float>) {
     self = map { Swift.min($0.lowerBound, other.lowerBound)...Swift.max($0.upperBound, other.upperBound) } ?? other
   }
-}
-
-/// What packing weights for bytes needs to know besides the parameters.
-struct IntegerTarget: Sendable {
-  nonisolated(unsafe) let kernels: UnsafePointer<hg_integer_kernels>
-  let scales: ResultScales
-  let elements: [ElementType]
-
-  /// The scale of a layer's result; nil where that is float32.
-  func output(of layer: Layer) -> ValueScale? { elements[layer.result] == .uint8 ? scales[layer.result] : nil }
 }

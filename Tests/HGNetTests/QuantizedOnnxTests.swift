@@ -1,0 +1,69 @@
+import Foundation
+import HGNet
+import HGNetCore
+import TemporaryFolders
+import Testing
+
+/// The models of `Tests/Fixtures/onnx-quantized`, which ONNX Runtime and NNCF have quantised.
+@Suite("Quantised ONNX models of other programs")
+struct QuantizedOnnxTests {
+  static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .appending(path: "Fixtures/onnx-quantized").path
+
+  /// What ONNX Runtime computes, by the name of the model.
+  static let expected: [(name: String, values: [Float])] =
+    ((try? String(contentsOfFile: "\(folder)/expected.tsv", encoding: .utf8)) ?? "").split(separator: "\n").map {
+      line in
+      let parts = line.split(separator: "\t")
+      return (String(parts[0]), parts.dropFirst().compactMap { Float($0) })
+    }
+
+  @Test("All of them are there") func count() { #expect(Self.expected.count == 7) }
+
+  /// Logits or probabilities for the input of the file of expectations.
+  private func scores(_ weights: WeightsFile, _ precision: Precision) throws -> [Float] {
+    let picture = Tensor(shape: [32, 32, 3], values: (0..<3072).map { Float(7 * $0 % 23) / 11 - 1 })
+    var recipe = weights.defaultRecipe
+    recipe.postProcessing = .topK(3)
+    recipe.activation = weights.activation == .softmax ? .softmax : Activation.none
+    let classes = try Classifier(weights, recipe: recipe, device: .cpu(threads: 1, precision: precision))
+      .classes(of: [picture])[0]
+    return classes.sorted { $0.index < $1.index }.map { Float($0.score) }
+  }
+
+  @Test("Each gives the numbers of ONNX Runtime, in int8 and with its weights in float32", arguments: expected)
+  func numbers(name: String, values: [Float]) throws {
+    let weights = try WeightsFile(contentsOf: "\(Self.folder)/\(name)")
+    #expect(weights.parameters.isQuantized)
+    let largest = values.reduce(0) { max($0, abs($1)) }
+    for precision in [Precision.int8, .float32] {
+      let found = try scores(weights, precision)
+      #expect(found.count == values.count)
+      // A few steps of its last bytes, which ONNX Runtime rounds to as well.
+      for (own, other) in zip(found, values) {
+        #expect(abs(own - other) < 0.06 * largest, "\(precision): \(found) \(values)")
+      }
+    }
+  }
+
+  @Test(
+    "What cannot be computed is refused by name",
+    arguments: [
+      ("refused-qoperator", "QuantFormat.QDQ"), ("refused-int4", "int4"), ("refused-int16", "uint16"),
+      ("refused-quantised-input", "quantised pictures"),
+    ])
+  func refused(name: String, word: String) throws {
+    let error = try #require(throws: HGNetError.self) { try WeightsFile(contentsOf: "\(Self.folder)/\(name).onnx") }
+    #expect(error.code == .unsupported && error.message.contains(word), "\(error)")
+  }
+
+  @Test("Weights that are int8 stay so, asymmetric ones that do not fit become float32")
+  func weights() throws {
+    for (name, share) in [("ort", 1.0), ("ort-defaults", 1.0), ("nncf", 1.0), ("ort-asymmetric-weights", 0.0)] {
+      let parameters = try WeightsFile(contentsOf: "\(Self.folder)/\(name).onnx").parameters
+      let all = parameters.names.compactMap { parameters[$0] }.filter { $0.shape.rank == 2 || $0.shape.rank == 4 }
+      let bytes = all.filter { $0.scales != nil }
+      #expect(Double(bytes.count) >= share * Double(all.count), "\(name): \(bytes.count) of \(all.count)")
+    }
+  }
+}
