@@ -19,7 +19,6 @@ final class CPUProgram: CompiledProgram {
   ) throws(HGNetError) {
     let target = Target(instructionSet: instructionSet, purpose: .inference, precision: precision)
     let (marked, floatResults) = precision == .int8 ? program.keepingFloat(beside: parameters) : (program, [])
-    let (marked, floatResults) = precision == .int8 ? program.keepingFloat(beside: parameters) : (program, [])
     self.program = try marked.assigningElements(for: target, floatResults: floatResults)
     self.precision = precision
     self.instructionSet = instructionSet
