@@ -77,8 +77,11 @@ struct BiasCorrection {
   /// - Parameters:
   ///   - quantized: what `QuantizedWeights.quantizing` made.
   ///   - parameters: what it was made of.
+  ///   - shapes: of the results, for pictures of the size that was run; they say how often a tap lies outside.
   /// - Throws: `HGNetError.Code.limitExceeded` without memory.
-  func applied(to quantized: ParameterStore, of parameters: ParameterStore) throws(HGNetError) -> ParameterStore {
+  func applied(
+    to quantized: ParameterStore, of parameters: ParameterStore, shapes: [ActivationShape]
+  ) throws(HGNetError) -> ParameterStore {
     var store = quantized
     for layer in program.layers {
       guard let name = layer.quantizedWeight, let rounded = quantized[name], rounded.scales != nil,
@@ -94,7 +97,8 @@ struct BiasCorrection {
         }
       guard let target, let value = store[target] else { continue }
       let excess = try BiasCorrection.excess(
-        rounded.allocatedTensor(), exact.allocatedTensor(), means, groups: layer.groups)
+        rounded.allocatedTensor(), exact.allocatedTensor(), means, groups: layer.groups,
+        coverage: layer.coverage(from: shapes[input], to: shapes[layer.result]))
       let old = try value.allocatedTensor()
       guard old.count == excess.count else { continue }
       store[target] = try Parameter(allocating: old.shape, for: target) { place in
@@ -107,13 +111,16 @@ struct BiasCorrection {
   }
 
   /// What each output channel has too much on average.
-  private static func excess(_ rounded: Tensor, _ exact: Tensor, _ means: Means, groups: Int) -> [Double] {
+  private static func excess(
+    _ rounded: Tensor, _ exact: Tensor, _ means: Means, groups: Int, coverage: [Double]
+  ) -> [Double] {
     let isLinear = exact.shape.rank == 2
     let columns = isLinear ? exact.shape[1] : exact.shape[0]
     guard columns > 0, groups > 0 else { return [] }
     let rows = exact.count / columns
     let taps = isLinear ? 1 : exact.shape[2] * exact.shape[3]
     let channels = rows / max(taps, 1)
+    guard coverage.count == taps else { return [] }
     var excess = [Double](repeating: 0, count: columns)
     rounded.withUnsafeBufferPointer { rounded in
       exact.withUnsafeBufferPointer { exact in
@@ -124,7 +131,8 @@ struct BiasCorrection {
             let index = isLinear ? row * columns + column : column * rows + row
             let channel = first + row / taps
             excess[column] +=
-              Double(rounded[index]) * means.rounded[channel] - Double(exact[index]) * means.exact[channel]
+              coverage[row % taps]
+              * (Double(rounded[index]) * means.rounded[channel] - Double(exact[index]) * means.exact[channel])
           }
         }
       }
@@ -185,5 +193,20 @@ extension Layer {
   /// The groups of a convolution; 1 for another layer.
   fileprivate var groups: Int {
     if case .convolution(let convolution, _) = kind { convolution.groups } else { 1 }
+  }
+
+  /// For each tap of a window the share of results at which it lies inside the picture, where values are not 0.
+  fileprivate func coverage(from input: ActivationShape, to output: ActivationShape) -> [Double] {
+    guard case .convolution(let convolution, _) = kind else { return [1] }
+    func shares(_ taps: Int, _ stride: Int, _ padding: Int, _ input: Int, _ output: Int) -> [Double] {
+      (0..<taps).map { tap in
+        let inside = (0..<output).count { (0..<input).contains($0 * stride + tap - padding) }
+        return Double(inside) / Double(max(output, 1))
+      }
+    }
+    let (kernel, stride) = (convolution.kernel, convolution.stride)
+    let rows = shares(kernel.height, stride.height, convolution.padding.top, input.height, output.height)
+    let columns = shares(kernel.width, stride.width, convolution.padding.left, input.width, output.width)
+    return rows.flatMap { row in columns.map { row * $0 } }
   }
 }

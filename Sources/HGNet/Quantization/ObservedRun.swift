@@ -28,6 +28,9 @@ final class ObservedRun {
   /// What the layers computed, `[H, W, C]` of each, in the order of `Program.observed`; as long as nothing is run.
   var results: [UnsafeBufferPointer<Float>] { buffers.map { UnsafeBufferPointer($0) } }
 
+  /// The extents of each result of the last picture, by number.
+  var shapes: [ActivationShape] { session?.program.shapes ?? [] }
+
   /// A result of the last picture by its number.
   ///
   /// - Throws: `HGNetError.Code.internalInconsistency` for one that is not watched.

@@ -188,7 +188,7 @@ package struct Quantizer {
       try run.execute(pictures.picture(index))
       correction.add(run.results, pool: device.pool)
     }
-    return try correction.applied(to: quantized, of: parameters)
+    return try correction.applied(to: quantized, of: parameters, shapes: run.shapes)
   }
 
   /// What somebody may want to know about weights and results that are 0.
