@@ -18,8 +18,12 @@ final class CPUProgram: CompiledProgram {
     pool: ThreadPool
   ) throws(HGNetError) {
     let target = Target(instructionSet: instructionSet, purpose: .inference, precision: precision)
-    let (marked, floatResults) = precision == .int8 ? program.keepingFloat(beside: parameters) : (program, [])
-    self.program = try marked.assigningElements(floatResults: floatResults) { (layer) throws(HGNetError) in
+    let (marked, floatResults) =
+      precision == .int8
+      ? program.separatingConcatenations(parameters.ranges).keepingFloat(beside: parameters) : (program, [])
+    self.program = try marked.assigningElements(
+      floatResults: floatResults, roundedResults: precision == .int8 ? program.roundedResults(beside: parameters) : []
+    ) { (layer) throws(HGNetError) in
       try ImplementationList.choice(for: layer, on: target).implementation.elements(of: layer)
     }
     self.precision = precision

@@ -11,10 +11,11 @@ enum OnnxQuantizers: OnnxVocabulary {
   ) throws(HGNetError) -> Bool {
     switch node.type {
     case "QuantizeLinear":
-      let grids = try reader.grids(node)
+      var grids = try reader.grids(node)
       reader.grids[result] = grids
+      if grids.count > 1, let merged = try reader.mergingChannels(node, grids) { grids = [merged] }
       let ranges = grids.map(\.range)
-      // Channels with a scale each, as NNCF has them before depthwise convolutions, are left in float32.
+      // Other channels with a scale each, as NNCF has them before depthwise convolutions, are left in float32.
       let isWhole = grids.count == 1
       let isRectified = ranges.allSatisfy { $0.lowerBound == 0 }
       reader.append(
