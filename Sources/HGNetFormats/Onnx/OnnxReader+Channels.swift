@@ -37,6 +37,31 @@ extension OnnxReader {
     return OnnxQuantization.Grid(scale: scale, zeroPoint: first.zeroPoint, isSigned: first.isSigned)
   }
 
+  /// Multiplies each channel so that one scale is left, and takes that back in the depthwise convolutions behind.
+  ///
+  /// - Returns: the product and its grid; nil where something else reads the value.
+  mutating func scalingChannels(
+    _ node: OnnxNode, _ grids: [OnnxQuantization.Grid]
+  ) throws(HGNetError) -> (value: String, grid: OnnxQuantization.Grid)? {
+    guard let scale = grids.map(\.scale).max(), let first = grids.first,
+      grids.allSatisfy({ $0.zeroPoint == first.zeroPoint }),
+      let consumers = consumers(of: node, channels: grids.count), Set(consumers).count == consumers.count,
+      consumers.allSatisfy({ weights[$0]?.scales?.count == grids.count && original.readers[$0]?.count == 1 })
+    else { return nil }
+    let factors = grids.map { scale / $0.scale }
+    let name = "\(node.inputs[0])#channels"
+    guard weights[name] == nil else { return nil }
+    try budget.spend(4 * grids.count)
+    weights[name] = Parameter(Tensor(shape: [grids.count, 1, 1, 1], values: factors))
+    try use(name)
+    perChannel(node, node.inputs[0], name, grids.count, "\(name)#scaled")
+    for name in consumers { try rescale(name, by: factors.map { 1 / $0 }) }
+    return (
+      "\(name)#scaled",
+      OnnxQuantization.Grid(scale: scale, zeroPoint: first.zeroPoint, isSigned: first.isSigned)
+    )
+  }
+
   private mutating func rescale(_ name: String, by factors: [Float]) throws(HGNetError) {
     guard let weight = weights[name], let scales = weight.scales else { return }
     let integers = try Parameter(shape: weight.shape, elementType: weight.elementType, bytes: weight.bytes)
