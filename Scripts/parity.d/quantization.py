@@ -100,10 +100,11 @@ def run_onnxruntime(path, values):
     return in_parts(values, lambda part: session.run(None, {name: part})[0])
 
 
-def run_openvino(path, values):
+def run_openvino(path, values, integers=True):
     import openvino
 
-    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    options = {"INFERENCE_PRECISION_HINT": "f32"} | ({} if integers else {"LP_TRANSFORMS_MODE": "NO"})
+    compiled = openvino.Core().compile_model(path, "CPU", options)
     return in_parts(values, lambda part: compiled(part)[0])
 
 
@@ -193,7 +194,12 @@ def check_network(arguments, report, weights, work, training, testing):
             report.agree("own QDQ read back", back, own, OWN_FLOOR, itself)
         report.agree(f"own QDQ ({title}): ONNX Runtime", run_onnxruntime(path, testing.values), expected, OWN_FLOOR, itself)
         if has("openvino"):
-            report.agree(f"own QDQ ({title}): OpenVINO", run_openvino(path, testing.values), expected, OWN_FLOOR, itself)
+            # OpenVINO 2026.4 computes int8 activations wrongly with AVX-512 VNNI, those of NNCF's files as well; it is right
+            # with its int8 arithmetic switched off.
+            integers = title == "uint8"
+            report.agree(
+                f"own QDQ ({title}): OpenVINO{'' if integers else ', no int8'}",
+                run_openvino(path, testing.values, integers), expected, OWN_FLOOR, itself)
     source = export(weights, "float")
     calibration = training.values[:64]
     cases = [("ort uint8", dict()), ("ort defaults", dict(per_channel=False, activation_type=QuantType.QInt8)),

@@ -27,8 +27,11 @@ public final class InferenceModel: Sendable {
     graph: Graph, parameters: some ParameterSource, device: Device = .cpu()
   ) throws(HGNetError) {
     self.device = device
+    let precision = device.precision(for: parameters)
+    // A range names what is rounded; the range of an affine block is that of a layer of its own.
+    let apart = precision == .int8 ? Set(parameters.ranges.keys) : []
     compiled = try device.engine.compile(
-      Program(graph), parameters: parameters, precision: device.precision(for: parameters))
+      Program(graph, apart: apart), parameters: parameters, precision: precision)
   }
 
   /// The same weights for another device of the same kind, such as one with fewer threads.

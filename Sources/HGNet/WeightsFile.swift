@@ -136,6 +136,7 @@ public struct WeightsFile: Sendable {
     graph = network.graph
     var quantized = parameters
     quantized.ranges = try QuantizedNetwork.ranges(network.ranges, of: network.graph)
+    quantized.hasExactRanges = !quantized.ranges.isEmpty
     self.parameters = quantized
     self.metadata = metadata
     activation = Activation(rawValue: network.activation.rawValue)

@@ -198,11 +198,15 @@ public protocol ParameterSource: Sendable {
   subscript(name: String) -> Parameter? { get }
   /// Where the values of results lie, by the names of layers, where weights are quantised; empty where they are not.
   var ranges: [String: ClosedRange<Float>] { get }
+  /// Whether exactly those results are rounded to bytes that have a range, rather than what an engine finds best.
+  var hasExactRanges: Bool { get }
 }
 
 extension ParameterSource {
   /// None.
   public var ranges: [String: ClosedRange<Float>] { [:] }
+  /// They are not.
+  public var hasExactRanges: Bool { false }
 }
 
 /// Named parameters in the order of their file or model.
@@ -215,6 +219,8 @@ public struct ParameterStore: ParameterSource {
   private var parameters: [String: Parameter] = [:]
   /// Where the values of results lie, by the names of layers, where weights are quantised.
   public var ranges: [String: ClosedRange<Float>] = [:]
+  /// Whether exactly those results are rounded that have a range, as in an ONNX model that says where.
+  public var hasExactRanges = false
 
   /// Makes an empty store.
   public init() {}

@@ -16,11 +16,16 @@ enum QuantizedExport {
   ///   - isSymmetric: whether the ranges are those of `symmetric(_:)`, which int8 with the zero point 0 hold.
   /// - Throws: `HGNetError.Code.parameterMismatch` naming a layer without a range.
   static func quantization(of network: ExportedNetwork, isSymmetric: Bool) throws(HGNetError) -> OnnxQuantization {
-    let (marked, floatResults) = try Program(network.graph).keepingFloat(beside: network.parameters)
-    let program = try marked.assigningElements(floatResults: floatResults) { (layer) throws(HGNetError) in
+    let ranges = network.parameters.ranges
+    let apart = Set(ranges.keys)
+    let (marked, floatResults) = try Program(network.graph, apart: apart).separatingConcatenations(ranges)
+      .keepingFloat(beside: network.parameters)
+    let program = try marked.assigningElements(
+      floatResults: floatResults, roundedResults: marked.roundedResults(beside: network.parameters)
+    ) { (layer) throws(HGNetError) in
       elements(of: layer)
     }
-    let scales = try ResultScales(program, ranges: network.parameters.ranges)
+    let scales = try ResultScales(program, ranges: ranges)
     func grid(_ result: Int) throws(HGNetError) -> OnnxQuantization.Grid {
       guard let scale = scales[result] else {
         throw HGNetError(.internalInconsistency, "a value in 8 bits without a range")
@@ -30,7 +35,7 @@ enum QuantizedExport {
     }
     let count = program.graph.nodes.count
     var ends = Array(0..<count)
-    for (node, result) in try program.producers.enumerated() { ends[result] = node }
+    for (node, result) in try Program.producers(program.graph, apart: apart).enumerated() { ends[result] = node }
     func source(_ result: Int) -> Int { result < count ? result : program.copied[result - count] }
     var quantization = OnnxQuantization()
     for layer in program.layers where layer.result < count {

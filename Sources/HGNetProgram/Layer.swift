@@ -38,6 +38,8 @@ package struct Layer: Hashable, Sendable {
   package var residual: Int?
   /// Whether it is computed in float32 at every precision.
   package var staysFloat = false
+  /// Whether a concatenation has a scale of its own, to which what it reads is rounded once more.
+  package var hasOwnScale = false
 
   /// Makes a layer without an epilogue.
   package init(name: String, kind: Kind, inputs: [Int], result: Int) {

@@ -33,10 +33,12 @@ package struct Program: Sendable {
   /// - Parameters:
   ///   - graph: the network with the outputs that are wanted; what none of them needs is left out.
   ///   - isTraining: whether dropout has work to do.
+  ///   - apart: the names of affine blocks and sums that stay layers of their own, because what they read is rounded.
   /// - Throws: `HGNetError.Code.unsupported` for a second input.
-  package init(_ graph: Graph, isTraining: Bool = false) throws(HGNetError) {
+  package init(_ graph: Graph, isTraining: Bool = false, apart: Set<String> = []) throws(HGNetError) {
     let graph = try graph.selecting(outputs: graph.outputs.map(\.role))
     var fusion = try Fusion(graph, isTraining: isTraining)
+    fusion.apart = apart
     fusion.runPasses()
     fusion.resolveAliases()
     self.init(

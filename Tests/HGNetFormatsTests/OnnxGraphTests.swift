@@ -254,7 +254,8 @@ struct OnnxGraphTests {
   @Test(
     "What is no classifier of the family is named with its reason",
     arguments: [
-      ("QuantizeLinear", "quantised"), ("If", "decides while it runs"), ("Resize", "no detector"),
+      ("QLinearConv", "QuantFormat.QDQ"), ("ConvInteger", "statically"), ("If", "decides while it runs"),
+      ("Resize", "no detector"),
       ("AveragePool", "whole map"), ("ArgMax", "without the choice"), ("Gelu", "read are Add"),
     ])
   func reasons(type: String, reason: String) {

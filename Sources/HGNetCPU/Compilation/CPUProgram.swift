@@ -18,8 +18,12 @@ final class CPUProgram: CompiledProgram {
     pool: ThreadPool
   ) throws(HGNetError) {
     let target = Target(instructionSet: instructionSet, purpose: .inference, precision: precision)
-    let (marked, floatResults) = precision == .int8 ? program.keepingFloat(beside: parameters) : (program, [])
-    self.program = try marked.assigningElements(for: target, floatResults: floatResults)
+    let (marked, floatResults) =
+      precision == .int8
+      ? program.separatingConcatenations(parameters.ranges).keepingFloat(beside: parameters) : (program, [])
+    self.program = try marked.assigningElements(
+      for: target, floatResults: floatResults,
+      roundedResults: precision == .int8 ? program.roundedResults(beside: parameters) : [])
     self.precision = precision
     self.instructionSet = instructionSet
     self.pool = pool
@@ -79,8 +83,10 @@ final class CPUProgram: CompiledProgram {
 
 extension Program {
   /// The program with the element types that the implementations of a target read and write.
-  func assigningElements(for target: Target, floatResults: Set<Int> = []) throws(HGNetError) -> Program {
-    try assigningElements(floatResults: floatResults) { (layer) throws(HGNetError) in
+  func assigningElements(
+    for target: Target, floatResults: Set<Int> = [], roundedResults: Set<Int> = []
+  ) throws(HGNetError) -> Program {
+    try assigningElements(floatResults: floatResults, roundedResults: roundedResults) { (layer) throws(HGNetError) in
       try ImplementationList.choice(for: layer, on: target).implementation.elements(of: layer)
     }
   }

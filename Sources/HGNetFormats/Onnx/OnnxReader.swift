@@ -9,7 +9,7 @@ import HGNetCore
 /// Threads: one task.
 struct OnnxReader {
   private(set) var operations: [PaddleProgram.Operation] = []
-  private(set) var parameters = ParameterStore()
+  var parameters = ParameterStore()
   private(set) var inputName = ""
   private(set) var inputExtents: [Int] = []
 

@@ -39,7 +39,7 @@ package struct Placement: Sendable {
       locations[layer.result] = target
       var channel = 0
       for input in layer.inputs {
-        if locations[input] == nil, input != program.input {
+        if locations[input] == nil, input != program.input, !layer.hasOwnScale {
           var slice = target
           slice.byteOffset += channel * target.element.byteCount
           slice.shape = shapes[input]

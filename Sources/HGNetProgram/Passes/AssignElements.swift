@@ -25,12 +25,13 @@ extension Program {
   ///
   /// - Parameters:
   ///   - floatResults: results that are float32 where their layers can write that.
+  ///   - roundedResults: results that are not, though no layer reads them.
   ///   - choice: the types of a layer; it is not asked for concatenations.
   /// - Throws: what `choice` throws.
   package func assigningElements(
-    floatResults: Set<Int> = [], _ choice: (Layer) throws(HGNetError) -> LayerElements
+    floatResults: Set<Int> = [], roundedResults: Set<Int> = [], _ choice: (Layer) throws(HGNetError) -> LayerElements
   ) throws(HGNetError) -> Program {
-    var assignment = ElementAssignment(self, floatResults: floatResults)
+    var assignment = ElementAssignment(self, floatResults: floatResults, roundedResults: roundedResults)
     for layer in layers {
       if layer.kind == .concatenate {
         assignment.addConcatenation(layer)
@@ -60,12 +61,12 @@ private struct ElementAssignment {
   private let floats: Set<Int>
   private var copies: [Copy: Int] = [:]
 
-  init(_ program: Program, floatResults: Set<Int>) {
+  init(_ program: Program, floatResults: Set<Int>, roundedResults: Set<Int>) {
     shapes = program.graph.nodes.map(\.shape)
     elements = [ElementType](repeating: .float32, count: shapes.count)
     var ends = Set(program.outputs.map(\.result))
     for layer in program.layers { ends.subtract(layer.inputs + [layer.residual].compactMap { $0 }) }
-    floats = ends.union(floatResults)
+    floats = ends.subtracting(roundedResults).union(floatResults)
   }
 
   mutating func add(_ layer: Layer, _ choice: LayerElements) {

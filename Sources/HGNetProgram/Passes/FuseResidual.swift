@@ -5,7 +5,9 @@ extension Fusion {
   mutating func fuseResidual() {
     let readers = readerCounts()
     for index in layers.indices {
-      guard let layer = layers[index], layer.kind == .add, !layer.hasReLU, layer.affine.isEmpty else { continue }
+      guard let layer = layers[index], layer.kind == .add, !layer.hasReLU, layer.affine.isEmpty,
+        !apart.contains(layer.name)
+      else { continue }
       for (own, other) in [(0, 1), (1, 0)] {
         let source = producer(of: layer.inputs[own])
         let addend = producer(of: layer.inputs[other])

@@ -8,6 +8,8 @@ struct Fusion {
   /// The outputs of the graph.
   var outputs: [Graph.Output]
   private var alias: [Int]
+  /// The names of affine blocks and sums that no other layer takes over.
+  var apart: Set<String> = []
 
   /// One layer per graph node, nothing fused yet.
   ///

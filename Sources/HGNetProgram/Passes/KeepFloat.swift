@@ -20,7 +20,9 @@ extension Program {
         hasRange[layer.result] = knowsInputs
       } else if let weight = layer.quantizedWeight {
         layers[index].staysFloat = !knowsInputs || parameters[weight]?.scales == nil
-        if layers[index].staysFloat { floatResults.formUnion(layer.inputs + [layer.residual].compactMap { $0 }) }
+        if layers[index].staysFloat, !parameters.hasExactRanges {
+          floatResults.formUnion(layer.inputs + [layer.residual].compactMap { $0 })
+        }
       } else {
         layers[index].staysFloat = !knowsInputs || !hasRange[layer.result]
       }

@@ -19,7 +19,7 @@ package struct ValueScale: Hashable, Sendable {
 
 /// What the bytes of each result of a program mean.
 ///
-/// Results that lie side by side in a concatenation share the scale of all of them, and a copy in another type has that
+/// Results that lie side by side in a concatenation share the scale of all of them unless it has one of its own, and a copy in another type has that
 /// of what it is a copy of.
 package struct ResultScales: Sendable {
   private let scales: [ValueScale?]
@@ -37,7 +37,8 @@ package struct ResultScales: Sendable {
       while groups[number] != number { number = groups[number] }
       return number
     }
-    for layer in program.layers where layer.kind == .concatenate && program.elements[layer.result] == .uint8 {
+    for layer in program.layers
+    where layer.kind == .concatenate && program.elements[layer.result] == .uint8 && !layer.hasOwnScale {
       for input in layer.inputs { groups[group(input)] = group(layer.result) }
     }
     let nodes = program.graph.nodes.count
@@ -52,6 +53,9 @@ package struct ResultScales: Sendable {
           layer: observed.layer)
       }
       found[group(observed.result)].join(range)
+    }
+    for layer in program.layers where layer.hasOwnScale {
+      if let range = ranges[layer.name] { found[group(layer.result)].join(range) }
     }
     // A concatenation in float32 that is turned into bytes as a whole.
     for layer in program.layers where layer.kind == .concatenate && program.elements[layer.result] != .uint8 {

@@ -142,7 +142,7 @@ extension OnnxReader {
   }
 
   /// A factor for each channel is a 1×1 convolution of every channel on its own.
-  private mutating func perChannel(
+  mutating func perChannel(
     _ node: OnnxNode, _ value: String, _ weight: String, _ channels: Int, _ result: String
   ) {
     append(

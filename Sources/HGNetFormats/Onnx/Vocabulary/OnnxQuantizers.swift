@@ -11,14 +11,22 @@ enum OnnxQuantizers: OnnxVocabulary {
   ) throws(HGNetError) -> Bool {
     switch node.type {
     case "QuantizeLinear":
-      let grids = try reader.grids(node)
+      var grids = try reader.grids(node)
       reader.grids[result] = grids
+      var value = node.inputs[0]
+      if grids.count > 1 {
+        if let merged = try reader.mergingChannels(node, grids) {
+          grids = [merged]
+        } else if let scaled = try reader.scalingChannels(node, grids) {
+          (value, grids) = (scaled.value, [scaled.grid])
+        }
+      }
       let ranges = grids.map(\.range)
-      // Channels with a scale each, as NNCF has them before depthwise convolutions, are left in float32.
+      // Other channels with a scale each, as NNCF has them before depthwise convolutions, are left in float32.
       let isWhole = grids.count == 1
       let isRectified = ranges.allSatisfy { $0.lowerBound == 0 }
       reader.append(
-        PaddleQuantizers.kind, node.type, inputs: ["X": [node.inputs[0]]], output: result,
+        PaddleQuantizers.kind, node.type, inputs: ["X": [value]], output: result,
         [
           "low": .number(isRectified ? 0 : Double(ranges.map(\.lowerBound).min() ?? 0)),
           "high": .number(Double(ranges.map(\.upperBound).max() ?? 0)), "is_whole": .flag(isWhole),
