@@ -35,6 +35,8 @@ package struct Layer: Hashable, Sendable {
   package var affine: [AffineStep] = []
   /// The result that is added last.
   package var residual: Int?
+  /// What quantisation-aware training does to it; nil otherwise.
+  package var quantization: LayerQuantization?
 
   /// Makes a layer without an epilogue.
   package init(name: String, kind: Kind, inputs: [Int], result: Int) {
@@ -58,6 +60,7 @@ package struct Layer: Hashable, Sendable {
     default: break
     }
     for case .affine(let scale, let bias) in affine { names += [scale, bias] }
+    if let quantization, quantization.ownsRange, let range = quantization.range { names.append(range) }
     return names
   }
 
