@@ -16,7 +16,7 @@ static void HG_NAME(hg_quantize_task)(const void *descriptor, int32_t task, floa
     if (outside)
       for (int c = 0; c < channels; c++) {
         const float steps = x[c] * inverse;
-        outside[c] = (uint8_t)((steps < least) | (steps > greatest) << 1);
+        outside[c] = (uint8_t)((steps < least - HG_OUTSIDE) | (steps > greatest + HG_OUTSIDE) << 1);
       }
     // A value that is no number stays none.
     for (int c = 0; c < channels; c++) {

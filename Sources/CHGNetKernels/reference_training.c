@@ -377,10 +377,11 @@ static void quantize(const void *descriptor, int32_t task, float *scratch) {
     for (int32_t c = 0; c < d->channels; c++) {
       float *x = d->values + row * d->stride + c;
       const float steps = *x * inverse;
-      const int is_below = steps < (float)-bytes.zero, is_above = steps > (float)(255 - bytes.zero);
-      if (d->outside) d->outside[row * d->channels + c] = (uint8_t)(is_below ? 1 : is_above ? 2 : 0);
-      const float whole = is_below ? (float)-bytes.zero : is_above ? (float)(255 - bytes.zero) : rintf(steps) + 0.0f;
-      *x = whole * bytes.scale;
+      const float lowest = (float)-bytes.zero, highest = (float)(255 - bytes.zero);
+      if (d->outside)
+        d->outside[row * d->channels + c] =
+            (uint8_t)(steps < lowest - HG_OUTSIDE ? 1 : steps > highest + HG_OUTSIDE ? 2 : 0);
+      *x = (steps < lowest ? lowest : steps > highest ? highest : rintf(steps) + 0.0f) * bytes.scale;
     }
 }
 

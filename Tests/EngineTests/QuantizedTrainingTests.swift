@@ -44,6 +44,78 @@ import Testing
     }
   }
 
+  @Test("Of a small network logits and gradients are the reference's") func gradients() throws {
+    let graph = try smallGraph()
+    let program = try Program(graph, isTraining: true).quantizing()
+    var parameters = Model.randomParameters(for: graph, seed: 3)
+    for declaration in program.quantization?.declarations ?? [] {
+      parameters[declaration.name] = Parameter(Tensor(shape: [2], values: [-0.7, 1.1]))
+    }
+    var random = RandomGenerator(seed: 4)
+    let pictures = Tensor(shape: [2, 6, 10, 3], values: (0..<360).map { _ in random.normal() })
+    let direction = Tensor(shape: [2, 5], values: (0..<10).map { _ in random.normal() })
+    func step(_ engine: any Engine) throws -> (logits: Tensor, state: any TrainingState) {
+      let state = try engine.trainingState(of: program.trainedParameters, parameters: parameters) { _ in false }
+      let run = try engine.trainingRun(program, state: state, batch: 2, statistics: nil)
+      var random = RandomGenerator(seed: 5)
+      let logits = try run.forward(pictures, random: &random)
+      try run.backward(direction, ended: nil)
+      return (logits, state)
+    }
+    let expected = try step(EngineSubject.reference)
+    for subject in EngineSubject.all {
+      let found = try step(subject.engine)
+      #expect(found.logits.distance(to: expected.logits) <= 1e-5 * expected.logits.largest)
+      for at in expected.state.trainedIndices {
+        let (one, other) = (try expected.state.read(.gradient, of: at), try found.state.read(.gradient, of: at))
+        let distance = norm(zip(one.values, other.values).map { $0 - $1 })
+        let name = expected.state.declarations[at].name
+        #expect(distance <= 1e-5 * max(norm(one.values), 0.1), "\(subject.testDescription): \(name)")
+      }
+    }
+    let at = try #require(expected.state.index(of: "first.quantization_range"))
+    #expect(try expected.state.read(.gradient, of: at).largest > 0.1)
+  }
+
+  /// A network so small that no value falls to the other of two steps: two convolutions, one of them of each channel, a
+  /// pool, a concatenation and a linear layer.
+  private func smallGraph() throws -> Graph {
+    var builder = GraphBuilder()
+    func convolution(_ name: String, _ input: Graph.NodeID, _ from: Int, _ to: Int, groups: Int = 1) -> Graph.NodeID {
+      let normalization = BatchNormalization(
+        weight: "\(name).bn.weight", bias: "\(name).bn.bias", mean: "\(name).bn._mean",
+        variance: "\(name).bn._variance")
+      let parameters: [(String, Shape, ParameterRole)] = [
+        ("\(name).weight", [to, from / groups, 3, 3], .convolutionWeight),
+        (normalization.weight, [to], .normalizationWeight), (normalization.bias, [to], .normalizationBias),
+        (normalization.mean, [to], .runningMean), (normalization.variance, [to], .runningVariance),
+      ]
+      for (name, shape, role) in parameters {
+        builder.declare(ParameterDeclaration(name: name, shape: shape, role: role))
+      }
+      let sums = builder.append(
+        .convolution(
+          Convolution(
+            weight: "\(name).weight", inputChannels: from, outputChannels: to, kernel: Size(3), stride: Size(1),
+            padding: Padding(1), groups: groups)), name: name, inputs: [input])
+      let scaled = builder.append(.batchNormalization(normalization), name: "\(name).bn", inputs: [sums])
+      return builder.append(.relu, name: "\(name).relu", inputs: [scaled])
+    }
+    let input = builder.append(.input(channels: 3), name: "pictures", inputs: [])
+    let first = convolution("first", input, 3, 6)
+    let second = convolution("second", first, 6, 6, groups: 6)
+    let both = builder.append(.concatenate, name: "both", inputs: [first, second])
+    let largest = builder.append(
+      .maxPool(kernel: Size(2), stride: Size(2), padding: Padding(0)), name: "pool", inputs: [both])
+    let mean = builder.append(.globalAveragePool, name: "mean", inputs: [largest])
+    builder.declare(ParameterDeclaration(name: "fc.weight", shape: [12, 5], role: .linearWeight))
+    builder.declare(ParameterDeclaration(name: "fc.bias", shape: [5], role: .linearBias))
+    let logits = builder.append(
+      .linear(weight: "fc.weight", bias: "fc.bias", inputFeatures: 12, outputFeatures: 5), name: "fc", inputs: [mean])
+    builder.markOutput(.logits, logits)
+    return try builder.graph(output: .logits, inputSize: Size(height: 6, width: 10))
+  }
+
   @Test("Bits do not depend on the engine's twins", arguments: networks) func bits(index: Int) throws {
     let setting = try TrainingSetting(EngineNetwork.all[index], range: Self.range)
     for subject in EngineSubject.all where !subject.twins.isEmpty {

@@ -49,7 +49,8 @@ import Testing
         let whole = after / bytes.scale
         #expect(abs(whole.rounded() - whole) < 1e-3)
         let steps = before * (1 / bytes.scale)
-        let flag: UInt8 = steps < Float(-bytes.zero) ? 1 : steps > Float(255 - bytes.zero) ? 2 : 0
+        let margin = Float(HG_OUTSIDE)
+        let flag: UInt8 = steps < Float(-bytes.zero) - margin ? 1 : steps > Float(255 - bytes.zero) + margin ? 2 : 0
         #expect(flags[row * channels + channel] == flag)
       }
     }

@@ -181,6 +181,10 @@ typedef struct {
 // The finest bytes that hold a range, its smaller and its larger end, and 0.
 hg_byte_scale hg_byte_scale_of(const float *_Nonnull range);
 
+// What lies outside of a range is further from its end than this part of a step: what another range with the same end has
+// been cut to lies on it, but for its last digit.
+#define HG_OUTSIDE 0.0009765625f
+
 // Values become those of the nearest bytes of a range, ties to even. outside: [rows][channels], 1 for what lay below all
 // bytes, 2 above, 0 else; NULL where it is not wanted. Task t: block of rows.
 typedef struct {
