@@ -173,7 +173,7 @@ let package = Package(
       name: "HGNetTrainingTests",
       dependencies: [
         "HGNetTraining", "HGNetConfiguration", "HGNet", "HGNetProgram", "HGNetCPU", "HGNetFormats", "HGNetVision",
-        "HGNetModels",
+        "HGNetModels", "HGNetReference",
         "HGNetCore",
       ]),
     .testTarget(

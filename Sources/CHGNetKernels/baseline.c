@@ -20,6 +20,7 @@
 #include "windows.h"
 #include "gradient.h"
 #include "winograd_gradient.h"
+#include "fake_quantization.h"
 #include "training.h"
 
 #endif

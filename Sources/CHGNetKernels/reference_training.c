@@ -356,10 +356,71 @@ static void gate_gradient(const void *descriptor, int32_t task, float *scratch) 
   }
 }
 
+hg_byte_scale hg_byte_scale_of(const float *range) {
+  const double low = range[0] < 0 ? range[0] : 0, high = range[1] > 0 ? range[1] : 0;
+  hg_byte_scale bytes = {(float)((high - low) / 255), 0};
+  // A range of nothing can have any scale.
+  if (!isnormal(bytes.scale)) bytes.scale = 1;
+  const double zero = round(-low / (double)bytes.scale);
+  bytes.zero = zero > 255 ? 255 : zero > 0 ? (int32_t)zero : 0;
+  return bytes;
+}
+
+// Quantised values are compared bit for bit, so that these are sums and products of floats, too; a 0 has no sign.
+static void quantize(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_quantize *d = descriptor;
+  const hg_byte_scale bytes = hg_byte_scale_of(d->range);
+  const float inverse = 1 / bytes.scale;
+  const int64_t first = (int64_t)task * d->rows_per_task;
+  for (int64_t row = first; row < least(first + d->rows_per_task, d->rows); row++)
+    for (int32_t c = 0; c < d->channels; c++) {
+      float *x = d->values + row * d->stride + c;
+      const float steps = *x * inverse;
+      const float lowest = (float)-bytes.zero, highest = (float)(255 - bytes.zero);
+      if (d->outside)
+        d->outside[row * d->channels + c] =
+            (uint8_t)(steps < lowest - HG_OUTSIDE ? 1 : steps > highest + HG_OUTSIDE ? 2 : 0);
+      *x = (steps < lowest ? lowest : steps > highest ? highest : rintf(steps) + 0.0f) * bytes.scale;
+    }
+}
+
+static void quantize_gradient(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_quantize_gradient *d = descriptor;
+  const int64_t first = (int64_t)task * d->rows_per_task;
+  double *sums = d->sums + 2 * (int64_t)task;
+  sums[0] = sums[1] = 0;
+  for (int64_t row = first; row < least(first + d->rows_per_task, d->rows); row++)
+    for (int32_t c = 0; c < d->channels; c++) {
+      const uint8_t outside = d->outside[row * d->channels + c];
+      if (!outside) continue;
+      sums[outside - 1] += (double)d->gradient[row * d->stride + c];
+      d->gradient[row * d->stride + c] = 0;
+    }
+}
+
+static void quantize_weights(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_quantize_weights *d = descriptor;
+  for (int64_t channel = (int64_t)task * HG_PANEL; channel < least((task + 1) * HG_PANEL, d->channels); channel++) {
+    const int64_t start = channel * d->channel_stride;
+    float largest = 0;
+    for (int64_t i = 0; i < d->count; i++) largest = fmaxf(largest, fabsf(d->weights[start + i * d->value_stride]));
+    float scale = largest / 127;
+    if (!isnormal(scale)) scale = 1;
+    for (int64_t i = start; i < start + d->count * d->value_stride; i += d->value_stride) {
+      const float steps = rintf(d->weights[i] / scale) + 0.0f;
+      d->rounded[i] = (steps > 127 ? 127 : steps < -127 ? -127 : steps) * scale;
+    }
+  }
+}
+
 const hg_training_kernels hg_training_kernels_reference = {
     .pack = pack, .pack_channels = pack_channels, .sums = unit_sums, .statistics = unit_statistics, .apply = unit_apply,
     .gradient_sums = unit_gradient_sums, .gradient_finish = unit_gradient_finish, .gradient_apply = unit_gradient_apply,
     .weight_gradient = weight_gradient, .weight_gradient_join = weight_gradient_join, .winograd_tiles = winograd_tiles,
     .winograd_gradient_join = winograd_gradient_join, .depthwise_gradient = depthwise_gradient, .dilate = dilate,
     .maximum_pool_gradient = maximum_pool_gradient, .elementwise_gradient = elementwise_gradient,
-    .gate_gradient = gate_gradient};
+    .gate_gradient = gate_gradient, .quantize = quantize, .quantize_gradient = quantize_gradient,
+    .quantize_weights = quantize_weights};

@@ -481,4 +481,6 @@ const hg_training_kernels HG_NAME(hg_training_kernels) = {
     .winograd_tiles = HG_NAME(hg_winograd_tiles), .winograd_gradient_join = HG_NAME(hg_winograd_gradient_join),
     .depthwise_gradient = HG_NAME(hg_depthwise_gradient),
     .dilate = HG_NAME(hg_dilate), .maximum_pool_gradient = HG_NAME(hg_maximum_pool_gradient),
-    .elementwise_gradient = HG_NAME(hg_elementwise_gradient), .gate_gradient = HG_NAME(hg_gate_gradient)};
+    .elementwise_gradient = HG_NAME(hg_elementwise_gradient), .gate_gradient = HG_NAME(hg_gate_gradient),
+    .quantize = HG_NAME(hg_quantize_task), .quantize_gradient = HG_NAME(hg_quantize_gradient_task),
+    .quantize_weights = HG_NAME(hg_quantize_weights_task)};

@@ -51,6 +51,14 @@ public struct Device: Sendable, CustomStringConvertible {
     engine = CPUEngine(pool: pool, instructionSet: instructionSet)
   }
 
+  private init(_ device: Device, precision: Precision) {
+    (kind, pool, engine) = (device.kind, device.pool, device.engine)
+    self.precision = precision
+  }
+
+  /// The same device with another precision.
+  package func computing(with precision: Precision) -> Device { Device(self, precision: precision) }
+
   /// The processor with some threads.
   public static func cpu(_ pool: ThreadPool = ThreadPool(), precision: Precision? = .float32) -> Device {
     Device(.cpu, pool: pool, precision: precision)

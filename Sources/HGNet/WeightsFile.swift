@@ -150,6 +150,9 @@ public struct WeightsFile: Sendable {
   ) throws(HGNetError) {
     var stored = try QuantizedWeights.reading(stored, metadata: metadata)
     let ranges = stored.ranges
+    // A checkpoint of quantisation-aware training is read as the quantised weights that it stands for.
+    let learned = try LearnedRanges(ranges.isEmpty ? stored : ParameterStore())
+    stored = learned.removing(from: stored)
     guard !stored.isEmpty else {
       throw HGNetError(.parameterMismatch, "expected the parameters of a network, found an empty \(format.title)")
     }
@@ -180,6 +183,7 @@ public struct WeightsFile: Sendable {
     try QuantizedWeights.check(ranges, of: graph)
     var parameters = loaded.parameters
     parameters.ranges = ranges
+    if !learned.isEmpty { parameters = try learned.quantizing(graph, parameters) }
     self.parameters = parameters
     // A decoder is for several labels a picture.
     activation = found.options.decoder == nil ? nil : .sigmoid

@@ -26,6 +26,12 @@ enum PaddleClasKeys {
       "transforms": .named(transforms),
       "PostProcess": .values("name topk class_id_map_file threshold delimiter label_list"),
     ]),
+    "Slim": .section([
+      "quant": .values("name"),
+      "prune": .refused(
+        "Slim.prune makes networks smaller by taking channels out, which hgnet does not have; leave it out, and take a "
+          + "smaller model"),
+    ]),
     "Metric": .section(["Train": .named(metrics), "Eval": .named(metrics)]),
     "PreProcess": .section(["transform_ops": .named(transforms)]),
     "PostProcess": .section(postProcessing),

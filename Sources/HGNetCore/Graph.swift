@@ -25,9 +25,14 @@ public enum ParameterRole: Hashable, Sendable {
   case layerNormalizationWeight, layerNormalizationBias
   /// The queries of a decoder, which stay as they were drawn.
   case queryEmbedding
+  /// The range of a result's values in quantisation-aware training, which no graph has but a program that is trained so.
+  case quantizationRange(isLearned: Bool)
 
   /// Whether the optimiser changes it; running statistics are only tracked, and the queries of a decoder are fixed.
-  public var isLearned: Bool { self != .runningMean && self != .runningVariance && self != .queryEmbedding }
+  public var isLearned: Bool {
+    self != .runningMean && self != .runningVariance && self != .queryEmbedding
+      && self != .quantizationRange(isLearned: false)
+  }
 
   /// Whether it belongs to a batch normalisation.
   public var isNormalization: Bool {

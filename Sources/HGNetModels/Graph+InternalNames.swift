@@ -32,6 +32,7 @@ extension [ParameterDeclaration] {
         case .layerNormalizationWeight: ("layer_norm", "w_0")
         case .layerNormalizationBias: ("layer_norm", "b_0")
         case .queryEmbedding: ("embedding", "w_0")
+        case .quantizationRange: ("pact", "w_0")
         }
       // The parameters of one layer share everything before the last dot. Those of other exporters may have no dots: a name
       // that is taken begins another layer.

@@ -27,7 +27,8 @@ extension Model {
           for index in values.indices { values[index] = generator.uniform(from: -limit, to: limit) }
         case .normalizationWeight, .runningVariance, .affineScale, .layerNormalizationWeight:
           values.initialize(repeating: 1)
-        case .normalizationBias, .runningMean, .affineBias, .convolutionBias, .linearBias, .layerNormalizationBias:
+        case .normalizationBias, .runningMean, .affineBias, .convolutionBias, .linearBias, .layerNormalizationBias,
+          .quantizationRange:
           values.initialize(repeating: 0)
         }
       }

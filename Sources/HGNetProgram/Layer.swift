@@ -40,6 +40,8 @@ package struct Layer: Hashable, Sendable {
   package var staysFloat = false
   /// Whether a concatenation has a scale of its own, to which what it reads is rounded once more.
   package var hasOwnScale = false
+  /// What quantisation-aware training does to it; nil otherwise.
+  package var quantization: LayerQuantization?
 
   /// Makes a layer without an epilogue.
   package init(name: String, kind: Kind, inputs: [Int], result: Int) {
@@ -63,6 +65,7 @@ package struct Layer: Hashable, Sendable {
     default: break
     }
     for case .affine(let scale, let bias) in affine { names += [scale, bias] }
+    if let quantization, quantization.ownsRange, let range = quantization.range { names.append(range) }
     return names
   }
 

@@ -19,6 +19,8 @@ package struct Program: Sendable {
   package let elements: [ElementType]
   /// Of the results after those of the graph, copies in another type, the results that they are copies of.
   package let copied: [Int]
+  /// What quantisation-aware training adds; nil otherwise.
+  package let quantization: ProgramQuantization?
 
   /// A named result of the network.
   package struct Output: Hashable, Sendable {
@@ -48,7 +50,8 @@ package struct Program: Sendable {
   }
 
   init(
-    graph: Graph, isTraining: Bool, layers: [Layer], outputs: [Output], elements: [ElementType], copied: [Int]
+    graph: Graph, isTraining: Bool, layers: [Layer], outputs: [Output], elements: [ElementType], copied: [Int],
+    quantization: ProgramQuantization? = nil
   ) {
     self.graph = graph
     self.isTraining = isTraining
@@ -56,6 +59,7 @@ package struct Program: Sendable {
     self.outputs = outputs
     self.elements = elements
     self.copied = copied
+    self.quantization = quantization
     input = graph.nodes.firstIndex { if case .input = $0.operation { true } else { false } } ?? 0
   }
 
@@ -77,7 +81,7 @@ package struct Program: Sendable {
     guard size != inputSize else { return self }
     return Program(
       graph: try graph.resized(to: size), isTraining: isTraining, layers: layers, outputs: outputs, elements: elements,
-      copied: copied)
+      copied: copied, quantization: quantization)
   }
 
   /// The layer that computes a result; nil for the input.

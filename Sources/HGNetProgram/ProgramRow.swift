@@ -118,6 +118,9 @@ extension TrainingOperation.Kind {
     switch self {
     case .layer(let layer, _, _, _), .decoder(let layer, _, _, _, _): layer.title
     case .convolution(let unit, _): Layer.Kind.convolution(units[unit].convolution, nil).title
+    case .weightQuantization: "weights rounded to 8 bits"
+    case .quantization: "values rounded to 8 bits"
+    case .quantizationGradient: "gradient of a range"
     case .statistics(let unit):
       units[unit].usesBatchStatistics ? "mean and variance of the batch" : "factors and biases"
     case .normalization(let unit, let residual, _):
@@ -142,6 +145,8 @@ extension TrainingOperation.Kind {
     case .convolution(let unit, _), .statistics(let unit), .normalizationGradient(let unit, _),
       .weightGradient(let unit, _):
       units[unit].convolved
+    case .weightQuantization(let unit): units[unit].roundedWeights
+    case .quantization(_, let target, _), .quantizationGradient(_, let target, _): target
     case .elementwise(_, let target, _, _), .dataGradient(_, let target, _), .gateGradient(_, _, let target),
       .maxPoolGradient(_, _, _, _, _, let target):
       target

@@ -24,6 +24,8 @@ struct NumberPlan: Sendable {
     var attention: Int?
     /// What is dropped, by the step of the affine part; -1 stands for the operator itself.
     var masks: [Int: Mask] = [:]
+    /// What tells which values lay below (-1) or above (1) their range.
+    var outside: Int?
   }
 
   let program: Program
@@ -68,6 +70,9 @@ struct NumberPlan: Sendable {
         place.attention = take(batch, heads, shape.height * shape.width, tokens.height * tokens.width)
       }
       if needsGradient != nil { addMasks(layer, shape, shapes, to: &place) }
+      if layer.quantization?.range != nil, needsGradient?[layer.result] == true {
+        place.outside = take(batch, shape.count)
+      }
       results[layer.result] = place.stages.last
       if needsGradient?[layer.result] == true { gradients[layer.result] = take(batch, shape.count) }
       places.append(place)

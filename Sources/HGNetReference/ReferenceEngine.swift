@@ -8,8 +8,12 @@ import HGNetProgram
 ///
 /// Threads: safe to share.
 package struct ReferenceEngine: Engine {
+  /// Whether quantisation-aware training rounds; without it values are only kept inside their ranges, which has
+  /// derivatives that differences can be compared with.
+  private let rounds: Bool
+
   /// Makes the engine.
-  package init() {}
+  package init(rounds: Bool = true) { self.rounds = rounds }
 
   /// `reference, float64, 1 thread`.
   package var deviceDescription: String { "reference, float64, 1 thread" }
@@ -89,6 +93,6 @@ package struct ReferenceEngine: Engine {
       throw HGNetError(.invalidArgument, "expected parameters of the reference engine, found those of another one")
     }
     try checkLayers(of: program, at: .float32)
-    return try ReferenceTrainingRun(program, state: state, batch: batch, statistics: statistics)
+    return try ReferenceTrainingRun(program, state: state, batch: batch, statistics: statistics, rounds: rounds)
   }
 }

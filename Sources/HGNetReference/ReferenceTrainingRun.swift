@@ -12,7 +12,7 @@ package final class ReferenceTrainingRun: TrainingRun {
 
   /// - Throws: as `Engine.trainingRun`.
   init(
-    _ program: Program, state: ReferenceState, batch: Int, statistics: (any StatisticsReduction)?
+    _ program: Program, state: ReferenceState, batch: Int, statistics: (any StatisticsReduction)?, rounds: Bool
   ) throws(HGNetError) {
     let needs = ReferenceTrainingRun.needsGradient(program, state)
     let plan = try NumberPlan(program, batch: batch, needsGradient: needs)
@@ -25,14 +25,14 @@ package final class ReferenceTrainingRun: TrainingRun {
       plan, parameters: state.values,
       numbers: try Numbers(
         count: plan.count, for: "a training step on \(batch) pictures of \(program.inputSize)", advice: advice),
-      training: Walk.Training(state: state, statistics: statistics))
+      training: Walk.Training(state: state, statistics: statistics, rounds: rounds))
     self.state = state
     let indices = state.values.indices
     ends = program.layers.map { layer in
       needs[layer.result] ? layer.learnedParameters.compactMap { indices[$0] } : []
     }
     let ended = Set(ends.joined())
-    others = program.graph.parameters.compactMap { indices[$0.name] }.filter { !ended.contains($0) }
+    others = program.trainedParameters.compactMap { indices[$0.name] }.filter { !ended.contains($0) }
   }
 
   /// The network, for the size of the pictures.

@@ -11,6 +11,8 @@ final class Walk {
   struct Training {
     let state: ReferenceState
     let statistics: (any StatisticsReduction)?
+    /// Whether quantised values are rounded.
+    let rounds: Bool
   }
 
   let plan: NumberPlan
@@ -60,6 +62,9 @@ final class Walk {
     pictures.withUnsafeBufferPointer { source in
       for index in source.indices { target[index] = Double(source[index]) }
     }
+    if let range = program.quantization?.input {
+      try quantize(target, count: batch * shapes[program.input].count, range: range, outside: nil)
+    }
   }
 
   /// Draws what is dropped, layer by layer.
@@ -99,12 +104,19 @@ final class Walk {
       try multiplyGroups(layer, weight, bias, classesPerToken, inputs[0], into: first)
     }
     try addEpilogue(layer, place)
+    if let range = layer.quantization?.range {
+      try quantize(
+        result(layer.result), count: count(layer), range: range, outside: place.outside.map { numbers.base + $0 })
+    }
   }
 
   /// Hands the gradient of a layer's result on to its inputs and parameters.
   func backward(_ index: Int) throws(HGNetError) {
     let (layer, place) = (program.layers[index], plan.places[index])
     guard let own = gradient(layer.result) else { return }
+    if let range = layer.quantization?.range, let outside = place.outside {
+      takeQuantizationBack(own, count: count(layer), range: range, outside: numbers.base + outside)
+    }
     try takeEpilogueBack(layer, place, own)
     var inputs: [Pointer] = []
     for input in layer.inputs { inputs.append(try result(input)) }

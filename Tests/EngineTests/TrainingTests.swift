@@ -21,38 +21,9 @@ import Testing
     "The reference's gradients are the derivatives, by central differences", arguments: EngineNetwork.all.indices,
     [nil, "stages.1."])
   func derivatives(index: Int, frozenPrefix: String?) throws {
-    let setting = try TrainingSetting(
-      EngineNetwork.all[index], size: Size(height: 33, width: 40), frozenPrefix: frozenPrefix)
-    let state = try #require(try setting.state(EngineSubject.reference) as? ReferenceState)
-    let run = try #require(try setting.run(EngineSubject.reference, state) as? ReferenceTrainingRun)
-    func loss() throws -> Double {
-      var random = RandomGenerator(seed: 5)
-      let logits = try run.exactForward(setting.pictures, random: &random)
-      return zip(logits, setting.direction.values).reduce(0) { $0 + $1.0 * Double($1.1) }
-    }
-    _ = try loss()
-    try run.backward(setting.direction, ended: nil)
-    var random = RandomGenerator(seed: 73)
-    for at in state.trainedIndices {
-      let gradient = try state.withNumbers(.gradient, of: at) { Array($0) }
-      let way = gradient.map { _ in Double(random.normal()) }
-      let length = way.reduce(0) { $0 + $1 * $1 }.squareRoot()
-      let small = 1e-7 / length
-      func move(_ factor: Double) throws {
-        try state.withNumbers(.value, of: at) { for index in $0.indices { $0[index] += factor * small * way[index] } }
-      }
-      try move(1)
-      let up = try loss()
-      try move(-2)
-      let down = try loss()
-      try move(1)
-      let numeric = (up - down) / 2e-7
-      let analytic = zip(gradient, way).reduce(0) { $0 + $1.0 * $1.1 } / length
-      // Differences of float64 know about eight digits of the derivative; a ReLU may turn on the way.
-      #expect(
-        abs(numeric - analytic) <= 2e-5 * max(abs(numeric), 1e-1),
-        "\(setting.network.name) \(state.declarations[at].name): \(analytic), not \(numeric)")
-    }
+    try TrainingSetting(
+      EngineNetwork.all[index], size: Size(height: 33, width: 40), frozenPrefix: frozenPrefix
+    ).expectDerivatives(of: EngineSubject.reference)
   }
 
   @Test("The reference's forward pass is that of the graph as it stands", arguments: EngineNetwork.all.indices)

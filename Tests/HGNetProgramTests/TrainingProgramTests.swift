@@ -50,6 +50,25 @@ import Testing
     #expect(ended == learned)
   }
 
+  @Test(
+    "Quantisation-aware training: every range ends once, each unit has rounded weights", arguments: PlacementTests.names
+  )
+  func quantised(name: String) throws {
+    let plain = try Program(Model.named(name).graph(inputSize: Size(64)), isTraining: true)
+    let program = try TrainingProgram(plain.quantizing(), batch: 2)
+    let ended = program.gradientEnds.values.joined().sorted()
+    #expect(ended == program.program.trainedParameters.filter { $0.role.isLearned }.map(\.name).sorted())
+    #expect(program.units.allSatisfy { $0.roundedWeights != nil })
+    let names = try #require(program.program.quantization?.names)
+    #expect(Set(names.keys) == Set(plain.observed.map(\.layer)))
+    // What lies side by side in a concatenation has one range.
+    for layer in program.program.layers where layer.kind == .concatenate {
+      let parts = layer.inputs.compactMap { program.program.layer(computing: $0)?.quantization?.range }
+      #expect(parts.count == layer.inputs.count && Set(parts).count == 1)
+    }
+    #expect(program.program.layers.last?.quantization?.range == nil, "the logits stay as they are")
+  }
+
   @Test func nothingIsComputedForAFrozenBeginning() throws {
     let graph = try Model.named("PPHGNetV2_B0").graph(inputSize: Size(64))
     let head = Set(graph.parameters.suffix(2).map(\.name))

@@ -68,6 +68,7 @@ struct DeclaredKeyTests {
     """
     Global: {epochs: 3}
     Arch: {name: PPHGNetV2_B0}
+    Slim: {quant: {name: pact}}
     Loss: {Train: [{CELoss: {weight: 1, reduction: mean}}]}
     Optimizer: {name: Momentum, lr: {name: Linear, learning_rate: 0.1}}
     DataLoader:

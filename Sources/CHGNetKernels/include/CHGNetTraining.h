@@ -172,6 +172,51 @@ typedef struct {
   ptrdiff_t target_stride;
 } hg_gate_gradient;
 
+// What bytes mean: value = (byte - zero) * scale.
+typedef struct {
+  float scale;
+  int32_t zero;
+} hg_byte_scale;
+
+// The finest bytes that hold a range, its smaller and its larger end, and 0.
+hg_byte_scale hg_byte_scale_of(const float *_Nonnull range);
+
+// What lies outside of a range is further from its end than this part of a step: what another range with the same end has
+// been cut to lies on it, but for its last digit.
+#define HG_OUTSIDE 0.0009765625f
+
+// Values become those of the nearest bytes of a range, ties to even. outside: [rows][channels], 1 for what lay below all
+// bytes, 2 above, 0 else; NULL where it is not wanted. Task t: block of rows.
+typedef struct {
+  float *_Nonnull values;
+  ptrdiff_t stride;
+  int64_t rows;
+  int32_t channels;
+  const float *_Nonnull range;
+  uint8_t *_Nullable outside;
+  int32_t rows_per_task;
+} hg_quantize;
+
+// Gradients of values that lay outside become 0; sums[task] are those below and above. Task t: block of rows.
+typedef struct {
+  float *_Nonnull gradient;
+  ptrdiff_t stride;
+  int64_t rows;
+  int32_t channels;
+  const uint8_t *_Nonnull outside;
+  double *_Nonnull sums;  // [tasks][2]
+  int32_t rows_per_task;
+} hg_quantize_gradient;
+
+// Weights rounded to whole steps of the largest of their output channel / 127, ties to even. Element (channel, i) is
+// weights[channel * channel_stride + i * value_stride], and of rounded as well. Task t: block of 16 channels.
+typedef struct {
+  const float *_Nonnull weights;
+  int64_t channel_stride, value_stride, count;
+  int32_t channels;
+  float *_Nonnull rounded;
+} hg_quantize_weights;
+
 // Pixels of a block of the weight gradient.
 enum { HG_GRADIENT_PIXELS = 128 };
 
@@ -186,7 +231,7 @@ typedef void (*hg_training_task)(const void *_Nonnull descriptor, int32_t task, 
 typedef struct {
   hg_training_task _Nonnull pack, pack_channels, sums, statistics, apply, gradient_sums, gradient_finish, gradient_apply,
       weight_gradient, weight_gradient_join, winograd_tiles, winograd_gradient_join, depthwise_gradient, dilate,
-      maximum_pool_gradient, elementwise_gradient, gate_gradient;
+      maximum_pool_gradient, elementwise_gradient, gate_gradient, quantize, quantize_gradient, quantize_weights;
 } hg_training_kernels;
 
 // In the order of hg_kernels_at.

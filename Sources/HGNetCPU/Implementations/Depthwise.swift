@@ -139,7 +139,7 @@ private struct ChannelPacking: Work {
   func write(_ addresses: Addresses, into descriptor: Descriptor) throws(HGNetError) -> hg_task {
     try descriptor.set(
       hg_pack_channels(
-        weight: addresses.read(weights.convolution.weight), channels: Int32(weights.used.outputChannels),
+        weight: weights.values(addresses), channels: Int32(weights.used.outputChannels),
         taps: Int32(weights.taps),
         is_flipped: weights.isGradient ? 1 : 0, packed: addresses.floats(packed)))
     return addresses.training.pack_channels

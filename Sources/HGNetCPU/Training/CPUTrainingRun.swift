@@ -99,7 +99,7 @@ package final class CPUTrainingRun: TrainingRun {
       (plan.gradientEnds[$0] ?? []).compactMap { state.index(of: $0) }
     }
     let ended = Set(gradientEnds.joined())
-    gradientsWithoutStep = program.graph.parameters.compactMap { state.index(of: $0.name) }.filter {
+    gradientsWithoutStep = program.trainedParameters.compactMap { state.index(of: $0.name) }.filter {
       !ended.contains($0)
     }
     self.state = state

@@ -108,6 +108,12 @@ struct TrainingPlan {
     case .convolution(let unit, let input):
       let unit = program.units[unit]
       try addConvolution(unit, isGradient: false, input: input, output: unit.convolved, residual: nil)
+    case .weightQuantization(let unit): addWeightQuantization(program.units[unit], name)
+    case .quantization(let range, let target, let outside):
+      let work = QuantizationWork(range: range, target: target, outside: outside, batch: batch)
+      add(name, work, tasks: work.taskCount, uses: [target.buffer] + [outside?.buffer].compactMap { $0 })
+    case .quantizationGradient(let range, let target, let outside):
+      addQuantizationGradient(range, name, target: target, outside: outside)
     case .statistics(let unit): addStatistics(unit)
     case .normalization(let unit, let residual, let output):
       add(name, .apply, unit, result: output, residual: residual)
@@ -183,7 +189,9 @@ struct TrainingPlan {
   private mutating func addConvolution(
     _ unit: TrainingUnit, isGradient: Bool, input: Location, output: Location, residual: Location?
   ) throws(HGNetError) {
-    let weights = TrainedWeights(convolution: unit.convolution, isLinear: unit.isLinear, isGradient: isGradient)
+    let weights = TrainedWeights(
+      convolution: unit.convolution, isLinear: unit.isLinear, isGradient: isGradient,
+      rounded: unit.roundedWeights)
     let name = unit.layer.name
     let layer = Layer(
       name: name + (isGradient ? " data gradient" : ""), kind: .convolution(weights.used, nil), inputs: [], result: 0)
@@ -202,7 +210,9 @@ struct TrainingPlan {
     guard let packing = implementation.packing(weights, into: packed) else {
       throw HGNetError(.unsupported, "training with \(implementation.name)", layer: name)
     }
-    add(name + " pack", packing.work, tasks: packing.taskCount, uses: [packed])
+    add(
+      name + " pack", packing.work, tasks: packing.taskCount,
+      uses: [packed] + [unit.roundedWeights?.buffer].compactMap { $0 })
     problem.weights = .buffer(packed, byteCount: extent.weightByteCount)
     // The bias is zero.
     zeroCount = max(zeroCount, extent.paddedColumns)

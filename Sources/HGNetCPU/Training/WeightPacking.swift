@@ -8,6 +8,8 @@ struct TrainedWeights: Hashable, Sendable {
   var convolution: Convolution
   var isLinear: Bool
   var isGradient: Bool
+  /// Where the weights lie rounded to 8 bits; nil where they are the parameter.
+  var rounded: Location?
 
   /// The convolution that is computed: for a data gradient that of the result's gradient, spread to stride 1, with the
   /// window turned round and the channels exchanged.
@@ -22,6 +24,12 @@ struct TrainedWeights: Hashable, Sendable {
       top: kernel.height - 1 - padding.top, left: kernel.width - 1 - padding.left,
       bottom: kernel.height - 1 - padding.bottom, right: kernel.width - 1 - padding.right)
     return used
+  }
+
+  /// The weights as they are now, as they are declared.
+  func values(_ addresses: Addresses) throws(HGNetError) -> UnsafePointer<Float> {
+    if let rounded { return UnsafePointer(addresses.pointer(rounded)) }
+    return try addresses.read(convolution.weight)
   }
 
   var taps: Int { convolution.kernel.height * convolution.kernel.width }
@@ -58,7 +66,7 @@ struct PanelPacking: Work {
       weights.isLinear ? (1, convolution.outputChannels) : (convolution.inputChannels * weights.taps, weights.taps)
     try descriptor.set(
       hg_pack(
-        weight: addresses.read(convolution.weight), column_stride: Int64(weights.isGradient ? inner : outer),
+        weight: weights.values(addresses), column_stride: Int64(weights.isGradient ? inner : outer),
         channel_stride: Int64(weights.isGradient ? outer : inner), columns: Int32(used.outputChannels),
         channels: Int32(used.inputChannels), taps: Int32(weights.taps), is_flipped: weights.isGradient ? 1 : 0,
         winograd_tile: Int32(winogradTile), packed: addresses.floats(packed)))

@@ -50,6 +50,7 @@ extension Layer {
     case .decoder(.attention), .decoder(.dropout): break
     }
     for case .affine(let scale, let bias) in affine { for name in [scale, bias] { result.append((name, [1])) } }
+    if let range = quantization?.range { result.append((range, [2])) }
     return result
   }
 }

@@ -15,6 +15,12 @@ package struct TrainingOperation: Hashable, Sendable {
     case convolution(unit: Int, input: Location)
     /// Mean and variance of a unit, from the batch where these are used; running statistics move.
     case statistics(unit: Int)
+    /// Rounds the weights of a unit to 8 bits, for what follows.
+    case weightQuantization(unit: Int)
+    /// Rounds values to the steps of a range and notes in `outside`, where it is wanted, which lay below (1) or above (2).
+    case quantization(range: String, target: Location, outside: Location?)
+    /// Where a value lay outside of its range, its gradient goes to that end of the range.
+    case quantizationGradient(range: String, target: Location, outside: Location)
     /// Normalises, rectifies, scales and adds.
     case normalization(unit: Int, residual: Location?, output: Location)
     /// An operator of a decoder; `mask` is that of an attention's weights.
@@ -71,15 +77,18 @@ extension TrainingOperation.Kind {
   func locations(_ units: [TrainingUnit]) -> [Location] {
     switch self {
     case .layer(_, let inputs, let residual, let output): inputs + [residual, output].compactMap { $0 }
-    case .convolution(let unit, let input): [units[unit].convolved, input]
+    case .convolution(let unit, let input): [units[unit].convolved, input] + units[unit].rounded
     case .statistics(let unit): [units[unit].convolved]
+    case .weightQuantization(let unit): units[unit].rounded
+    case .quantization(_, let target, let outside): [target] + [outside].compactMap { $0 }
+    case .quantizationGradient(_, let target, let outside): [target, outside]
     case .normalization(let unit, let residual, let output):
       [units[unit].convolved, output] + [residual].compactMap { $0 }
     case .decoder(_, _, let inputs, let mask, let output): inputs + [mask, output].compactMap { $0 }
     case .elementwise(_, let target, let gradient, let factor): [target] + [gradient, factor].compactMap { $0 }
     case .normalizationGradient(let unit, let gradient): [units[unit].convolved, gradient]
     case .weightGradient(let unit, let input): [units[unit].convolved, input]
-    case .dataGradient(let unit, let target, _): [units[unit].convolved, target]
+    case .dataGradient(let unit, let target, _): [units[unit].convolved, target] + units[unit].rounded
     case .maxPoolGradient(_, _, _, let input, let gradient, let target): [input, gradient, target]
     case .gateGradient(let input, let gradient, let target): [input, gradient, target]
     case .decoderGradient(_, _, let inputs, let mask, let gradient, let targets):

@@ -13,6 +13,10 @@ extension TrainingProgram {
         add(layer.name + " gradient", .elementwise(.zero, target: own, gradient: nil, factor: nil))
         isGradientWritten[layer.result] = true
       }
+      if let range = layer.quantization?.range, let outside = outside[layer.result] {
+        add(
+          layer.name + " range gradient", .quantizationGradient(range: range, target: own, outside: outside))
+      }
       if let residual = layer.residual { try accumulate(.add, layer, into: residual, gradient: own) }
       try addGradient(of: layer, unit: remaining, gradient: own)
       gradientEnds[operations.count - 1, default: []] += layer.learnedParameters

@@ -3,6 +3,11 @@ import HGNetCore
 extension TrainingProgram {
   /// Appends the operations that compute the network with batch statistics.
   mutating func addForward() throws(HGNetError) {
+    if let quantization = program.quantization {
+      add(
+        "input quantised",
+        .quantization(range: quantization.input, target: try location(program.input), outside: nil))
+    }
     for layer in program.layers {
       if let reason = TrainingProgram.refusal(of: layer) { throw HGNetError(.unsupported, reason, layer: layer.name) }
       switch layer.kind {
@@ -23,7 +28,17 @@ extension TrainingProgram {
             output: try location(layer.result)))
       case .decoder(let operation): try addDecoder(layer, operation)
       }
+      try addQuantization(layer)
     }
+  }
+
+  private mutating func addQuantization(_ layer: Layer) throws(HGNetError) {
+    guard let range = layer.quantization?.range else { return }
+    let target = try location(layer.result)
+    if needsGradient[layer.result] {
+      outside[layer.result] = newArray(target.shape, batch: batch, element: .uint8)
+    }
+    add(layer.name + " quantised", .quantization(range: range, target: target, outside: outside[layer.result]))
   }
 
   private mutating func addUnit(
@@ -44,8 +59,16 @@ extension TrainingProgram {
         unit.mask = newMask(output.shape, probability: probability, kept: 1)
       }
     }
+    if layer.quantization != nil {
+      let count = convolution.inputChannels / max(convolution.groups, 1)
+      let kernel = convolution.kernel
+      unit.roundedWeights = newArray(
+        ActivationShape(
+          channels: convolution.outputChannels * count, height: kernel.height, width: kernel.width), batch: 1)
+    }
     units.append(unit)
     let number = units.count - 1
+    if layer.quantization != nil { add(layer.name + " weights quantised", .weightQuantization(unit: number)) }
     add(layer.name, .convolution(unit: number, input: input))
     add(layer.name + " statistics", .statistics(unit: number))
     add(layer.name + " apply", .normalization(unit: number, residual: residual, output: output))

@@ -30,6 +30,8 @@ package struct TrainingProgram: Sendable {
 
   /// The names of the parameters that are kept as they are.
   package let frozen: Set<String>
+  /// What tells which values of a result lay outside of its range, by the number of the result.
+  var outside: [Int: Location] = [:]
   /// The mask of a decoder's operator, by the number of its result.
   var decoderMasks: [Int: Location] = [:]
   var isGradientWritten: [Bool]
@@ -99,9 +101,9 @@ package struct TrainingProgram: Sendable {
   }
 
   /// A dense array in a buffer of its own.
-  mutating func newArray(_ shape: ActivationShape, batch: Int) -> Location {
-    buffers.append(Buffer(byteCount: batch * shape.count * ElementType.float32.byteCount))
-    return Location(buffer: buffers.count - 1, stride: shape.channels, shape: shape)
+  mutating func newArray(_ shape: ActivationShape, batch: Int, element: ElementType = .float32) -> Location {
+    buffers.append(Buffer(byteCount: batch * shape.count * element.byteCount))
+    return Location(buffer: buffers.count - 1, stride: shape.channels, shape: shape, element: element)
   }
 
   mutating func add(_ name: String, _ kind: TrainingOperation.Kind) {
@@ -149,6 +151,8 @@ package struct TrainingUnit: Hashable, Sendable {
   package var convolved: Location
   /// Pixels of all pictures.
   package var rows: Int
+  /// Where its weights lie rounded to 8 bits, as they are declared; nil where they are used as they are.
+  package var roundedWeights: Location?
 
   /// The parameters of an affine block.
   package struct Affine: Hashable, Sendable {
@@ -157,6 +161,9 @@ package struct TrainingUnit: Hashable, Sendable {
     /// The addend's name.
     package var bias: String
   }
+
+  /// The array of its rounded weights, if there is one.
+  var rounded: [Location] { [roundedWeights].compactMap { $0 } }
 
   /// Whether its statistics are those of the batch.
   package var usesBatchStatistics: Bool { normalization != nil && !usesRunningStatistics }

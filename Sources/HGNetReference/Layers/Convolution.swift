@@ -135,7 +135,8 @@ extension Walk {
   func multiply(_ layer: Layer, _ input: Pointer, into target: Pointer) throws(HGNetError) {
     guard case .linear(let weight, let bias, _, _) = layer.kind else { return }
     try addBias(layer, bias, into: target)
-    linearProduct(layer).add(input, try parameters.pointer(weight, layer: layer.name), into: target)
+    let weights = try linearWeights(weight, layer)
+    withExtendedLifetime(weights) { linearProduct(layer).add(input, weights.base, into: target) }
   }
 
   func multiplyBack(
@@ -144,7 +145,8 @@ extension Walk {
     guard case .linear(let weight, let bias, _, _) = layer.kind else { return }
     let product = linearProduct(layer)
     if let target {
-      product.addInputGradient(own, try parameters.pointer(weight, layer: layer.name), into: target)
+      let weights = try linearWeights(weight, layer)
+      withExtendedLifetime(weights) { product.addInputGradient(own, weights.base, into: target) }
     }
     addBiasGradient(layer, bias, own)
     if let gradient = parameterGradient(weight) { product.addWeightGradient(own, input, into: gradient) }
@@ -175,10 +177,18 @@ extension Walk {
   private func arranged(
     _ convolution: Convolution, _ product: WindowProduct, _ layer: Layer
   ) throws(HGNetError) -> Numbers {
-    let weights = try parameters.pointer(convolution.weight, layer: layer.name)
-    let result = try Numbers(count: product.weightCount, for: "the weights of a convolution")
-    forEachWeight(convolution) { place, arranged in result.base[arranged] = weights[place] }
+    let count = product.weightCount, columns = max(convolution.outputChannels, 1)
+    let weights = try weights(
+      convolution.weight, layer, channels: columns, channelStride: count / columns, valueStride: 1,
+      count: count / columns)
+    let result = try Numbers(count: count, for: "the weights of a convolution")
+    forEachWeight(convolution) { place, arranged in result.base[arranged] = weights.base[place] }
     return result
+  }
+
+  private func linearWeights(_ name: String, _ layer: Layer) throws(HGNetError) -> Numbers {
+    let (channels, count) = (shapes[layer.result].channels, shapes[layer.inputs[0]].channels)
+    return try weights(name, layer, channels: channels, channelStride: 1, valueStride: channels, count: count)
   }
 
   private func addBias(_ layer: Layer, _ bias: String?, into target: Pointer) throws(HGNetError) {

@@ -1,3 +1,4 @@
+import HGNet
 import HGNetCore
 import HGNetFormats
 import HGNetPlatform
@@ -5,7 +6,8 @@ import HGNetPlatform
 /// A checkpoint of a training run: files that begin alike and are replaced together.
 ///
 /// `PREFIX.pdparams`, `.pdopt` and `.pdstates`, which PaddlePaddle 3 and PaddleClas load, too; `.pdema` where weights are
-/// averaged, `.safetensors` on request, and `.yaml`, the configuration that belongs to these weights. As in PaddleClas, a checkpoint with an average has the averaged weights in
+/// averaged, `.safetensors` on request, or of quantisation-aware training always and in 8 bits, and `.yaml`, the configuration that
+/// belongs to these weights. As in PaddleClas, a checkpoint with an average has the averaged weights in
 /// `.pdparams` and the trained ones in `.pdema`.
 ///
 /// A process that is killed at any moment of writing leaves the older checkpoint or the newer one, complete; `read` finds
@@ -128,7 +130,9 @@ public enum Checkpoint {
         try PaddleParameters.write(contents.parameters, to: "\(next).pdema", internalNames: contents.internalNames)
       }
       try Pickle.write(CheckpointOptimizer.pickled(contents.optimizer), to: "\(next).pdopt")
-      if writesSafetensors {
+      if let quantized = contents.quantized {
+        try QuantizedWeights.write(quantized, metadata: ["format": "pt"], to: "\(next).safetensors")
+      } else if writesSafetensors {
         try Safetensors.write(weights, metadata: ["format": "pt"], to: "\(next).safetensors")
       }
       if let record {

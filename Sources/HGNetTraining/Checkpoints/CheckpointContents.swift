@@ -14,6 +14,8 @@ public struct CheckpointContents: Sendable {
   public var progress: TrainingProgress
   /// The exponential moving average of the parameters, where the run keeps one.
   public var averaged: ParameterStore?
+  /// Of quantisation-aware training: what its weights, averaged where there is an average, are in 8 bits; written only.
+  package var quantized: ParameterStore?
 
   /// Makes the contents.
   package init(

@@ -1,5 +1,6 @@
 import HGNetConfiguration
 import HGNetCore
+import HGNetModels
 
 extension Configuration {
   /// Checks values that PaddleClas has several of and this package one.
@@ -21,6 +22,32 @@ extension Configuration {
       try check(
         "DataLoader.\(part).sampler.name", is: "DistributedBatchSampler", "batches come in one kind of order")
     }
+  }
+}
+
+extension Configuration {
+  /// Whether training is quantisation-aware, as `Slim.quant.name` says.
+  ///
+  /// - Throws: `HGNetError.Code.unsupported` for another method than PACT and for networks that are not trained so.
+  func isQuantizationAware(_ isDistillation: Bool, _ options: ModelOptions) throws(HGNetError) -> Bool {
+    let key = "Slim.quant.name"
+    guard let name = try text(key) else { return false }
+    // PaddleClas does not look at the case of the name either.
+    guard name.lowercased() == "pact" else {
+      throw HGNetError(
+        .unsupported, "expected pact, the one method of quantisation-aware training, found \(name)", path: path,
+        key: key)
+    }
+    if isDistillation || options.decoder != nil {
+      throw HGNetError(
+        .unsupported,
+        "quantisation-aware training is of one network "
+          + (isDistillation
+            ? "and not of a distillation; train the student, then fine-tune its weights alone with Slim.quant.name=pact"
+            : "without a decoder for several labels, which is not computed in 8 bits; leave out Arch.use_ml_decoder or Slim"),
+        path: path, key: key)
+    }
+    return true
   }
 }
 

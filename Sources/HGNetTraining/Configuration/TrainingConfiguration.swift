@@ -64,6 +64,8 @@ public struct TrainingConfiguration: Sendable {
   public var iterationsPerEpoch: Int?
   /// The networks of a distillation with what they minimise, nil for one network.
   package var distillation: Distillation?
+  /// Whether training sees weights and values as they are at the precision int8 (`Slim.quant.name`, `pact`).
+  public var isQuantizationAware = false
   /// What one network minimises (`Loss.Train`); not looked at in a distillation.
   package var trainingLoss: CombinedLoss
   /// What is logged in evaluation (`Loss.Eval`), nil for nothing.
@@ -143,6 +145,7 @@ public struct TrainingConfiguration: Sendable {
     self.epochs = epochs
     let distillation = try Distillation(configuration)
     self.distillation = distillation
+    isQuantizationAware = try configuration.isQuantizationAware(distillation != nil, options)
     let loss = distillation == nil ? try configuration.losses("Loss.Train") : CombinedLoss(CrossEntropyLoss())
     guard let loss else {
       throw HGNetError(

@@ -23,12 +23,15 @@ final class StepNetwork {
   private let graph: Graph
   private let role: Role
   private let device: Device
+  /// Whether training sees weights and values as they are at the precision int8.
+  private let isQuantizationAware: Bool
   private var training: SessionKeeper<any TrainingRun>?
   /// The run of the last `forward`.
   private var latest: SessionKeeper<any TrainingRun>.Holder?
   private var inference: SessionKeeper<Session>?
 
-  init(name: String, graph: Graph, role: Role, device: Device) {
+  init(name: String, graph: Graph, role: Role, device: Device, isQuantizationAware: Bool = false) {
+    self.isQuantizationAware = isQuantizationAware
     self.name = name
     self.graph = graph
     self.role = role
@@ -46,12 +49,13 @@ final class StepNetwork {
     switch role {
     case .trained(let parameters), .observed(let parameters):
       var program: Program?
-      training = SessionKeeper { [graph, device] (batch, size) throws(HGNetError) in
+      training = SessionKeeper { [graph, device, isQuantizationAware] (batch, size) throws(HGNetError) in
         let whole: Program
         if let program {
           whole = program
         } else {
-          whole = try Program(graph.selecting(outputs: graph.outputs.prefix(1).map(\.role)), isTraining: true)
+          let plain = try Program(graph.selecting(outputs: graph.outputs.prefix(1).map(\.role)), isTraining: true)
+          whole = isQuantizationAware ? try plain.quantizing() : plain
           program = whole
         }
         return try device.engine.trainingRun(

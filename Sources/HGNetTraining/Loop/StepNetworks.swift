@@ -38,12 +38,19 @@ package struct StepNetworks: ~Copyable {
   ///   - parameters: a state of the device, with those of the graph.
   ///   - loss: what is minimised.
   ///   - device: what the networks run on.
-  package init(_ graph: Graph, parameters: any TrainingState, loss: CombinedLoss, device: Device) {
+  ///   - isQuantizationAware: whether training sees weights and values as they are at the precision int8; the state then
+  ///     has their ranges, too.
+  package init(
+    _ graph: Graph, parameters: any TrainingState, loss: CombinedLoss, device: Device, isQuantizationAware: Bool = false
+  ) {
     self.graph = graph
-    declarations = graph.parameters
+    declarations = parameters.declarations
     self.parameters = parameters
     fixed = ParameterStore()
-    networks = [StepNetwork(name: "", graph: graph, role: .trained(parameters), device: device)]
+    networks = [
+      StepNetwork(
+        name: "", graph: graph, role: .trained(parameters), device: device, isQuantizationAware: isQuantizationAware)
+    ]
     self.loss = .single(loss)
     inferred = ""
     inferredPrefix = ""

@@ -1,6 +1,7 @@
 import HGNet
 import HGNetCore
 import HGNetModels
+import HGNetProgram
 import HGNetVision
 import Synchronization
 
@@ -84,10 +85,12 @@ public final class Trainer: Sendable {
   public let configuration: TrainingConfiguration
   /// The network; in a distillation the one that is evaluated.
   public let graph: Graph
-  private let training: TrainingData
+  /// What quantisation-aware training adds; nil for plain training.
+  let quantization: QuantizationAwareNetwork?
+  let training: TrainingData
   private let evaluator: Evaluator?
   private let folder: CheckpointFolder?
-  private let device: Device
+  let device: Device
   private let communicator: any Communicator
   private let isStopping = Atomic<Bool>(false)
   private let hasToldOfSingleValues = Atomic<Bool>(false)
@@ -127,12 +130,16 @@ public final class Trainer: Sendable {
     self.folder = folder
     self.device = device
     graph = try configuration.model.graph(options: configuration.options)
+    quantization = configuration.isQuantizationAware ? try QuantizationAwareNetwork(graph) : nil
+    let isQuantized = quantization != nil
+    if isQuantized { try device.engine.checkLayers(of: Program(graph), at: .int8) }
     try Trainer.checkMemory(
       configuration, training: training, evaluation: evaluation, device: device, hasParameters: true)
     evaluator = evaluation.map {
       Evaluator(
         data: $0, loss: configuration.evaluationLoss, metrics: configuration.evaluationMetrics,
-        printInterval: configuration.printInterval, device: device, communicator: communicator)
+        printInterval: configuration.printInterval, device: isQuantized ? device.computing(with: .int8) : device,
+        communicator: communicator)
     }
   }
 
@@ -170,7 +177,10 @@ public final class Trainer: Sendable {
         .parameterMismatch, "expected a checkpoint of \(modelName), found one of \(name)",
         key: "Global.checkpoints")
     }
+    try checkQuantization(of: checkpoint)
     try agree(checkpoint?.parameters ?? initial)
+    let parameters: ParameterStore
+    if let checkpoint { parameters = checkpoint.parameters } else { parameters = try calibrated(initial, log: log) }
     let seed = checkpoint?.progress.seed ?? UInt64(truncatingIfNeeded: configuration.seed ?? 0)
     let sampler = try training.sampler()
     guard sampler.batchCount > 0 else {
@@ -183,7 +193,7 @@ public final class Trainer: Sendable {
     if let warning = plan.warning { report(.warning(warning)) }
     let schedule = try configuration.schedule(iterationsPerEpoch: plan.iterations, rankCount: communicator.rankCount)
     var step = try TrainingStep(
-      networks(checkpoint?.parameters ?? initial), optimizer: configuration.optimizer, schedule: schedule,
+      networks(parameters), optimizer: configuration.optimizer, schedule: schedule,
       averageDecay: configuration.averageDecay, accumulatedSteps: plan.updateFrequency, seed: seed,
       communicator: communicator, synchronizesNormalization: configuration.synchronizesNormalization)
     for warning in configuration.optimizer.warnings(for: step.parameters.declarations) { report(.warning(warning)) }
@@ -208,7 +218,7 @@ public final class Trainer: Sendable {
         let isComplete = try runEpoch(&step, &progress, plan: plan, seed: seed, log: log, report: report)
         try step.align()
         guard isComplete else {
-          try folder?.save(step.contents(progress))
+          try folder?.save(contents(of: step, progress))
           return Outcome(
             parameters: try step.store(), progress: progress, wasStopped: true, evaluation: evaluation)
         }
@@ -221,13 +231,13 @@ public final class Trainer: Sendable {
       if let evaluator, configuration.evaluates(after: progress.epoch) {
         guard let result = try evaluate(evaluator, step: &step, &progress, log: log, report: report) else {
           progress.values[Trainer.pendingEvaluation] = 1
-          try folder?.save(step.contents(progress))
+          try folder?.save(contents(of: step, progress))
           return Outcome(
             parameters: try step.store(), progress: progress, wasStopped: true, evaluation: evaluation)
         }
         evaluation = result
       }
-      if let written = try folder?.save(step.contents(progress)) {
+      if let written = try folder?.save(contents(of: step, progress)) {
         for prefix in written { log(TrainingLog.saved(prefix)) }
       }
       if try isToStop(), progress.epoch < configuration.epochs {
@@ -277,8 +287,9 @@ public final class Trainer: Sendable {
       return StepNetworks(
         graph,
         parameters: try device.engine.trainingState(
-          of: graph.parameters, parameters: parameters, isFrozen: configuration.isFrozen),
-        loss: configuration.trainingLoss.weighted(by: training.labelRatios), device: device)
+          of: quantization?.declarations ?? graph.parameters, parameters: parameters, isFrozen: configuration.isFrozen),
+        loss: configuration.trainingLoss.weighted(by: training.labelRatios), device: device,
+        isQuantizationAware: quantization != nil)
     }
     distillation.loss = distillation.loss.weighted(by: training.labelRatios)
     return try StepNetworks(
@@ -423,8 +434,10 @@ public final class Trainer: Sendable {
   ) throws(HGNetError) -> Evaluator.Result? {
     let epoch = progress.epoch
     func measure(_ parameters: ParameterStore) throws(HGNetError) -> Evaluator.Result? {
-      try evaluator.evaluate(graph: graph, parameters: step.inferred(parameters), epoch: epoch, log: log) {
-        done, count in
+      let inferred = try quantization.map { (network) throws(HGNetError) in try network.quantized(parameters) }
+      return try evaluator.evaluate(
+        graph: graph, parameters: inferred ?? step.inferred(parameters), epoch: epoch, log: log
+      ) { done, count in
         report(.evaluating(epoch: epoch, done: done, of: count))
         return !isStopping.load(ordering: .relaxed)
       }
@@ -448,7 +461,7 @@ public final class Trainer: Sendable {
     } else if result.decisive >= progress.bestMetric ?? -.infinity {
       progress.bestMetric = result.decisive
       progress.bestEpoch = epoch
-      try folder?.saveBest(step.contents(progress), inferred: configuration.distillation?.inferred)
+      try folder?.saveBest(contents(of: step, progress), inferred: configuration.distillation?.inferred)
       if let folder { log(TrainingLog.saved(folder.best)) }
     }
     log(TrainingLog.best(epoch: epoch, metric: progress.bestMetric ?? 0))

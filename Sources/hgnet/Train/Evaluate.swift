@@ -121,6 +121,7 @@ struct Evaluate: AsyncParsableCommand {
     let weights = try WeightsFile(
       contentsOf: file, model: settings.model, options: settings.options, part: configuration.inferredModelName()
     ).told(isFirst: communicator.isFirst)
+    if settings.isQuantizationAware { try weights.requireQuantized(by: "Slim.quant.name") }
     let log =
       communicator.isFirst
       ? try TrainingLogFile(
@@ -134,7 +135,8 @@ struct Evaluate: AsyncParsableCommand {
     return Subject(
       weights: weights, data: data, loss: settings.evaluationLoss, metrics: settings.evaluationMetrics,
       printInterval: settings.printInterval, labels: try TrainingRun.labels(configuration, data: data), log: log,
-      configuration: configuration.root.yaml, precision: try configuration.precision())
+      configuration: configuration.root.yaml,
+      precision: try configuration.precision() ?? (settings.isQuantizationAware ? .int8 : nil))
   }
 
   /// With `--data`: cross entropy and top-k on the pictures of a folder, mAP where the network gives several labels.

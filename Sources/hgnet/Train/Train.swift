@@ -18,6 +18,9 @@ struct Train: AsyncParsableCommand {
         hgnet train -c Configs/PPHGNetV2_B4.yaml -o DataLoader.Train.sampler.batch_size=16
       Going on after a stop:
         hgnet train -c output/config.yaml -o Global.checkpoints=output/latest
+      Fine-tuning for --precision int8, from float weights; best_model.safetensors is in 8 bits:
+        hgnet train -c output/config.yaml -o Slim.quant.name=pact -o Global.epochs=2 \\
+          -o Global.pretrained_model=output/best_model -o Global.output_dir=output_int8
 
       On several machines or processors (a build with MPI, Documentation/Clusters.md):
         mpirun -n 4 hgnet train -c Configs/PPHGNetV2_B4.yaml
