@@ -1,7 +1,7 @@
 """MNN: its session interface with static sizes.
 
-As it comes, MNN takes Winograd's F(6, 3) and Strassen's products. The mode `accurate` leaves Winograd out. It is no peer in bfloat16: asked for its
-precision `low_bf16`, the package from PyPI computes in float32 (logits within 6e-6).
+As it comes, MNN takes Winograd's F(6, 3) and Strassen's products. The mode `accurate` leaves Winograd out. It is no peer
+in bfloat16: asked for its precision `low_bf16`, the package from PyPI computes in float32 (logits within 6e-6).
 """
 
 import subprocess

@@ -186,7 +186,8 @@ extension Operator {
     case .concatenate: 1...Int.max
     case .add, .multiplyPerChannel: 2...2
     case .decoder(let operation): operation.arity
-    case .convolution, .batchNormalization, .relu, .pointwise, .softmax, .affine, .maxPool, .globalAveragePool, .dropout,
+    case .convolution, .batchNormalization, .relu, .pointwise, .softmax, .affine, .maxPool, .globalAveragePool,
+      .dropout,
       .flatten, .linear:
       1...1
     }

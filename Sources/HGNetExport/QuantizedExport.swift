@@ -63,7 +63,7 @@ enum QuantizedExport {
     case .copy: return LayerElements(reads: [.uint8, .float32], writes: [.uint8, .float32])
     // What gates is float32.
     case .gate: return LayerElements(reads: [.float32, .uint8], writes: [.uint8, .float32])
-    case .sigmoid, .softmax, .decoder: return LayerElements(.float32)
+    case .pointwise, .softmax, .decoder: return LayerElements(.float32)
     }
   }
 

@@ -379,7 +379,9 @@ final class TestMemory {
     }
   }
 
-  @Test(arguments: [HG_COPY, HG_ADD, HG_GATE, HG_SOFTMAX, HG_POINTWISE + HG_FUNCTION_SIGMOID]) func elementwise(_ kind: Int) {
+  @Test(arguments: [HG_COPY, HG_ADD, HG_GATE, HG_SOFTMAX, HG_POINTWISE + HG_FUNCTION_SIGMOID]) func elementwise(
+    _ kind: Int
+  ) {
     var random = TestRandom(seed: 7)
     let memory = TestMemory()
     defer { memory.free() }

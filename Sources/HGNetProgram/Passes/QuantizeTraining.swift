@@ -63,7 +63,7 @@ extension Program {
       guard layer.kind != .concatenate else { return layer }
       // Layers without parameters belong to where the last ones did, and learn as these.
       before = layer.learnedParameters.first.flatMap { known[$0] } ?? before
-      let stays = ends.contains(layer.result) || layer.kind == .sigmoid || layer.kind == .softmax
+      let stays = ends.contains(layer.result) || layer.kind == .pointwise(.sigmoid) || layer.kind == .softmax
       let owner = stays ? nil : owners[group(layer.result)]
       let range = owner ?? layer.name + Program.rangeEnding
       if owner == nil {
