@@ -153,7 +153,7 @@ def demonstrations(tool, weights, python, environment, folder):
     """Runs PaddleClas' scripts in its folder's stead, as its pages say."""
     sources = os.path.join(os.environ["PADDLECLAS"], "deploy", "paddleserving")
     place = os.path.join(folder, "demonstration")
-    shutil.copytree(sources, place)
+    shutil.copytree(sources, place, symlinks=True)
     os.makedirs(os.path.join(place, "ResNet50_client"))
     with open(os.path.join(place, "ResNet50_client", "serving_client_conf.prototxt"), "w") as file:
         file.write(PICTURE % (20, "1"))
