@@ -3,7 +3,7 @@ import PackageDescription
 
 let serving = TargetDependencyCondition.when(traits: ["Serving"])
 let servingProducts: [Target.Dependency] = [
-  .product(name: "Hummingbird", package: "hummingbird", condition: serving),
+  .product(name: "HummingbirdCore", package: "hummingbird", condition: serving),
   .product(name: "HummingbirdTLS", package: "hummingbird", condition: serving),
   .product(name: "GRPCCore", package: "grpc-swift-2", condition: serving),
   .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport", condition: serving),

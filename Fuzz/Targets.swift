@@ -59,12 +59,12 @@ struct FuzzTarget: Sendable {
       }
     },
     FuzzTarget(name: "paddle-serving", seeds: []) { try ProtocolReading.paddleServing($0) },
-    FuzzTarget(name: "base64", seeds: []) { _ = ProtocolReading.base64(text($0)) },
+    FuzzTarget(name: "base64", seeds: []) { try ProtocolReading.base64(text($0)) },
     FuzzTarget(name: "inflate", seeds: []) { blob in
       // A stream of one kind is none of the other.
       if (try? Packing.gzip.unpack(blob, limit: 1 << 22)) == nil { _ = try Packing.zlib.unpack(blob, limit: 1 << 22) }
     },
-    FuzzTarget(name: "brpc", seeds: []) { ProtocolReading.brpc($0, bodyLimit: 1 << 20) },
+    FuzzTarget(name: "brpc", seeds: []) { try ProtocolReading.brpc($0, bodyLimit: 1 << 20) },
     FuzzTarget(name: "grpc", seeds: []) { try ProtocolReading.messages($0) },
   ]
 

@@ -3,6 +3,8 @@
 usage: load.py PORT BRPC_PORT PICTURE CLIENTS SECONDS [ROUNDS]
 
 Each client has one connection and one request in flight. The rounds of the ways are interleaved; the medians are told.
+compare runs it. Alone: hgnet serve --weights FILE --no-grpc --brpc-port 9292 --log-level warning & sleep 3
+python3 Benchmarks/serving/load.py 8080 9292 photo.jpg 16 5
 """
 
 import base64

@@ -1,7 +1,9 @@
 """A client of bRPC's baidu_std in bytes, so that no library stands between."""
 
+import gzip
 import socket
 import struct
+import zlib
 
 SERVICE = "baidu.paddle_serving.predictor.general_model.GeneralModelService"
 
@@ -76,6 +78,15 @@ def frame(payload, correlation=1, service=SERVICE, method="inference", packing=0
     return b"PRPC" + struct.pack(">II", len(meta) + len(payload) + len(attachment), len(meta)) + meta + payload + attachment
 
 
+def unpack_snappy(block):
+    import cramjam
+
+    return bytes(cramjam.snappy.decompress_raw(block))
+
+
+UNPACK = {0: bytes, 1: unpack_snappy, 2: gzip.decompress, 3: zlib.decompress}
+
+
 class Client:
     """A connection; answers come back in any order."""
 
@@ -96,12 +107,12 @@ class Client:
         return bytes(out)
 
     def receive(self):
-        """(correlation id, number, text, payload) of the next answer."""
+        """(correlation id, number, text, payload) of the next answer; `packing` tells how that was packed."""
         head = self._take(12)
         assert head[:4] == b"PRPC", head
         body, meta = struct.unpack(">II", head[4:])
         told = self._take(body)
-        correlation = code = 0
+        correlation = code = self.packing = 0
         text = ""
         for field, value in fields(told[:meta]):
             if field == 2:
@@ -110,9 +121,11 @@ class Client:
                         code = inner_value
                     elif inner == 2:
                         text = inner_value.decode()
+            elif field == 3:
+                self.packing = value
             elif field == 4:
                 correlation = value
-        return correlation, code, text, told[meta:]
+        return correlation, code, text, UNPACK[self.packing](told[meta:])
 
     def ask(self, payload, **options):
         self.send(frame(payload, **options))

@@ -1,6 +1,8 @@
-"""Hostile requests beside good ones: the server answers every good one, does not end, and does not grow.
+"""Hostile requests beside good ones of each protocol: the server answers every good one, does not end, and does not grow.
 
-usage: hostile.py TOOL WEIGHTS PICTURE SECONDS
+usage: hostile.py TOOL WEIGHTS PICTURE SECONDS [OPTIONS of hgnet serve…]
+
+With --max-connections all connections that the port of bRPC may have are taken beside: the good ones hold theirs.
 """
 
 import gzip
@@ -15,7 +17,8 @@ import threading
 import time
 import zlib
 
-from brpc_client import Client, frame as message, outputs, request as model_request, tensor
+import grpc
+from brpc_client import SERVICE, Client, frame as message, outputs, request as model_request, tensor
 from server import Server
 
 tool, weights, picture, seconds = sys.argv[1], sys.argv[2], sys.argv[3], float(sys.argv[4])
@@ -273,9 +276,9 @@ def brpc_slow(server):
 
 
 def one_port(server):
-    """Other protocols on the port of bRPC, and mistaken ones."""
-    port = server.brpc_port
-    for first in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", PREFACE + chance.randbytes(300), bytes([0x16, 3, 1]) + chance.randbytes(200),
+    """Other protocols on the port of bRPC, and mistaken ones on every port."""
+    port = chance.choice([server.brpc_port, server.brpc_port, server.port, server.grpc_port])
+    for first in (message(model_request(tensor([body]))),b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", PREFACE + chance.randbytes(300), bytes([0x16, 3, 1]) + chance.randbytes(200),
                   b"POST /v1/classify HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + body[:500], b"P", b"SSH-2.0-x\r\n"):
         with connection(server, port) as peer:
             peer.settimeout(1)
@@ -287,7 +290,7 @@ def one_port(server):
 HOSTILE = [brpc_lies, brpc_noise, brpc_flood, brpc_refused, brpc_slow, one_port, half_body, aborted, slow, slow_body, giant_header, many_headers, noise, wrong_json, bombs, too_large, forms,
            paddle, paths, packed, protobuf, grpc_packed, grpc_noise]
 failures = []
-counts = {"good": 0, "hostile": 0}
+counts = {"hostile": 0}
 
 
 def attack(server, end):
@@ -304,69 +307,139 @@ def attack(server, end):
             counts["hostile"] += 1
 
 
-def good(server, end):
-    expected = None
-    peer = None
-    while time.time() < end and not failures:
-        try:
-            peer = peer or http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+class Good:
+    """A client that asks again and again over one connection; a queue that is full says so, and then the request comes again."""
+
+    def __init__(self, title):
+        self.title = title
+        self.count = 0
+        self.expected = None
+
+    def http(self, port):
+        peer = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+
+        def ask():
             peer.request("POST", "/v1/classify", body)
             answer = peer.getresponse()
             text = json.loads(answer.read())
-            classes = text["predictions"][0]["classes"] if answer.status == 200 else None
-            expected = expected or classes
-            if answer.status == 503 and "wait already" in str(text):
-                continue
-            if answer.status != 200 or classes != expected:
-                failures.append(f"a good request: {answer.status} {text}")
-            counts["good"] += 1
-        except Exception as error:
-            failures.append(f"a good request: {error!r}")
+            if answer.status == 200:
+                return text["predictions"][0]["classes"]
+            return None if answer.status == 503 and "wait already" in str(text) else f"{answer.status} {text}"
+
+        return ask
+
+    def brpc(self, port):
+        client = Client(port)
+        payload = model_request(tensor([body]))
+
+        def ask():
+            _, code, text, answer = client.ask(payload)
+            if code == 0:
+                return outputs(answer)["prediction"]
+            return None if code == 2001 and "wait already" in text else f"{code} {text}"
+
+        return ask
+
+    def grpc(self, port):
+        channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        call = channel.unary_unary(f"/{SERVICE}/inference", lambda message: message, lambda message: message)
+        payload = model_request(tensor([body]))
+
+        def ask():
+            try:
+                return outputs(call(payload, timeout=30))["prediction"]
+            except grpc.RpcError as error:
+                return None if "wait already" in str(error.details()) else repr(error)
+
+        return ask
+
+    def begin(self, server):
+        """Takes the connection."""
+        name, place = self.title.split(" at ")
+        port = {"bRPC": server.brpc_port, "HTTP": server.port, "gRPC": server.grpc_port}[place]
+        self.ask = {"HTTP": self.http, "bRPC": self.brpc, "gRPC": self.grpc}[name](port)
+        while self.expected is None:
+            self.expected = self.ask()
+            assert not isinstance(self.expected, str), self.expected
+
+    def run(self, stop):
+        while not stop.is_set() and not failures:
+            try:
+                found = self.ask()
+                if found is None:
+                    time.sleep(0.01)
+                    continue
+                if found != self.expected:
+                    failures.append(f"a good request of {self.title}'s port: {found}")
+                self.count += 1
+            except Exception as error:
+                failures.append(f"a good request of {self.title}'s port: {error!r}")
 
 
-def good_brpc(server, end):
-    """The same over bRPC; a queue that is full says so, and then the request comes again."""
-    expected = None
-    client = None
-    payload = model_request(tensor([body]))
+def fill(server, end, limit):
+    """Takes all connections of the port of bRPC, silently or with a request that does not go on."""
+    peers = []
     while time.time() < end and not failures:
         try:
-            client = client or Client(server.brpc_port)
-            _, code, text, answer = client.ask(payload)
-            if code == 2001 and "wait already" in text:
-                time.sleep(0.01)
-                continue
-            probabilities = outputs(answer)["prediction"] if code == 0 else None
-            expected = expected or probabilities
-            if code != 0 or probabilities != expected:
-                failures.append(f"a good request over bRPC: {code} {text}")
-            counts["good"] += 1
-        except Exception as error:
-            failures.append(f"a good request over bRPC: {error!r}")
+            while len(peers) < limit:
+                peer = connection(server, server.brpc_port)
+                peer.sendall(chance.choice([b"", b"PR", b"GET / HT", message(b"")[:20]]))
+                peer.settimeout(0)
+                peers.append(peer)
+        except OSError:
+            pass
+        for peer in list(peers):
+            try:
+                if peer.recv(100) == b"":
+                    raise ConnectionError
+            except BlockingIOError:
+                pass
+            except OSError:
+                peer.close()
+                peers.remove(peer)
+        time.sleep(0.05)
+    for peer in peers:
+        peer.close()
 
 
 with Server(tool, "--weights", weights, "--name", "shapes", "--idle-timeout", "3", "--brpc-port", "0", *sys.argv[5:]) as server:
     server.ready()
 
+    options = sys.argv[5:]
+    limit = int(options[options.index("--max-connections") + 1]) if "--max-connections" in options else 0
+    clients = [Good(title) for title in ("HTTP at HTTP", "HTTP at bRPC", "bRPC at bRPC", "gRPC at bRPC", "gRPC at gRPC")]
+    for client in clients:
+        client.begin(server)
+
     def run(seconds):
         end = time.time() + seconds
-        threads = [threading.Thread(target=attack, args=(server, end)) for _ in range(4)]
-        threads += [threading.Thread(target=act, args=(server, end)) for act in (good, good, good_brpc)]
-        for thread in threads:
+        hostile = [threading.Thread(target=attack, args=(server, end)) for _ in range(4)]
+        if limit:
+            hostile.append(threading.Thread(target=fill, args=(server, end, limit)))
+        for thread in hostile:
             thread.start()
-        for thread in threads:
+        for thread in hostile:
             thread.join()
 
+    # They ask without a pause, so that their connections are never idle.
+    stop = threading.Event()
+    asking = [threading.Thread(target=client.run, args=(stop,)) for client in clients]
+    for thread in asking:
+        thread.start()
     # Buffers find their size first.
     run(seconds / 2)
     first = server.resident_bytes
     run(seconds / 2)
     last = server.resident_bytes
+    stop.set()
+    for thread in asking:
+        thread.join()
     if server.process.poll() is not None:
         failures.append("the server has ended")
     if last > first * 1.3 + (16 << 20):
         failures.append(f"memory grows: {first >> 20} MiB, then {last >> 20} MiB")
     if failures:
         raise SystemExit("hostile: " + "; ".join(failures[:5]) + "\n" + "\n".join(server.lines[-5:]))
-print(f"hostile: {counts['good']} good requests answered beside {counts['hostile']} hostile ones; "
+told = ", ".join(f"{client.count} of {client.title}" for client in clients)
+print(f"hostile: {sum(client.count for client in clients)} good requests answered ({told}) beside {counts['hostile']} hostile ones; "
       f"{first >> 20} MiB, then {last >> 20} MiB")

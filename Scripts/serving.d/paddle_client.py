@@ -1,7 +1,7 @@
 """Paddle Serving's own client against a server; see paddle-client, which installs it.
 
 usage: paddle_client.py TOOL WEIGHTS PICTURE PYTHON LIBRARIES     starts a server and this file again under PYTHON
-       paddle_client.py ask PORT PICTURE FOLDER                   asks the server
+       paddle_client.py ask PORT GRPC_PORT PICTURE FOLDER         asks the server; FOLDER/export is its exported model
 """
 
 import base64
@@ -34,9 +34,13 @@ def check(condition, what):
         raise SystemExit(f"paddle-client: {what}")
 
 
-def ask(port, picture, folder):
+def ask(port, grpc_port, picture, folder):
+    import google.protobuf.text_format
     import numpy
     from paddle_serving_client import Client, HttpClient
+    from paddle_serving_client.client import SDKConfig
+    from paddle_serving_client.proto import general_model_config_pb2
+    from paddle_serving_server.pipeline import PipelineClient
 
     body = open(picture, "rb").read()
     text = base64.b64encode(body).decode()
@@ -67,6 +71,49 @@ def ask(port, picture, folder):
     floats = client("float").predict(
         feed={"inputs": numpy.zeros((2, 3, 64, 64), numpy.float32)}, fetch=["prediction"], batch=True)
     check(floats["prediction"].shape == (2, expected.shape[1]), "a batch of tensors")
+
+    # The library with other protocols of bRPC; only the description given to it is changed.
+    describe = SDKConfig.gen_desc
+    for protocol, connection in [("baidu_std", "single"), ("http", "pooled"), ("http", "short"), ("h2:grpc", "single")]:
+
+        def described(self, timeout):
+            made = describe(self, timeout)
+            made.default_variant_conf.rpc_parameter.protocol = protocol
+            made.default_variant_conf.connection_conf.connection_type = connection
+            return made
+
+        SDKConfig.gen_desc = described
+        other = client("text")
+        for _ in range(3):
+            told = other.predict(feed={"inputs": text}, fetch=["prediction"], batch=False)
+            # HTTP and gRPC carry the message as bRPC does.
+            check(same(told), f"{protocol}, {connection}: {told}")
+        check(other.predict(feed={"inputs": "!"}, fetch=["prediction"], batch=False) is None, f"{protocol}: a refusal")
+        check(same(other.predict(feed={"inputs": text}, fetch=["prediction"], batch=False)), f"{protocol}: after a refusal")
+    SDKConfig.gen_desc = describe
+
+    # What hgnet export writes beside a model: both forms say the same, and the client uses it.
+    for side in ("client", "server"):
+        path = os.path.join(folder, "export", f"serving_{side}", f"serving_{side}_conf")
+        written, message = general_model_config_pb2.GeneralModelConfig(), general_model_config_pb2.GeneralModelConfig()
+        plain = open(path + ".prototxt").read()
+        google.protobuf.text_format.Merge(plain, written)
+        stream = open(path + ".stream.prototxt", "rb").read()
+        message.ParseFromString(stream)
+        check(written == message and written.SerializeToString() == stream and str(written) == plain, f"{path}: {message}")
+    exported = Client()
+    exported.load_client_config(os.path.join(folder, "export", "serving_client"))
+    exported.connect([f"127.0.0.1:{port}"])
+    shape, name = list(written.feed_var[0].shape), written.fetch_var[0].alias_name
+    told = exported.predict(feed={"x": numpy.zeros([2] + shape, numpy.float32)}, fetch=[name], batch=True)
+    check(told is not None and told[name].shape == (2, expected.shape[1]), f"the exported description: {told}")
+
+    # The pipeline's client, with a picture as a text and as a tensor.
+    pipeline = PipelineClient()
+    pipeline.connect([f"127.0.0.1:{grpc_port}"])
+    for options in ({}, {"pack_tensor_format": True}, {"profile": True}):
+        told = pipeline.predict(feed_dict={"image": text}, fetch=["label", "prob"], **options)
+        check(told.err_no == 0 and abs(float(told.value[1][1:-1]) - expected.max()) < 1e-6, f"PipelineClient, {options}: {told}")
 
     # One client per thread: those that share one fail at times in the client itself.
     failures = []
@@ -102,17 +149,45 @@ def ask(port, picture, folder):
         check(values is not None and numpy.allclose(list(values), expected[0], atol=1e-6), f"HttpClient, {way}: {str(told)[:200]}")
 
 
+def demonstrations(tool, weights, python, environment, folder):
+    """Runs PaddleClas' scripts in its folder's stead, as its pages say."""
+    sources = os.path.join(os.environ["PADDLECLAS"], "deploy", "paddleserving")
+    place = os.path.join(folder, "demonstration")
+    shutil.copytree(sources, place, symlinks=True)
+    os.makedirs(os.path.join(place, "ResNet50_client"))
+    with open(os.path.join(place, "ResNet50_client", "serving_client_conf.prototxt"), "w") as file:
+        file.write(PICTURE % (20, "1"))
+    with Server(tool, "--weights", weights, "--port", "18080", "--grpc-port", "9993", "--brpc-port", "9292") as server:
+        server.ready()
+        for script, expected in [("test_cpp_serving_client.py", "prediction: "), ("pipeline_http_client.py", "'err_no': 0"),
+                                 ("pipeline_rpc_client.py", "err_no: 0")]:
+            told = subprocess.run([python, script], cwd=place, capture_output=True, text=True, env=environment, timeout=120)
+            # A message without an error leaves the number out.
+            found = expected in told.stdout or (script.startswith("pipeline_rpc") and "key: \"prob\"" in told.stdout and "err_no" not in told.stdout)
+            check(told.returncode == 0 and found, f"{script}: {told.stdout[-500:]} {told.stderr[-1500:]}")
+            print(f"paddle-client: {script}: {told.stdout.splitlines()[0][:100]}")
+
+
 if sys.argv[1] == "ask":
-    ask(int(sys.argv[2]), sys.argv[3], sys.argv[4])
+    ask(*sys.argv[2:])
 else:
+    import shutil
+
     from server import Server
 
     tool, weights, picture, python, libraries = sys.argv[1:]
-    with tempfile.TemporaryDirectory() as folder, Server(tool, "--weights", weights, "--brpc-port", "0") as server:
-        server.ready()
-        told = subprocess.run(
-            [python, __file__, "ask", str(server.brpc_port), picture, folder], stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True, env={**os.environ, "LD_LIBRARY_PATH": libraries}, timeout=300)
-        if told.returncode != 0:
-            raise SystemExit(told.stderr[-2000:])
-    print("paddle-client: Paddle Serving's own client gets its answers over bRPC, HTTP and gRPC on one port")
+    environment = {**os.environ, "LD_LIBRARY_PATH": libraries}
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [tool, "export", "--weights", weights, "--format", "paddle", "--serving", "--output", os.path.join(folder, "export")],
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with Server(tool, "--weights", weights, "--brpc-port", "0") as server:
+            server.ready()
+            told = subprocess.run(
+                [python, __file__, "ask", str(server.brpc_port), str(server.grpc_port), picture, folder],
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment, timeout=300)
+            if told.returncode != 0:
+                raise SystemExit(told.stderr[-3000:])
+        if os.environ.get("PADDLECLAS"):
+            demonstrations(tool, weights, os.path.abspath(python), {**environment, "LD_LIBRARY_PATH": ":".join(map(os.path.abspath, libraries.split(":")))}, folder)
+    print("paddle-client: Paddle Serving's own client gets its answers over bRPC, HTTP and gRPC on one port, and its pipeline's")

@@ -9,8 +9,6 @@ import base64
 import gzip
 import http.client
 import json
-import os
-import socket
 import sys
 import threading
 import time
@@ -18,6 +16,7 @@ import urllib.error
 import urllib.request
 import zlib
 
+import cramjam
 import grpc
 import tritonclient.grpc
 from brpc_client import SERVICE, Client, data, fields, frame, outputs, request, tensor
@@ -139,6 +138,14 @@ with Server(tool, "--weights", weights, "--name", "shapes", "--brpc-port", "0", 
         correlation, code, told, answer = client.ask(payload, **options)
         check(code == 0 and close(next(iter(outputs(answer).values())), expected), f"{options}: {code} {told}")
         check(correlation == options.get("correlation", 1) % (1 << 64), correlation)
+    # Answers are packed as their requests were, if there is something to gain.
+    large = request(tensor([text]), fetched=[f"output-{place}" for place in range(12)])
+    for packing, pack in [(0, bytes), (1, lambda it: bytes(cramjam.snappy.compress_raw(it))), (2, gzip.compress), (3, zlib.compress)]:
+        _, code, told, answer = client.ask(pack(large), packing=packing)
+        check(code == 0 and client.packing == packing, f"packed by {packing}: {code} {told}, the answer by {client.packing}")
+        check(all(close(values, expected) for values in outputs(answer).values()) and len(outputs(answer)) == 12, f"packed by {packing}")
+        client.ask(pack(MESSAGE), packing=packing)
+        check(client.packing == 0, "a short answer that is packed")
     for byte in frame(MESSAGE)[:200]:
         client.send(bytes([byte]))
     client.send(frame(MESSAGE)[200:])
@@ -245,23 +252,4 @@ with Server(tool, "--weights", weights, "--name", "shapes", "--brpc-port", "0") 
     check(not lost and len(refused) == 8 and len(answered) > 8, f"the end: {len(answered)} answered, {len(refused)} refused, lost {lost}")
     check(server.process.returncode == 0, f"ended with {server.process.returncode}")
 
-# systemd: READY=1, the watchdog, and the end.
-folder = os.environ.get("TMPDIR", "/tmp")
-path = os.path.join(folder, f"notify-{os.getpid()}")
-notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-notices.bind(path)
-notices.settimeout(20)
-os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"] = path, "400000"
-try:
-    with Server(tool, "--weights", weights) as server:
-        server.ready()
-        seen = set()
-        while seen < {b"READY=1", b"WATCHDOG=1"}:
-            seen.add(notices.recv(100))
-        server.stop()
-        while b"STOPPING=1" not in seen:
-            seen.add(notices.recv(100))
-finally:
-    del os.environ["NOTIFY_SOCKET"], os.environ["WATCHDOG_USEC"]
-    os.remove(path)
 print("protocols: every protocol tells the same over every port, bRPC's refusals and end are as they should be")

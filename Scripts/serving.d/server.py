@@ -12,12 +12,14 @@ import urllib.request
 class Server:
     """A server on free ports of this machine's own address; `lines` holds what it has logged."""
 
-    def __init__(self, tool, *options):
-        command = [tool, "serve", "--port", "0", "--grpc-port", "0", "--log-format", "json", *options]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    def __init__(self, tool, *options, launcher=(), pass_fds=(), preexec_fn=None):
+        """`launcher` is a command that starts another; `pass_fds` are sockets for it."""
+        command = [*launcher, tool, "serve", "--port", "0", "--grpc-port", "0", "--log-format", "json", *options]
+        self.process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, pass_fds=[one.fileno() for one in pass_fds], preexec_fn=preexec_fn)
         self.lines = []
         self.port = self.grpc_port = self.brpc_port = None
-        self._wants_brpc = "--brpc-port" in options
+        self._wants_brpc = "--brpc-port" in options or len(pass_fds) == 3
         self._seen = threading.Condition()
         threading.Thread(target=self._read, daemon=True).start()
         self.wait(lambda: self.port and self.grpc_port and (self.brpc_port or not self._wants_brpc))

@@ -4,8 +4,8 @@
 
 #include "CHGNetInflate.h"
 
-// The largest window, and 16 more for gzip's header and check sum; zlib's usual memory.
-enum { GZIP_WINDOW = 15 + 16, MEMORY_LEVEL = 8 };
+// The largest window, 16 more of which stand for gzip's header and check sum; zlib's usual memory.
+enum { WINDOW = 15, GZIP = 16, MEMORY_LEVEL = 8 };
 
 // gzip's header and end, beside what zlib's own bound allows for its shorter ones.
 enum { GZIP_SIZE = 32 };
@@ -14,10 +14,11 @@ size_t hgnet_deflate_bound(size_t count) {
   return count > UINT_MAX / 2 ? 0 : (size_t)compressBound((uLong)count) + GZIP_SIZE;
 }
 
-size_t hgnet_deflate(const uint8_t *bytes, size_t count, uint8_t *packed, size_t capacity) {
+size_t hgnet_deflate(const uint8_t *bytes, size_t count, int gzip, uint8_t *packed, size_t capacity) {
   z_stream stream = {0};
   if (count > UINT_MAX / 2 || capacity > UINT_MAX) return 0;
-  if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, GZIP_WINDOW, MEMORY_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK) return 0;
+  int window = gzip ? WINDOW + GZIP : WINDOW;
+  if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, window, MEMORY_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK) return 0;
   stream.next_in = (Bytef *)bytes;
   stream.avail_in = (uInt)count;
   stream.next_out = packed;

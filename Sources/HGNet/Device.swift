@@ -88,6 +88,15 @@ public struct Device: Sendable, CustomStringConvertible {
     parameters.ranges.isEmpty || kind != .cpu ? chosenPrecision : precision ?? .int8
   }
 
+  /// Why a precision is the one that the device has chosen, where it was left to it.
+  package func reason(for precision: Precision) -> String {
+    switch precision {
+    case .int8: "the weights are quantised"
+    case .bfloat16: "the processor is quicker with it than with float32"
+    case .float32: "the weights are not quantised, and the device is not quicker with bfloat16"
+    }
+  }
+
   /// What networks compute with whose weights are float32.
   public var chosenPrecision: Precision { precision ?? engine.fastestPrecision }
 }

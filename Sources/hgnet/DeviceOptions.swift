@@ -32,11 +32,16 @@ struct DeviceOptions: ParsableArguments {
   func device(
     defaultCount: Int? = nil, configured: PrecisionChoice? = nil, for parameters: ParameterStore? = nil
   ) -> Device {
-    let chosen = precision.precision ?? configured ?? .float32
-    let device = Device(device, pool: compute.pool(defaultCount: defaultCount), precision: chosen.precision)
+    let device = silentDevice(defaultCount: defaultCount, configured: configured)
     let taken = parameters.map { device.precision(for: $0) } ?? device.chosenPrecision
-    if chosen == .auto { StandardError.write("hgnet: note: --precision auto: \(taken.rawValue)") }
+    if device.precision == nil { StandardError.write("hgnet: note: --precision auto: \(taken.rawValue)") }
     return device
+  }
+
+  /// The same, for those who tell later what `auto` is, once they know the weights.
+  func silentDevice(defaultCount: Int? = nil, configured: PrecisionChoice? = nil) -> Device {
+    let chosen = precision.precision ?? configured ?? .float32
+    return Device(device, pool: compute.pool(defaultCount: defaultCount), precision: chosen.precision)
   }
 }
 

@@ -138,7 +138,9 @@ struct ListeningOptions: ParsableArguments {
       throw ValidationError("expected --tls-certificate together with --tls-key")
     }
     if brpcPort != nil, certificate != nil {
-      throw ValidationError("--brpc-port has no TLS, as its clients have none; leave it or the certificate out")
+      throw ValidationError(
+        "--brpc-port has no TLS, as its clients have none; leave it or the certificate out, with which HTTP and gRPC "
+          + "answer GeneralModelService, too")
     }
     if !["text", "json"].contains(logFormat) {
       throw ValidationError("expected --log-format text or json, found \(logFormat)")
@@ -229,7 +231,7 @@ struct ServingLimitOptions: ParsableArguments {
       bounds.queueCapacity = limits.queue
       bounds.pixelLimit = limits.pixels * 1_000_000
       let source = try await source()
-      let models = ModelRepository(source: source, device: compute.device(), limits: bounds, log: log)
+      let models = ModelRepository(source: source, device: compute.silentDevice(), limits: bounds, log: log)
       models.metrics.registry.bootstrap()
       let state = ServingState(
         repository: models, log: log, token: token, requestTimeout: .seconds(limits.request),

@@ -9,6 +9,7 @@ enum BRPCFrames {
     var number = 0
     var text = ""
     var correlationID = 0
+    var packing = 0
     var payload: [UInt8] = []
   }
 
@@ -128,6 +129,7 @@ enum BRPCFrames {
         for inner in try ProtobufField.all(in: field.bytes ?? BlobSlice(Blob([UInt8]()))) {
           if inner.number == 1 { answer.number = inner.integer } else { answer.text = inner.text }
         }
+      case 3: answer.packing = field.integer
       case 4: answer.correlationID = field.integer
       default: break
       }

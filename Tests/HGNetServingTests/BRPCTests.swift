@@ -106,6 +106,14 @@ struct BRPCTests {
       + Array(String(repeating: "ab", count: 60).utf8)
     #expect(try Snappy.unpack(BlobSlice(Blob(block)), limit: 245).withUnsafeBytes { Array($0) } == expected)
     #expect(throws: HGNetError.self) { try Snappy.unpack(BlobSlice(Blob(block)), limit: 244) }
+    #expect(try #require(Snappy.pack(expected)).count <= block.count)
+    for count in [0, 1, 3, 4, 59, 60, 61, 256, 257, 65_536, 70_000] {
+      for period in [1, 5, 1000, 1 << 20] {
+        let bytes = (0..<count).map { UInt8(truncatingIfNeeded: ($0 % period) * 40_503 >> 3) }
+        let packed = BlobSlice(Blob(try #require(Snappy.pack(bytes))))
+        #expect(try Snappy.unpack(packed, limit: count).withUnsafeBytes { Array($0) } == bytes)
+      }
+    }
     for count in 0..<block.count {
       #expect(throws: HGNetError.self) { try Snappy.unpack(BlobSlice(Blob(block[..<count])), limit: 1000) }
     }
@@ -114,6 +122,44 @@ struct BRPCTests {
       var damaged = block
       damaged[Int.random(in: 0..<damaged.count, using: &random)] = .random(in: .min ... .max, using: &random)
       _ = try? Snappy.unpack(BlobSlice(Blob(damaged)), limit: 1000)
+    }
+  }
+
+  @Test("An answer is packed as its request was, if that is worth it")
+  func packedAnswers() async throws {
+    let service = try await service()
+    let tensor = BRPCFrames.text(try fixture.picture())
+    let large = BRPCFrames.request([tensor], fetched: (0..<16).map { "output-\($0)" })
+    let small = BRPCFrames.request([tensor])
+    func answer(_ request: [UInt8], packing: Int) async throws -> BRPCFrames.Answer {
+      let packed: [UInt8]? =
+        switch packing {
+        case 1: Snappy.pack(request)
+        case 2: Packing.gzip.pack(request)
+        case 3: Packing.zlib.pack(request)
+        default: request
+        }
+      let frame = BRPCFrames.frame(try #require(packed), packing: packing)
+      let message = try #require(BRPCFrames.messages(of: frame).first)
+      return try BRPCFrames.answer(await service.answer(message))
+    }
+    let plain = try await answer(large, packing: 0)
+    let expected = try BRPCFrames.outputs(plain.payload)
+    #expect(plain.packing == 0 && expected.count == 16)
+    for packing in 1...3 {
+      let found = try await answer(large, packing: packing)
+      #expect(found.number == 0 && found.packing == packing && found.payload.count < plain.payload.count)
+      let payload = BlobSlice(Blob(found.payload))
+      let unpacked =
+        switch packing {
+        case 1: try Snappy.unpack(payload, limit: 1 << 20)
+        case 2: try Packing.gzip.unpack(payload, limit: 1 << 20)
+        default: try Packing.zlib.unpack(payload, limit: 1 << 20)
+        }
+      let outputs = try BRPCFrames.outputs(unpacked.withUnsafeBytes { Array($0) })
+      #expect(outputs.map(\.alias) == expected.map(\.alias) && outputs.map(\.floats) == expected.map(\.floats))
+      // Few bytes go back as they are.
+      #expect(try await answer(small, packing: packing).packing == 0)
     }
   }
 

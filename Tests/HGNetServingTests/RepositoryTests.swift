@@ -1,6 +1,7 @@
 import HGNet
 import HGNetCore
 import HGNetServing
+import Synchronization
 import Testing
 
 @Suite("Models that come, change and go")
@@ -39,6 +40,31 @@ struct RepositoryTests {
     try await models.load("shapes")
     #expect(try await models.model(named: "shapes", version: "1").run(blank, deadline: nil).logits[0].get() == before)
     await #expect(throws: ServingError.self) { try await models.load("other") }
+  }
+
+  @Test("A model that replaces another has the same precision, and what auto has chosen is told of each")
+  func precisions() async throws {
+    for precision in [Precision.bfloat16, nil] {
+      let lines = Mutex<[String]>([])
+      let log = ServingLog(level: .info, isJSON: false) { line in lines.withLock { $0.append(line) } }
+      let models = fixture.repository(precision: precision, log: log)
+      for seed in [UInt64(5), 6] {
+        try fixture.place("shapes", version: 1, seed: seed)
+        await models.refresh()
+        let model = try models.model(named: "shapes").network.model
+        let expected = precision ?? model.device.chosenPrecision
+        #expect(model.precision == expected)
+        let told = lines.withLock { lines in
+          defer { lines = [] }
+          return lines
+        }
+        #expect(told.contains { $0.contains("model ") && $0.contains(" precision=\(expected.rawValue) ") })
+        let chosen = told.filter {
+          $0.contains("precision chosen model=shapes version=1 precision=\(expected.rawValue) ")
+        }
+        #expect(chosen.count == (precision == nil ? 1 : 0))
+      }
+    }
   }
 
   @Test("A recipe or a file of names that changes beside the weights brings them anew; other files do not")

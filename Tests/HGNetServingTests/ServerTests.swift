@@ -157,6 +157,13 @@
       }
     }
 
+    @Test("The date of answers is that of other programs")
+    func dates() {
+      // date -u -d @784111777 "+%a, %d %b %Y %H:%M:%S GMT", which is RFC 9110's example
+      #expect(HTTPDate.text(of: 784_111_777) == "Sun, 06 Nov 1994 08:49:37 GMT")
+      #expect(HTTPDate.text(of: 1_709_164_800) == "Thu, 29 Feb 2024 00:00:00 GMT")
+    }
+
     private struct BytesSerializer: MessageSerializer {
       func serialize<Bytes: GRPCContiguousBytes>(_ message: [UInt8]) throws -> Bytes { Bytes(message) }
     }
@@ -210,6 +217,49 @@
       #expect(protocols.filter { $0 == "grpc" }.count == 5)
       #expect(await server.stop() == nil)
       #expect(throws: BRPCFrames.Malformed.self) { try Peer(one) }
+    }
+
+    @Test("Who speaks another protocol than a port does is told where it is answered, and leaves one line")
+    func wrongPorts() async throws {
+      try fixture.place("shapes", version: 1, seed: 5)
+      let server = Running(fixture)
+      let (http, rpc, one) = try await (server.port("http"), server.port("grpc"), server.port("brpc"))
+      let get = Array("GET / HTTP/1.1\r\nHost: a\r\n\r\n".utf8)
+      let hello: [UInt8] = [0x16, 3, 1, 0, 200] + [UInt8](repeating: 0, count: 200)
+      let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + [0, 0, 0, 4, 0, 0, 0, 0, 0]
+      let frame = BRPCFrames.frame(BRPCFrames.request([BRPCFrames.text([1])]), correlationID: 12)
+      func told(_ port: Int, _ bytes: [UInt8]) async throws -> [UInt8] {
+        try await Peer(port).ask(bytes) { _ in false }
+      }
+
+      // HTTP at the port of gRPC, also with a body that is not read.
+      for bytes in [get, get + [UInt8](repeating: 7, count: 1 << 20), Array("GET /\r\n".utf8)] {
+        let text = String(decoding: try await told(rpc, bytes), as: UTF8.self)
+        #expect(text.hasPrefix("HTTP/1.1 400 ") && text.hasSuffix("this port is for gRPC; HTTP is on port \(http)\n"))
+      }
+      for port in [http, rpc, one] { #expect(try await told(port, hello) == [0x15, 3, 1, 0, 2, 2, 0x28]) }
+      let words = String(decoding: try await told(http, preface), as: UTF8.self)
+      #expect(words.hasPrefix("HTTP/1.1 400 ") && words.hasSuffix("this port is for HTTP; gRPC is on port \(rpc)\n"))
+      for (port, title) in [(http, "HTTP"), (rpc, "gRPC")] {
+        let answer = try BRPCFrames.answer(await told(port, frame))
+        #expect(answer.number == 1003 && answer.correlationID == 12)
+        #expect(answer.text == "this port is for \(title); bRPC is on port \(one)")
+      }
+      #expect(try await told(rpc, Array("SSH-2.0-x\r\n".utf8)).isEmpty)
+      // What is no request.
+      for port in [http, one] {
+        for bytes in [Array("GET\r\n\r\n".utf8), Array("GET / HTTP/9.x\r\n\r\n".utf8)] {
+          let text = String(decoding: try await told(port, bytes), as: UTF8.self)
+          #expect(text.hasPrefix("HTTP/1.1 400 ") && text.contains("expected a request of HTTP/1.1"), "\(text)")
+        }
+      }
+      try await server.wait { $0.filter { $0.contains("outcome=invalidRequest") }.count >= 14 }
+      #expect(server.requests.count == 14)
+      #expect(server.requests.filter { $0.contains("found=tls") }.count == 3)
+      // The ports go on.
+      #expect(try await Peer(http).http("GET", "/health").1 == Array("OK".utf8))
+      #expect(try await grpc(rpc, "inference.GRPCInferenceService", "ServerLive", []) == [8, 1])
+      #expect(await server.stop() == nil)
     }
 
     @Test("Many requests of one connection, refusals between them, and what makes no sense")

@@ -20,10 +20,13 @@ final class ServingFixture: Sendable {
     try folder.write(Array("0 a\n1 b, c\n2 it's\n3 d\n4 e\n".utf8), to: "\(name)/\(version)/labels.txt")
   }
 
-  func repository(limits: Batcher.Limits = Batcher.Limits()) -> ModelRepository {
+  func repository(
+    limits: Batcher.Limits = Batcher.Limits(), precision: Precision? = .float32,
+    log: ServingLog = ServingLog(level: .error, isJSON: false, output: { _ in })
+  ) -> ModelRepository {
     ModelRepository(
-      source: .folder(ModelFolder(path: folder.path)), device: .cpu(pool), limits: limits,
-      log: ServingLog(level: .error, isJSON: false, output: { _ in }))
+      source: .folder(ModelFolder(path: folder.path)), device: .cpu(pool, precision: precision), limits: limits,
+      log: log)
   }
 
   /// The state of a server with what has been placed.

@@ -28,8 +28,9 @@ void hgnet_inflate_free(uint8_t *unpacked);
 
 /// The most bytes that packing `count` bytes gives; 0 for more than can be packed.
 size_t hgnet_deflate_bound(size_t count);
-/// Packs bytes as one member of gzip, quickly rather than small.
+/// Packs bytes as one stream, quickly rather than small.
 ///
+/// @param gzip 1 for a member of gzip, 0 for a stream of zlib.
 /// @param packed has room for `hgnet_deflate_bound(count)` bytes.
 /// @return the number of bytes written; 0 where the system has no memory left.
-size_t hgnet_deflate(const uint8_t *bytes, size_t count, uint8_t *packed, size_t capacity);
+size_t hgnet_deflate(const uint8_t *bytes, size_t count, int gzip, uint8_t *packed, size_t capacity);

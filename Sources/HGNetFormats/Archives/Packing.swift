@@ -48,14 +48,14 @@ package enum Packing: Sendable, CaseIterable {
     try unpack(BlobSlice(packed), limit: limit)
   }
 
-  /// Bytes as one member of gzip, packed quickly rather than small; nil where there is no memory for it.
-  package static func packedByGzip(_ bytes: [UInt8]) -> [UInt8]? {
+  /// Bytes as one stream, packed quickly rather than small; nil where there is no memory for it.
+  package func pack(_ bytes: [UInt8]) -> [UInt8]? {
     let bound = hgnet_deflate_bound(bytes.count)
     guard bound > 0 else { return nil }
     let packed = [UInt8](unsafeUninitializedCapacity: bound) { target, filled in
       filled = bytes.withUnsafeBufferPointer { bytes in
         guard let source = bytes.baseAddress, let start = target.baseAddress else { return 0 }
-        return hgnet_deflate(source, bytes.count, start, target.count)
+        return hgnet_deflate(source, bytes.count, self == .gzip ? 1 : 0, start, target.count)
       }
     }
     return packed.isEmpty ? nil : packed

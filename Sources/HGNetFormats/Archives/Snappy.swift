@@ -78,4 +78,72 @@ package enum Snappy {
     }
     guard filled == target.count else { throw malformed }
   }
+
+  // MARK: - Packing
+
+  /// Places are kept by a hash of four bytes, of so many bits.
+  private static let hashBits = 12
+  /// The farthest that a copy of two bytes of distance reaches back.
+  private static let farthest = 0xFFFF
+  /// The most bytes of one copy.
+  private static let longestCopy = 64
+
+  /// Bytes as one block; nil for more than a block can have.
+  package static func pack(_ bytes: [UInt8]) -> [UInt8]? {
+    guard bytes.count <= Int32.max else { return nil }
+    var packed: [UInt8] = []
+    var count = bytes.count
+    while count >= 0x80 {
+      packed.append(UInt8(truncatingIfNeeded: count) | 0x80)
+      count >>= 7
+    }
+    packed.append(UInt8(count))
+    bytes.withUnsafeBytes { bytes in
+      var places = [Int32](repeating: -1, count: 1 << hashBits)
+      var (begin, position) = (0, 0)
+      while position + 4 <= bytes.count {
+        let word = bytes.loadUnaligned(fromByteOffset: position, as: UInt32.self)
+        let key = Int((word &* 0x1E35_A7BD) >> UInt32(32 - hashBits))
+        let earlier = Int(places[key])
+        places[key] = Int32(truncatingIfNeeded: position)
+        guard earlier >= 0, position - earlier <= farthest,
+          bytes.loadUnaligned(fromByteOffset: earlier, as: UInt32.self) == word
+        else {
+          position += 1
+          continue
+        }
+        var end = position + 4
+        while end < bytes.count, bytes[end] == bytes[end - position + earlier] { end += 1 }
+        literal(bytes[begin..<position], into: &packed)
+        copy(end - position, distance: position - earlier, into: &packed)
+        (begin, position) = (end, end)
+      }
+      literal(bytes[begin...], into: &packed)
+    }
+    return packed
+  }
+
+  private static func literal(_ bytes: Slice<UnsafeRawBufferPointer>, into packed: inout [UInt8]) {
+    guard !bytes.isEmpty else { return }
+    let last = bytes.count - 1
+    if last < 60 {
+      packed.append(UInt8(last << 2))
+    } else {
+      let width = (last.bitWidth - last.leadingZeroBitCount + 7) / 8
+      packed.append(UInt8((59 + width) << 2))
+      for index in 0..<width { packed.append(UInt8(truncatingIfNeeded: last >> (8 * index))) }
+    }
+    packed += bytes
+  }
+
+  private static func copy(_ count: Int, distance: Int, into packed: inout [UInt8]) {
+    var rest = count
+    while rest > 0 {
+      let part = min(rest, longestCopy)
+      packed.append(UInt8((part - 1) << 2 | 2))
+      packed.append(UInt8(truncatingIfNeeded: distance))
+      packed.append(UInt8(truncatingIfNeeded: distance >> 8))
+      rest -= part
+    }
+  }
 }

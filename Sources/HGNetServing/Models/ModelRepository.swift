@@ -240,6 +240,18 @@ package final class ModelRepository: Sendable {
     return failures
   }
 
+  /// Says what was chosen where the precision was left to the device.
+  private func tellPrecision(of model: ServedModel) {
+    guard device.precision == nil else { return }
+    let precision = model.network.model.precision
+    log.write(
+      .info, "precision chosen",
+      [
+        ("model", model.name), ("version", model.version), ("precision", precision.rawValue),
+        ("reason", device.reason(for: precision)),
+      ])
+  }
+
   private func update(
     _ key: Key, _ source: Result<ModelLocation, HGNetError>, isSettling: Bool
   ) async -> HGNetError? {
@@ -295,8 +307,10 @@ package final class ModelRepository: Sendable {
         .info, known?.model == nil ? "model loaded" : "model replaced",
         [
           ("model", key.name), ("version", String(key.version)), ("network", model.network.modelName),
+          ("precision", model.network.model.precision.rawValue),
           ("seconds", FixedPoint.text((ContinuousClock.now - started).inSeconds, digits: 3)),
         ])
+      tellPrecision(of: model)
       return nil
     } catch {
       let failure = error as? HGNetError ?? HGNetError(.internalInconsistency, "\(error)")

@@ -41,8 +41,14 @@ package enum ProtocolReading {
     _ = try MultipartForm(body, contentType: contentType)
   }
 
-  /// Reads pictures as text; nil for what is not base64.
-  package static func base64(_ text: String) -> Blob? { try? PictureText.decoded(text) }
+  /// Reads a picture as text.
+  ///
+  /// - Throws: `invalidRequest` for what is not base64.
+  @discardableResult
+  package static func base64(_ text: String) throws(ServingError) -> Blob {
+    guard let blob = try PictureText.decoded(text) else { throw ServingError(.invalidRequest, "expected base64") }
+    return blob
+  }
 
   /// Reads the body of a request of Paddle Serving over HTTP and its pictures.
   ///
@@ -52,42 +58,60 @@ package enum ProtocolReading {
     do throws(HGNetError) {
       document = try body.withUnsafeBytes { (bytes) throws(HGNetError) in try JSON(bytes) }
     } catch { throw ServingError(error) }
-    for text in (document["value"]?.elements ?? []).compactMap(\.text) { _ = base64(text) }
+    for text in (document["value"]?.elements ?? []).compactMap(\.text) { try base64(text) }
   }
 
   /// Reads what a connection of bRPC brings: each message with its payload, which is unpacked as its meta says.
-  package static func brpc(_ bytes: Blob, bodyLimit: Int) {
+  ///
+  /// - Throws: the first refusal, once all that can be read has been.
+  package static func brpc(_ bytes: Blob, bodyLimit: Int) throws(ServingError) {
     var reader = BRPC.Reader(bodyLimit: bodyLimit)
+    var refusal: ServingError?
     bytes.withUnsafeBytes { bytes in
       var position = 0
       while true {
         var taken = 0
         let step = reader.step(UnsafeRawBufferPointer(rebasing: bytes[position...]), taken: &taken)
         position += taken
-        switch step {
-        case .needsMore, .end: return
-        case .unanswerable: continue
-        case .message(let message):
-          guard let payload = try? message.unpacked(limit: bodyLimit) else { continue }
-          _ = try? GeneralModel.Request(payload)
+        do throws(ServingError) {
+          switch step {
+          case .needsMore:
+            if position < bytes.count || reader.isInside {
+              throw ServingError(.invalidRequest, "expected a whole message of bRPC")
+            }
+            return
+          case .end(let reason): throw ServingError(.invalidRequest, reason)
+          case .unanswerable(let reason): throw ServingError(.invalidRequest, reason)
+          case .message(let message): _ = try GeneralModel.Request(message.unpacked(limit: bodyLimit))
+          }
+        } catch {
+          refusal = refusal ?? error
+          switch step {
+          case .needsMore, .end: return
+          case .unanswerable, .message: continue
+          }
         }
       }
     }
+    if let refusal { throw refusal }
   }
 
   /// Reads a message in each of the protocols; without the trait `Serving` the Open Inference Protocol has none.
   ///
-  /// - Throws: `invalidRequest` for bytes that follow the last of them not.
+  /// - Throws: `invalidRequest` for bytes that are no message of the Open Inference Protocol, or without the trait none of
+  ///   `GeneralModelService`.
   package static func messages(_ bytes: Blob) throws(ServingError) {
     _ = try? PaddleServing.Request(BlobSlice(bytes))
-    _ = try? GeneralModel.Request(BlobSlice(bytes))
     _ = try? GeneralModel.Request(json: bytes)
     #if Serving
+      _ = try? GeneralModel.Request(BlobSlice(bytes))
       let data = bytes.withUnsafeBytes { Data($0) }
       guard let message = try? Inference_ModelInferRequest(serializedBytes: data) else {
         throw ServingError(.invalidRequest, "expected a message of the open inference protocol")
       }
       _ = try OpenInferenceRequest(message).pictures(limit: 16, pixelLimit: 1 << 20)
+    #else
+      _ = try GeneralModel.Request(BlobSlice(bytes))
     #endif
   }
 }

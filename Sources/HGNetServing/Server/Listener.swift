@@ -1,4 +1,5 @@
 #if Serving
+  import Foundation
   import NIOCore
   import Synchronization
 
@@ -8,15 +9,51 @@
   /// in them. So it first lets no new one begin; those that have begun are taken; then it is closed. Threads: safe to share.
   final class Listener: Sendable {
     private let channel = Mutex<(any Channel)?>(nil)
+    private let isOpen = Mutex(false)
+    /// The socket that whoever started the process listens on already; nil for one of the server's own.
+    let inherited: NIOBSDSocket.Handle?
+
+    /// - Parameter inherited: the socket that whoever started the process listens on already; nil for none.
+    init(inherited: NIOBSDSocket.Handle? = nil) { self.inherited = inherited }
 
     /// Tells which socket it is.
-    func set(_ channel: any Channel) { self.channel.withLock { $0 = channel } }
+    func set(_ channel: any Channel) {
+      self.channel.withLock { $0 = channel }
+      if isOpen.withLock({ $0 }) { channel.pipeline.fireUserInboundEventTriggered(AcceptHandler.Change.begin) }
+    }
+
+    /// Takes connections from an inherited socket: until the models are loaded, they wait there.
+    func open() {
+      isOpen.withLock { $0 = true }
+      channel.withLock { $0 }?.pipeline.fireUserInboundEventTriggered(AcceptHandler.Change.begin)
+    }
+
+    /// Decides when connections are taken; the first handler of the socket.
+    func acceptHandler(log: ServingLog) -> AcceptHandler { AcceptHandler(isWaiting: inherited != nil, log: log) }
+
+    /// Writes into the log that the socket is listened on.
+    ///
+    /// - Parameters:
+    ///   - title: the protocol in the log.
+    ///   - host: where the server was asked to listen; an inherited socket says itself where it does.
+    func announce(_ title: String, host: String, log: ServingLog) {
+      let address = address
+      let place = inherited == nil ? host : address?.ipAddress ?? host
+      log.write(.info, "listening", [("protocol", title), ("host", place), ("port", "\(address?.port ?? 0)")])
+    }
 
     /// Where it listens; nil until it does.
     var address: SocketAddress? { channel.withLock { $0 }?.localAddress }
 
     /// Lets no new connection begin.
+    ///
+    /// On a socket of somebody else they wait for the next server.
     func refuse() async {
+      if inherited != nil, let channel = channel.withLock({ $0 }) {
+        channel.pipeline.fireUserInboundEventTriggered(AcceptHandler.Change.end)
+        _ = try? await channel.setOption(.autoRead, value: false).get()
+        return
+      }
       #if os(Linux)
         guard let channel = channel.withLock({ $0 }), let options = channel as? any SocketOptionProvider else { return }
         // A filter of the system (SO_ATTACH_FILTER): a packet whose SYN bit is set is dropped, so that its sender tries
@@ -44,7 +81,15 @@
   ///
   /// Threads: safe to share.
   final class Listeners: Sendable {
-    private let all = Mutex<[String: Listener]>([:])
+    private let all: Mutex<[String: Listener]>
+
+    /// - Parameter inherited: sockets that whoever started the process listens on already.
+    init(inherited: [String: NIOBSDSocket.Handle] = [:]) {
+      all = Mutex(inherited.mapValues { Listener(inherited: $0) })
+    }
+
+    /// Takes connections from inherited sockets.
+    func open() { for listener in all.withLock({ Array($0.values) }) { listener.open() } }
 
     /// The socket of a protocol.
     subscript(name: String) -> Listener {
@@ -54,6 +99,57 @@
         all[name] = made
         return made
       }
+    }
+  }
+
+  /// Says when a listening socket takes connections: from an inherited one neither before the models are loaded nor when the
+  /// server is about to end, and from none for a while when the process has no descriptor left, which else would end the server.
+  final class AcceptHandler: ChannelDuplexHandler {
+    typealias InboundIn = any Channel
+    typealias OutboundIn = Never
+
+    /// Begins or ends the taking of connections.
+    enum Change: Sendable { case begin, end }
+
+    private static let pause = TimeAmount.milliseconds(100)
+    private let log: ServingLog
+    private var isPaused = false
+    private var hasPendingRead = false
+    private var isStopped: Bool
+
+    init(isWaiting: Bool, log: ServingLog) {
+      isStopped = isWaiting
+      self.log = log
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+      guard let code = (error as? IOError)?.errnoCode, [ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(code)
+      else { return context.fireErrorCaught(error) }
+      guard code != ECONNABORTED, !isPaused else { return }
+      isPaused = true
+      log.write(.warning, "no connection can be taken now", [("cause", String(cString: strerror(code)))])
+      let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+      context.eventLoop.scheduleTask(in: AcceptHandler.pause) {
+        let (handler, context) = bound.value
+        handler.isPaused = false
+        handler.goOn(context)
+      }
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+      guard let change = event as? Change else { return context.fireUserInboundEventTriggered(event) }
+      isStopped = change == .end
+      goOn(context)
+    }
+
+    private func goOn(_ context: ChannelHandlerContext) {
+      guard hasPendingRead else { return }
+      hasPendingRead = false
+      read(context: context)
+    }
+
+    func read(context: ChannelHandlerContext) {
+      if isPaused || isStopped { hasPendingRead = true } else { context.read() }
     }
   }
 

@@ -25,8 +25,11 @@
     package func run(mustLoadAll: Bool, stops: AsyncStream<Void>) async throws(HGNetError) {
       let log = state.log
       let (state, configuration) = (state, configuration)
-      let supervisor = ServiceSupervisor(ProcessInfo.processInfo.environment)
-      let listeners = Listeners()
+      let environment = ProcessInfo.processInfo.environment
+      let supervisor = ServiceSupervisor(environment)
+      let listeners = Listeners(
+        inherited: try InheritedSockets(environment, protocols: ServingProtocols.all.map { $0.protocolName })
+          .descriptors)
       var protocols: [any ServingProtocol] = []
       for kind in ServingProtocols.all {
         if let made = try kind.make(state, configuration, listeners) { protocols.append(made) }
@@ -41,7 +44,9 @@
         services: services, logger: Logger(label: "services") { _ in ServingLogHandler(log: log) })
       settings.maximumGracefulShutdownDuration = .seconds(configuration.drainSeconds)
       let group = ServiceGroup(configuration: settings)
-      let work = Task { await load(mustLoadAll: mustLoadAll, group: group, supervisor: supervisor) }
+      let work = Task {
+        await load(mustLoadAll: mustLoadAll, group: group, listeners: listeners, supervisor: supervisor)
+      }
       let watching = Task { await watch(supervisor) }
       let stopping = Task {
         for await _ in stops { return await drain(all, group: group, supervisor: supervisor) }
@@ -65,12 +70,15 @@
     /// Loads the models, and then looks for changed ones until it is cancelled.
     ///
     /// - Returns: the model that could not be loaded, where one ends the server.
-    private func load(mustLoadAll: Bool, group: ServiceGroup, supervisor: ServiceSupervisor?) async -> HGNetError? {
+    private func load(
+      mustLoadAll: Bool, group: ServiceGroup, listeners: Listeners, supervisor: ServiceSupervisor?
+    ) async -> HGNetError? {
       let failures = await state.repository.refresh()
       if mustLoadAll, let failure = failures.first {
         await group.triggerGracefulShutdown()
         return failure
       }
+      listeners.open()
       if state.isReady { state.log.write(.info, "ready") }
       supervisor?.tell("READY=1")
       guard let seconds = configuration.pollSeconds else { return nil }

@@ -6,8 +6,8 @@
   ///
   /// Requests go through `ServingState.pass`; what a protocol adds is its framing, its messages and its numbers of errors.
   protocol ServingProtocol: Service {
-    /// The name in the log and in counts.
-    var name: String { get }
+    /// The name in the log, in counts, and of a socket that is inherited.
+    static var protocolName: String { get }
     /// The connections that are open.
     var connectionCount: Int { get }
     /// Lets no new connection begin; those that have begun go on.
@@ -21,6 +21,11 @@
     static func make(
       _ state: ServingState, _ configuration: ServingConfiguration, _ listeners: Listeners
     ) throws(HGNetError) -> (any ServingProtocol)?
+  }
+
+  extension ServingProtocol {
+    /// The name in the log and in counts.
+    var name: String { Self.protocolName }
   }
 
   /// The protocols that a server knows, in the order in which they begin to listen.

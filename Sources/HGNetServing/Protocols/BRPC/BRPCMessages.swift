@@ -102,23 +102,33 @@ extension BRPC.Meta {
 }
 
 extension BRPC {
+  /// Bytes of a payload below which packing is not worth it, and above which it takes too long.
+  private static let packable = 512...(1 << 20)
+
   /// The bytes of an answer.
   ///
-  /// - Parameter result: the payload, or why there is none.
-  package static func answer(to correlationID: Int, _ result: Result<[UInt8], ServingError>) -> [UInt8] {
+  /// - Parameters:
+  ///   - result: the payload, or why there is none.
+  ///   - packing: how the request was packed, since its client can unpack that; the payload is packed likewise if that makes
+  ///     it smaller.
+  package static func answer(
+    to correlationID: Int, _ result: Result<[UInt8], ServingError>, packing: Int = 0
+  ) -> [UInt8] {
     var meta = ProtobufEncoder()
     var payload: [UInt8] = []
+    var used = 0
     meta.message(2) { response in
       switch result {
       case .success(let bytes):
         response.integer(1, 0)
         payload = bytes
+        if let packed = pack(bytes, packing), packed.count < bytes.count { (payload, used) = (packed, packing) }
       case .failure(let error):
         response.integer(1, error.kind.brpcNumber)
         response.text(2, error.message)
       }
     }
-    meta.integer(3, 0)
+    meta.integer(3, used)
     meta.integer(4, correlationID)
     var message = magic
     message.reserveCapacity(headSize + meta.bytes.count + payload.count)
@@ -126,6 +136,16 @@ extension BRPC {
       for shift in stride(from: 24, through: 0, by: -8) { message.append(UInt8(truncatingIfNeeded: size >> shift)) }
     }
     return message + meta.bytes + payload
+  }
+
+  private static func pack(_ bytes: [UInt8], _ packing: Int) -> [UInt8]? {
+    guard packable.contains(bytes.count) else { return nil }
+    switch packing {
+    case 1: return Snappy.pack(bytes)
+    case 2: return Packing.gzip.pack(bytes)
+    case 3: return Packing.zlib.pack(bytes)
+    default: return nil
+    }
   }
 }
 

@@ -52,7 +52,7 @@ package struct BRPCService: Sendable {
       let payload = try message.unpacked(limit: bodyLimit)
       return try await GeneralModel.answer(passage, GeneralModel.Request(payload)).bytes
     }
-    return BRPC.answer(to: meta.correlationID, result)
+    return BRPC.answer(to: meta.correlationID, result, packing: meta.packing)
   }
 
   /// Finds the service and the method; the words are those of a real server.

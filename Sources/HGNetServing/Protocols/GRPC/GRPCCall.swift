@@ -99,7 +99,13 @@
       }
       let call = GRPCCall(request.metadata, clientAddress: client)
       return try await GRPCCall.$current.withValue(call) {
-        do { return try await next(request, context) } catch let error as ServingError { throw error } catch {
+        do {
+          return try await next(request, context)
+        } catch let error as ServingError {
+          throw error
+        } catch let error as PaddleRefusal {
+          throw error
+        } catch {
           // The message could not be read.
           let method = context.descriptor.method
           _ = try await state.pass(grpc: method, operation: "other") { (_) throws(ServingError) -> Void in

@@ -32,12 +32,14 @@
         deserializer: BytesDeserializer(), serializer: BytesSerializer()
       ) { request, _ in
         let message = try await ServerRequest(stream: request).message
-        let answer = try await state.pass(grpc: method, operation: "infer", transport: transport) {
-          (passage) throws(ServingError) in
-          passage.note(byteCount: message.count)
-          return try await body(passage, BlobSlice(message))
-        }
-        return StreamingServerResponse(single: ServerResponse(message: answer))
+        do throws(ServingError) {
+          let answer = try await state.pass(grpc: method, operation: "infer", transport: transport) {
+            (passage) throws(ServingError) in
+            passage.note(byteCount: message.count)
+            return try await body(passage, BlobSlice(message))
+          }
+          return StreamingServerResponse(single: ServerResponse(message: answer))
+        } catch { throw PaddleRefusal(error: error) }
       }
     }
 
@@ -52,5 +54,25 @@
     private struct BytesSerializer: MessageSerializer {
       func serialize<Bytes: GRPCContiguousBytes>(_ message: [UInt8]) throws -> Bytes { Bytes(message) }
     }
+  }
+
+  /// A refusal of Paddle Serving's services, whose clients may be those of bRPC.
+  ///
+  /// They take INVALID_ARGUMENT for a server that is down, and repeat at once what gets RESOURCE_EXHAUSTED. So the first is
+  /// INTERNAL, as real servers have it for any failure of a model, and the second UNAVAILABLE.
+  struct PaddleRefusal: Error, RPCErrorConvertible {
+    let error: ServingError
+
+    var rpcErrorCode: RPCError.Code {
+      switch error.kind {
+      case .invalidRequest: .internalError
+      case .overloaded, .tooManyRequests: .unavailable
+      default: error.rpcErrorCode
+      }
+    }
+
+    var rpcErrorMessage: String { error.rpcErrorMessage }
+
+    var rpcErrorMetadata: Metadata { error.rpcErrorMetadata }
   }
 #endif

@@ -1,7 +1,7 @@
 #if Serving
   import HGNetCore
   import HTTPTypes
-  import Hummingbird
+  import HummingbirdCore
   import NIOCore
   import Synchronization
 

@@ -7,6 +7,8 @@
   ///
   /// Threads: safe to share.
   final class HTTPConnections: AvailableConnectionsDelegate {
+    /// All of them, to be told about the end.
+    let open = OpenConnections(limit: .max)
     /// Those that have sent a request.
     private let used = Mutex<[ObjectIdentifier: ClientDeparture]>([:])
     private let openCount = Atomic<Int>(0)

@@ -44,7 +44,7 @@ extension HTTPRoutes {
   /// Packs an answer where the client asks for it and it is worth it.
   func pack(_ call: HTTPCall, _ answer: inout HTTPAnswer) {
     guard answer.body.count >= HTTPRoutes.packingFloor, HTTPRoutes.takesGzip(call.fields["accept-encoding"]),
-      let packed = Packing.packedByGzip(answer.body), packed.count < answer.body.count / 10 * 9
+      let packed = Packing.gzip.pack(answer.body), packed.count < answer.body.count / 10 * 9
     else { return }
     answer.body = packed
     answer.fields += [("content-encoding", "gzip"), ("vary", "accept-encoding")]

@@ -2,29 +2,25 @@
   import Foundation
   import HGNetCore
   import HTTPTypes
-  import Hummingbird
   import HummingbirdCore
-  import HummingbirdTLS
-  import Logging
   import NIOCore
-  import NIOSSL
-  import ServiceLifecycle
-
-  /// What a request is answered with beside itself.
-  struct HTTPContext: InitializableFromSource {
-    let channel: any Channel
-
-    init(source: ApplicationRequestContextSource) { channel = source.channel }
-  }
+  import Synchronization
 
   /// Carries calls between Hummingbird and the routes: reads bodies within their limits and writes a line about each call.
-  struct HTTPServer: HTTPResponder {
+  struct HTTPServer: Sendable {
     let routes: HTTPRoutes
     let configuration: ServingConfiguration
     let connections: HTTPConnections
+    private let date = HTTPDate()
 
-    func respond(to request: Request, context: HTTPContext) async throws -> Response {
-      let channel = context.channel
+    init(routes: HTTPRoutes, configuration: ServingConfiguration, connections: HTTPConnections) {
+      self.routes = routes
+      self.configuration = configuration
+      self.connections = connections
+    }
+
+    /// Answers a request that has come over a channel.
+    func respond(to request: Request, channel: any Channel) async -> Response {
       var call = HTTPServer.call(request)
       let body = HTTPBody(of: request, limit: configuration.bodyLimit, seconds: configuration.idleSeconds)
       call.readBody = { () async throws(ServingError) in try await body.read() }
@@ -42,6 +38,7 @@
       if mustClose {
         channel.eventLoop.scheduleTask(in: .seconds(1)) { channel.close(promise: nil) }
       }
+      answer.fields += [("date", date.text), ("server", "hgnet")]
       return HTTPServer.response(answer, isHead: call.method == "HEAD")
     }
 
@@ -69,6 +66,35 @@
       return Response(
         status: HTTPResponse.Status(code: answer.status), headers: fields,
         body: isHead || answer.body.isEmpty ? ResponseBody() : ResponseBody(byteBuffer: ByteBuffer(bytes: answer.body)))
+    }
+  }
+
+  /// The time for the field `Date` of answers, written once a second.
+  ///
+  /// Threads: safe to share.
+  package final class HTTPDate: Sendable {
+    private static let days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
+    private static let months = [
+      "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ]
+    private let last = Mutex<(second: Int, text: String)>((0, ""))
+
+    /// The time now, such as `Sun, 06 Nov 1994 08:49:37 GMT`.
+    var text: String {
+      let second = time(nil)
+      return last.withLock { last in
+        if last.second != second { last = (second, HTTPDate.text(of: second)) }
+        return last.text
+      }
+    }
+
+    /// A time in seconds since 1970.
+    package static func text(of second: Int) -> String {
+      var (second, parts) = (time_t(second), tm())
+      gmtime_r(&second, &parts)
+      func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
+      let day = "\(days[Int(parts.tm_wday) % 7]), \(two(parts.tm_mday)) \(months[Int(parts.tm_mon) % 12])"
+      return "\(day) \(1900 + Int(parts.tm_year)) \(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec)) GMT"
     }
   }
 #endif
