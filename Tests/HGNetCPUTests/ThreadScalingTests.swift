@@ -44,7 +44,7 @@ struct ThreadScalingTests {
 
   @Test(
     "A run takes no more threads than make it quicker",
-    arguments: [(64, 32, 4), (64, 224, 30), (2, 224, 2), (1, 32, 1)])
+    arguments: [(64, 32, 5), (64, 224, 29), (2, 224, 2), (1, 32, 1)])
   func useful(_ count: Int, _ side: Int, _ expected: Int) throws {
     let graph = try Model.b0.graph(inputSize: Size(side))
     #expect(CPUEngine.usefulThreads(count, multiplyAdds: graph.multiplyAdds, batch: 1) == expected)

@@ -61,7 +61,7 @@ extension CPUEngine {
   ///
   /// With N threads a run of T seconds takes T ÷ N and, for each of some 65 layers, 0.1 µs × N in which threads take the
   /// counter of tasks from one another; the least of the sum is where N² = T ÷ 6.5 µs, and T is taken as 55 000 multiply-adds
-  /// a microsecond. B0 at 224×224 uses up to 30 threads, B4 up to 100 (`hgnet summary --program --threads`).
+  /// a microsecond. B0 at 224×224 uses up to 29 threads, B4 up to 100 (`hgnet summary --program --threads`).
   package static func usefulThreads(_ count: Int, multiplyAdds: Int, batch: Int) -> Int {
     let most = (Double(multiplyAdds) * Double(batch) / 55_000 / 6.5).squareRoot()
     return min(count, max(1, Int(min(most, 1024))))

@@ -32,13 +32,13 @@ package struct InheritedSockets: Sendable {
       throw InheritedSockets.failure(
         "expected a name for each of \(count) sockets, found \(names.count)", "LISTEN_FDNAMES")
     }
+    guard names.allSatisfy(protocols.contains), Set(names).count == count else {
+      throw InheritedSockets.failure(
+        "expected different names of \(protocols.joined(separator: ", ")), found \"\(names.joined(separator: ":"))\"; "
+          + "set FileDescriptorName= in each socket's unit", "LISTEN_FDNAMES")
+    }
     var found: [String: Int32] = [:]
     for (index, name) in names.enumerated() {
-      guard protocols.contains(name), found[name] == nil else {
-        throw InheritedSockets.failure(
-          "expected different names of \(protocols.joined(separator: ", ")), found \"\(names.joined(separator: ":"))\"; "
-            + "set FileDescriptorName= in each socket's unit", "LISTEN_FDNAMES")
-      }
       let descriptor = InheritedSockets.first + Int32(index)
       guard InheritedSockets.isListening(descriptor) else {
         throw InheritedSockets.failure(
