@@ -55,7 +55,7 @@ enum QuantizedNetwork {
     }
     for layer in program.layers where found[layer.result] == nil {
       // What gates is never rounded, but a gate is computed in bytes where all that it reads is known.
-      if layer.kind == .pointwise(.sigmoid) { found[layer.result] = 0...1 }
+      if case .pointwise(let function) = layer.kind { found[layer.result] = function.resultRange }
       let inputs = layer.inputs.compactMap { found[$0] }
       guard inputs.count == layer.inputs.count, let first = inputs.first else { continue }
       switch layer.kind {

@@ -36,12 +36,15 @@ public enum Pointwise: String, Hashable, Sendable, CaseIterable {
     }
   }
 
-  /// Whether no result is below 0.
-  package var isNeverNegative: Bool {
+  /// What all results lie in; nil where there is no bound.
+  package var resultRange: ClosedRange<Float>? {
     switch self {
-    case .sigmoid: true
+    case .sigmoid: 0...1
     }
   }
+
+  /// Whether no result is below 0.
+  package var isNeverNegative: Bool { (resultRange?.lowerBound ?? -1) >= 0 }
 
   /// The mean square of a result, for inputs as random networks have them; keeps their scale.
   package var power: Float {

@@ -42,7 +42,7 @@ struct BiasCorrection {
           min($0.lowerBound, range.lowerBound)...max($0.upperBound, range.upperBound)
         } ?? range
     }
-    scales = observed.map { joined[groups[$0.result]].map { UniformScale($0) } }
+    scales = observed.map { joined[groups[$0.result]].map { UniformScale(ValueScale($0)) } }
   }
 
   /// Takes note of a picture's results, in the order of `Program.observed`.
@@ -141,18 +141,16 @@ struct BiasCorrection {
   }
 }
 
-/// Steps of bytes over a range with 0 among them, as `ValueScale` of the engine has them.
+/// Rounds to what the bytes of a result can be.
 struct UniformScale: Sendable {
   private let scale: Float
   private let inverse: Float
   private let zero: Float
 
-  init(_ range: ClosedRange<Float>) {
-    let (low, high) = (Double(min(range.lowerBound, 0)), Double(max(range.upperBound, 0)))
-    let step = Float((high - low) / 255)
-    scale = step.isNormal ? step : 1
-    inverse = 1 / scale
-    zero = Float(min(max((-low / Double(scale)).rounded(), 0), 255))
+  init(_ steps: ValueScale) {
+    scale = steps.scale
+    inverse = 1 / steps.scale
+    zero = Float(steps.zero)
   }
 
   /// The nearest of the 256 values.

@@ -149,19 +149,3 @@ struct ResultStatistics: Sendable {
     return true
   }
 }
-
-extension Program {
-  /// A number for each result, the same for those that lie side by side in a concatenation.
-  var concatenationGroups: [Int] {
-    var groups = Array(graph.nodes.indices)
-    func group(_ result: Int) -> Int {
-      var number = result
-      while groups[number] != number { number = groups[number] }
-      return number
-    }
-    for layer in layers where layer.kind == .concatenate {
-      for input in layer.inputs { groups[group(input)] = group(layer.result) }
-    }
-    return groups.indices.map { group($0) }
-  }
-}

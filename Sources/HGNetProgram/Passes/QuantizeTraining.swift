@@ -37,15 +37,7 @@ extension Program {
   ///
   /// - Throws: `HGNetError.Code.unsupported` for a decoder, which is not computed in bytes.
   package func quantizing() throws(HGNetError) -> Program {
-    var groups = Array(graph.nodes.indices)
-    func group(_ result: Int) -> Int {
-      var number = result
-      while groups[number] != number { number = groups[number] }
-      return number
-    }
-    for layer in layers where layer.kind == .concatenate {
-      for input in layer.inputs { groups[group(input)] = group(layer.result) }
-    }
+    let groups = concatenationGroups
     var ends = Set(outputs.map(\.result))
     for layer in layers { ends.subtract(layer.inputs + [layer.residual].compactMap { $0 }) }
     let known = Dictionary(graph.parameters.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -63,8 +55,8 @@ extension Program {
       guard layer.kind != .concatenate else { return layer }
       // Layers without parameters belong to where the last ones did, and learn as these.
       before = layer.learnedParameters.first.flatMap { known[$0] } ?? before
-      let stays = ends.contains(layer.result) || layer.kind == .pointwise(.sigmoid) || layer.kind == .softmax
-      let owner = stays ? nil : owners[group(layer.result)]
+      let stays = ends.contains(layer.result) || layer.isNeverInBytes
+      let owner = stays ? nil : owners[groups[layer.result]]
       let range = owner ?? layer.name + Program.rangeEnding
       if owner == nil {
         declarations.append(
@@ -72,7 +64,7 @@ extension Program {
             name: range, shape: [2], role: .quantizationRange(isLearned: !stays),
             learningRateMultiplier: before?.learningRateMultiplier ?? 1, part: before?.part))
       }
-      if !stays { owners[group(layer.result)] = range }
+      if !stays { owners[groups[layer.result]] = range }
       names[layer.name] = range
       var changed = layer
       changed.quantization = LayerQuantization(range: stays ? nil : range, ownsRange: owner == nil && !stays)
@@ -81,5 +73,15 @@ extension Program {
     return Program(
       graph: graph, isTraining: isTraining, layers: quantized, outputs: outputs, elements: elements, copied: copied,
       quantization: ProgramQuantization(declarations: declarations, names: names, input: input))
+  }
+}
+
+extension Layer {
+  /// Whether its result stays float32 where others are bytes: functions of one number and softmax.
+  fileprivate var isNeverInBytes: Bool {
+    switch kind {
+    case .pointwise, .softmax: true
+    default: false
+    }
   }
 }

@@ -19,8 +19,8 @@ package struct ValueScale: Hashable, Sendable {
 
 /// What the bytes of each result of a program mean.
 ///
-/// Results that lie side by side in a concatenation share the scale of all of them unless it has one of its own, and a copy in another type has that
-/// of what it is a copy of.
+/// Results that lie side by side in a concatenation share the scale of all of them unless it has one of its own, and a copy
+/// in another type has that of what it is a copy of.
 package struct ResultScales: Sendable {
   private let scales: [ValueScale?]
 
@@ -31,18 +31,13 @@ package struct ResultScales: Sendable {
   ///
   /// - Throws: `HGNetError.Code.parameterMismatch` naming a layer whose result is in bytes and has no range.
   package init(_ program: Program, ranges: [String: ClosedRange<Float>]) throws(HGNetError) {
-    var groups = Array(program.elements.indices)
-    func group(_ result: Int) -> Int {
-      var number = result
-      while groups[number] != number { number = groups[number] }
-      return number
-    }
+    var groups = ResultGroups(count: program.elements.count)
     for layer in program.layers
     where layer.kind == .concatenate && program.elements[layer.result] == .uint8 && !layer.hasOwnScale {
-      for input in layer.inputs { groups[group(input)] = group(layer.result) }
+      for input in layer.inputs { groups.join(input, layer.result) }
     }
     let nodes = program.graph.nodes.count
-    for (index, source) in program.copied.enumerated() { groups[group(nodes + index)] = group(source) }
+    for (index, source) in program.copied.enumerated() { groups.join(nodes + index, source) }
     var found = [ClosedRange<Float>?](repeating: nil, count: groups.count)
     for observed in program.observed {
       guard let range = ranges[observed.layer] else {
@@ -52,16 +47,16 @@ package struct ResultScales: Sendable {
           "expected a range of this layer's result among the quantised weights, found none; are they of another model?",
           layer: observed.layer)
       }
-      found[group(observed.result)].join(range)
+      found[groups[observed.result]].join(range)
     }
     for layer in program.layers where layer.hasOwnScale {
-      if let range = ranges[layer.name] { found[group(layer.result)].join(range) }
+      if let range = ranges[layer.name] { found[groups[layer.result]].join(range) }
     }
     // A concatenation in float32 that is turned into bytes as a whole.
     for layer in program.layers where layer.kind == .concatenate && program.elements[layer.result] != .uint8 {
-      for input in layer.inputs { if let range = found[group(input)] { found[group(layer.result)].join(range) } }
+      for input in layer.inputs { if let range = found[groups[input]] { found[groups[layer.result]].join(range) } }
     }
-    scales = groups.indices.map { found[group($0)].map { ValueScale($0) } }
+    scales = (0..<groups.count).map { found[groups[$0]].map { ValueScale($0) } }
   }
 }
 

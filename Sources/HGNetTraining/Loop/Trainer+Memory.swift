@@ -107,8 +107,9 @@ private struct RunNetwork {
       return try device.engine.memoryNeed(
         of: Program(graph), at: device.chosenPrecision, extent: RunExtent(batch: batch, inputSize: size))
     }
+    let program = try Program(graph, isTraining: true)
     return try device.engine.trainingMemoryNeed(
-      of: Program(graph, isTraining: true).resized(to: size), batch: batch,
+      of: (configuration.isQuantizationAware ? program.quantizing() : program).resized(to: size), batch: batch,
       isFrozen: isFrozen ? { $0.role.isLearned } : configuration.isFrozen)
   }
 }

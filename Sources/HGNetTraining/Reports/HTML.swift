@@ -23,6 +23,14 @@ enum HTML {
     FixedPoint.text(value.isFinite ? value : 0, digits: digits)
   }
 
+  /// Key figures side by side.
+  static func figures(_ figures: [(name: String, value: String)]) -> String {
+    let tiles = figures.map {
+      "<div class=\"figure\"><span>\(escaped($0.name))</span><b>\(escaped($0.value))</b></div>"
+    }
+    return "<section class=\"figures\">\(tiles.joined())</section>"
+  }
+
   /// A share as `97.3%`.
   static func percent(_ share: Double) -> String { "\(fixed(share * 100, 1))%" }
 

@@ -25,9 +25,6 @@ package struct QuantizationPage: Sendable {
 
   /// The whole document.
   package var html: String {
-    let tiles = report.figures.map {
-      "<div class=\"figure\"><span>\(HTML.escaped($0.name))</span><b>\(HTML.escaped($0.value))</b></div>"
-    }
     let lines = ([report.toleranceLine].compactMap { $0 } + report.notes).map {
       "<p class=\"note\">\(HTML.escaped($0))</p>"
     }
@@ -44,7 +41,7 @@ package struct QuantizationPage: Sendable {
       </style></head>
       <body><main>
       <header><h1>\(HTML.escaped(title))</h1><p>Weights and results in 8 bits beside float32</p></header>
-      <section class="figures">\(tiles.joined())</section>
+      \(HTML.figures(report.figures.map { ($0.name, $0.value) }))
       <section><h2>Error of each layer</h2>
       <div class="legend"><span><i class="s0"></i>int8</span><span><i class="s1"></i>float32</span></div>
       <div class="scroll"><table class="classes bars sortable"><thead><tr><th>layer</th><th></th><th>error</th>

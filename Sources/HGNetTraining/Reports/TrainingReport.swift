@@ -95,12 +95,7 @@ public struct TrainingReport: Sendable {
   /// The whole document.
   public var html: String {
     var body = "<header><h1>\(HTML.escaped(title))</h1><p>\(HTML.escaped(subtitle))</p></header>\n"
-    if !figures.isEmpty {
-      let tiles = figures.map {
-        "<div class=\"figure\"><span>\(HTML.escaped($0.name))</span><b>\(HTML.escaped($0.value))</b></div>"
-      }
-      body += "<section class=\"figures\">\(tiles.joined())</section>\n"
-    }
+    if !figures.isEmpty { body += HTML.figures(figures.map { ($0.name, $0.value) }) + "\n" }
     let drawn = curves.map { LineDiagram($0).html }.filter { !$0.isEmpty }
     if !drawn.isEmpty { body += section("Curves", "<div class=\"curves\">\(drawn.joined(separator: "\n"))</div>") }
     if let confusion {

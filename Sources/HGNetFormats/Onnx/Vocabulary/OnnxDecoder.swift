@@ -56,7 +56,7 @@ extension Operator {
   /// Whether tokens go in and tokens come out, each on its own.
   fileprivate var keepsTokens: Bool {
     switch self {
-    case .relu, .sigmoid, .add, .affine, .dropout, .linear, .decoder(.dropout), .decoder(.layerNormalization): true
+    case .relu, .pointwise, .add, .affine, .dropout, .linear, .decoder(.dropout), .decoder(.layerNormalization): true
     default: false
     }
   }
