@@ -13,16 +13,18 @@ struct QuantizedExportTests {
   let folder = TemporaryFolder()
 
   /// A narrow network of a model, in float.
-  private func weights(_ model: Model = .b0) throws -> WeightsFile {
+  private func weights(_ model: Model = .b0, hasBiases: Bool = false) throws -> WeightsFile {
     let graph = try model.graph(options: ModelOptions(classCount: 6, classExpand: 32))
     let path = folder.file("float.safetensors")
-    try Safetensors.write(Model.initialParameters(for: graph, seed: 3), to: path)
+    let parameters =
+      try hasBiases ? Model.randomParameters(for: graph, seed: 3) : Model.initialParameters(for: graph, seed: 3)
+    try Safetensors.write(parameters, to: path)
     return try WeightsFile(contentsOf: path)
   }
 
   /// The same in 8 bits, with the ranges of one picture.
-  private func quantized(_ model: Model = .b0) throws -> WeightsFile {
-    let float = try weights(model)
+  private func quantized(_ model: Model = .b0, hasBiases: Bool = false) throws -> WeightsFile {
+    let float = try weights(model, hasBiases: hasBiases)
     var calibration = try Calibration(
       graph: float.graph, parameters: float.parameters, device: .cpu(threads: 2))
     var random = RandomGenerator(seed: 4, stream: "pictures")
@@ -69,6 +71,33 @@ struct QuantizedExportTests {
     #expect(distance(try logits(file, .int8), try logits(weights, .int8)) < 0.1)
     // The weights are the same numbers, each with the factor of its normalisation.
     #expect(distance(try logits(file, .float32), try logits(weights, .float32)) < 0.01)
+  }
+
+  @Test("Biases in the QDQ form are whole steps of the sums that they are added to")
+  func biases() throws {
+    let (file, _) = try export(try quantized(hasBiases: true), .onnx(OnnxExport.Options()))
+    let convolution = try #require(
+      file.graph.nodes.lazy.compactMap { node -> Convolution? in
+        if case .convolution(let convolution) = node.operation { convolution } else { nil }
+      }.first)
+    let input = ValueScale(try #require(file.parameters.ranges["input"]))
+    let scales = try #require(file.parameters[convolution.weight]?.scales)
+    let bias = try #require(convolution.bias)
+    let biases = try #require(file.parameters[bias]).tensor().values
+    #expect(biases.contains { $0 != 0 })
+    for (bias, scale) in zip(biases, scales) {
+      let steps = Double(bias) / (Double(input.scale) * Double(scale))
+      #expect(abs(steps - steps.rounded()) < 1e-6 * max(1, abs(steps)), "\(steps)")
+    }
+  }
+
+  @Test("A bias becomes the nearest whole number of steps, unless that does not fit 32 bits")
+  func roundedBias() {
+    #expect(IntegerBias.rounded(0.26, step: 0.1) == 3 * 0.1)
+    #expect(IntegerBias.rounded(-0.25, step: 0.1) == -2 * 0.1)
+    #expect(IntegerBias.rounded(0.26, step: -0.1) == -3 * -0.1)
+    #expect(IntegerBias.rounded(1, step: 1e-12) == 1)
+    #expect(IntegerBias.rounded(1, step: 0) == 1)
   }
 
   @Test("With symmetric activations every zero point is that of signed bytes")

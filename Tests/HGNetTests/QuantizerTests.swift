@@ -99,7 +99,7 @@ struct QuantizerTests {
     "Equalised channels are equally large and change nothing in float", arguments: ["PPHGNetV2_B0", "PPHGNetV2_B4"])
   func equalization(_ name: String) throws {
     let graph = try Self.graph(name)
-    let parameters = try Model.randomParameters(for: graph, seed: 5)
+    let parameters = Model.randomParameters(for: graph, seed: 5)
     let equalization = Equalization(try Program(graph))
     #expect(!equalization.pairs.isEmpty)
     var before = try Calibration(graph: graph, parameters: parameters, device: .cpu(threads: 2))
@@ -118,7 +118,7 @@ struct QuantizerTests {
   @Test("Bias correction brings the means of the logits nearer to those in float32")
   func biasCorrection() throws {
     let graph = try Self.graph()
-    let parameters = try Model.randomParameters(for: graph, seed: 5)
+    let parameters = Model.randomParameters(for: graph, seed: 5)
     let exact = try (0..<6).map { try Self.logits(graph, parameters, .float32, $0) }
     func drift(_ corrects: Bool) throws -> Double {
       let options = Quantizer.Options(equalizes: false, correctsBias: corrects)
@@ -181,7 +181,7 @@ struct QuantizerTests {
   @Test("A tolerance leaves layers in float32 until no more is lost, at most half of them, and says so")
   func tolerance() throws {
     let graph = try Self.graph()
-    let parameters = try Model.randomParameters(for: graph, seed: 5)
+    let parameters = Model.randomParameters(for: graph, seed: 5)
     let free = try Self.quantized(graph, parameters, Self.pictures(16), Quantizer.Options(rule: .minmax))
     #expect(free.report.floatLayers.isEmpty && free.report.toleranceLine == nil)
     let none = Quantizer.Options(rule: .minmax, tolerance: 0)

@@ -137,6 +137,12 @@ package struct OnnxTranslation {
     }
   }
 
+  /// What the bytes of a node's first input mean; nil where that is float32.
+  func inputGrid(of node: Graph.Node) -> OnnxQuantization.Grid? {
+    guard let input = node.inputs.first else { return nil }
+    return quantization.reads[id]?[input] ?? quantization.results[input]
+  }
+
   /// The batch normalisation that becomes part of the convolution that is written, if there is one.
   var foldedNormalization: BatchNormalization? {
     guard foldsNormalization, id != logits, case .convolution = source[id].operation, let readers = readers[id],

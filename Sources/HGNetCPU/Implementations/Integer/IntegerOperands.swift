@@ -77,6 +77,8 @@ extension ParameterReader {
     /// One for each column, with the normalisation.
     var factors: [Double]
     var biases: [Double]
+    /// Whether there are weights, rather than a normalisation alone.
+    var isSum = true
   }
 
   /// Packs a layer in bytes; `body` packs the weights, which lie as they are declared.
@@ -94,10 +96,15 @@ extension ParameterReader {
       try self.epilogue(of: layer), output: integers.output(of: layer),
       residual: layer.residual.flatMap { integers.scales[$0] })
     for column in 0..<packed.paddedColumns {
-      let isColumn = column < quantised.factors.count
-      packed.sumFactors[column] =
-        isColumn ? Float(Double(inputScale.scale) * quantised.factors[column] * epilogue.gain) : 0
-      packed.bias[column] = isColumn ? Float(quantised.biases[column] * epilogue.gain + epilogue.shift) : 0
+      guard column < quantised.factors.count else {
+        (packed.sumFactors[column], packed.bias[column]) = (0, 0)
+        continue
+      }
+      let step = Double(inputScale.scale) * quantised.factors[column]
+      let bias =
+        quantised.isSum ? IntegerBias.rounded(quantised.biases[column], step: step) : quantised.biases[column]
+      packed.sumFactors[column] = Float(step * epilogue.gain)
+      packed.bias[column] = Float(bias * epilogue.gain + epilogue.shift)
     }
     body(quantised.values, integers, inputScale.zero)
   }
@@ -124,7 +131,8 @@ extension ParameterReader {
         biases = try floats(name).map { Double($0) }
       }
       if convolution.isIdentity {
-        return Quantised(values: [Int8](repeating: 1, count: columns), factors: factors, biases: biases)
+        return Quantised(
+          values: [Int8](repeating: 1, count: columns), factors: factors, biases: biases, isSum: false)
       }
       let (values, scales) = try integerValues(
         convolution.weight,

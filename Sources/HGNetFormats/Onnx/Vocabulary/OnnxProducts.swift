@@ -37,15 +37,16 @@ enum OnnxProducts: OnnxVocabulary {
     switch node.operation {
     case .convolution(let convolution):
       if let normalization = translation.foldedNormalization {
-        return try translation.folded(convolution, normalization, name: node.name, input: inputs[0])
+        return try translation.folded(convolution, normalization, of: node, input: inputs[0])
       }
       var operands = [inputs[0], try translation.constant(convolution.weight)]
-      if let bias = convolution.bias { operands.append(try translation.constant(bias)) }
+      if let bias = convolution.bias { operands.append(try translation.bias(bias, convolution.weight, of: node)) }
       return translation.graph.node("Conv", operands, name: node.name, OnnxProducts.attributes(of: convolution))
-    case .linear(let weight, let bias, _, _):
-      let weight = try translation.constant(weight)
+    case .linear(let weightName, let bias, _, _):
+      let weight = try translation.constant(weightName)
       guard let bias else { return translation.graph.node("MatMul", [inputs[0], weight], name: node.name) }
-      return translation.graph.node("Gemm", [inputs[0], weight, try translation.constant(bias)], name: node.name)
+      let summand = try translation.bias(bias, weightName, of: node)
+      return translation.graph.node("Gemm", [inputs[0], weight, summand], name: node.name)
     default: return nil
     }
   }
@@ -94,23 +95,41 @@ extension OnnxReader {
 extension OnnxTranslation {
   /// A convolution with the batch normalisation behind it.
   fileprivate mutating func folded(
-    _ convolution: Convolution, _ normalization: BatchNormalization, name: String, input: String
+    _ convolution: Convolution, _ normalization: BatchNormalization, of node: Graph.Node, input: String
   ) throws(HGNetError) -> String {
     let weight = try parameter(convolution.weight)
     let folding = try normalization.folding(into: convolution.bias) { (name) throws(HGNetError) in
       try parameter(name).tensor().values
     }
+    let name = node.name
     let weights: String
+    var biases = folding.biases
     if let scales = weight.scales {
+      biases = rounded(biases, scales: zip(scales, folding.factors).map { Double($0) * $1 }, of: node)
       weights = quantizedWeights(convolution.weight, weight, scales: scales, factors: folding.factors)
     } else {
       weights = graph.constant(
         convolution.weight, extents: weight.shape.dimensions, .scaled(weight, by: folding.factors))
     }
     let operands = [
-      input, weights, graph.constant("\(name).bias", extents: [folding.biases.count], .floats(folding.biases)),
+      input, weights, graph.constant("\(name).bias", extents: [biases.count], .floats(biases)),
     ]
     return graph.node("Conv", operands, name: name, OnnxProducts.attributes(of: convolution))
+  }
+
+  /// The name of a bias; with weights in 8 bits, whole steps of its sums.
+  fileprivate mutating func bias(_ name: String, _ weight: String, of node: Graph.Node) throws(HGNetError) -> String {
+    guard let scales = try parameter(weight).scales, inputGrid(of: node) != nil else { return try constant(name) }
+    let biases = rounded(try parameter(name).tensor().values, scales: scales.map { Double($0) }, of: node)
+    return graph.constant("\(node.name).bias", extents: [biases.count], .floats(biases))
+  }
+
+  /// Biases as whole steps of sums in 8 bits; where what is read is float32, as they are.
+  private func rounded(_ biases: [Float], scales: [Double], of node: Graph.Node) -> [Float] {
+    guard let grid = inputGrid(of: node) else { return biases }
+    return zip(biases, scales).map { bias, scale in
+      Float(IntegerBias.rounded(Double(bias), step: Double(grid.scale) * scale))
+    }
   }
 }
 
