@@ -11,7 +11,8 @@ import HGNetVision
 /// 1. beside an exported model: `NAME.yml` of a file `NAME.…`, or `inference.yml`;
 /// 2. inside the file: the `inference.yml` that an export carries;
 /// 3. beside trained weights: the `config.yaml` of the training run;
-/// 4. by the name of published weights, which have PaddleClas' evaluation.
+/// 4. beside any other weights: the files of 1, unless they are of another model;
+/// 5. by the name of published weights, which have PaddleClas' evaluation.
 ///
 /// Where there is none, PaddleClas' evaluation of the model is assumed, at the size that the file declares. Threads: a
 /// value, safe to share.
@@ -193,7 +194,17 @@ extension WeightsFile {
     let trained = NeighboringConfiguration.trained(
       Model.Recognition(model: model, options: ModelOptions(classCount: classCount)), at: path,
       warn: { warnings.append($0) })
-    return trained.map { (.beside(path: $0.path), $0) }
+    if let trained { return (.beside(path: trained.path), trained) }
+    for file in NeighboringConfiguration.exported(at: path) where NeighboringConfiguration.describesPictures(file) {
+      let value = try ConfigurationValue(contentsOf: file)
+      // An export of another network may lie in the same folder.
+      if case .text(let name)? = value.value(at: "Global.model_name"), let other = try? Model.named(name), other != model {
+        warnings.append("\(file) is of \(other), the weights are of \(model); it is not used")
+        continue
+      }
+      return (.beside(path: file), try Configuration(value, path: file))
+    }
+    return nil
   }
 
   /// What is said where a recipe prepares pictures of another size than the model declares; an ONNX model runs at its

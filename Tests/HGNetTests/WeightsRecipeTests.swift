@@ -100,6 +100,35 @@ struct WeightsRecipeTests {
     #expect(found.warnings.isEmpty)
   }
 
+  @Test("An inference.yml beside weights of any format is used, unless it is of another model")
+  func exportedBeside() throws {
+    let path = try writeWeights()
+    func text(_ model: String) -> String {
+      """
+      Global: {model_name: \(model)}
+      PreProcess:
+        transform_ops:
+          - ResizeImage: {size: 96}
+          - NormalizeImage: {scale: 1.0/255.0, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5], order: ''}
+      PostProcess:
+        Topk: {topk: 5, label_list: [red, green, blue, grey]}
+      """
+    }
+    try write(text("PPHGNetV2_B4"), "inference.yml")
+    let other = try WeightsFile(contentsOf: path).findRecipe()
+    #expect(other.origin == .assumed)
+    #expect(other.warnings.first?.contains("is of PPHGNetV2_B4, the weights are of PPHGNetV2_B0") == true)
+    try write(text("PPHGNetV2_B0"), "inference.yml")
+    let found = try WeightsFile(contentsOf: path).findRecipe()
+    #expect(found.origin == .beside(path: folder.file("inference.yml")))
+    #expect(found.recipe.inputSize == Size(96))
+    #expect(found.recipe.labels == Labels(["red", "green", "blue", "grey"]))
+    #expect(found.warnings.isEmpty)
+    // What training wrote comes first.
+    try write(configuration(classCount: 4), "config.yaml")
+    #expect(try WeightsFile(contentsOf: path).findRecipe().origin == .beside(path: folder.file("config.yaml")))
+  }
+
   @Test("Published weights are known by their name")
   func published() throws {
     let found = try WeightsFile(
