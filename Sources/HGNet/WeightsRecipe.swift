@@ -198,7 +198,9 @@ extension WeightsFile {
     for file in NeighboringConfiguration.exported(at: path) where NeighboringConfiguration.describesPictures(file) {
       let value = try ConfigurationValue(contentsOf: file)
       // An export of another network may lie in the same folder.
-      if case .text(let name)? = value.value(at: "Global.model_name"), let other = try? Model.named(name), other != model {
+      if case .text(let name)? = value.value(at: "Global.model_name"), let other = try? Model.named(name),
+        other != model
+      {
         warnings.append("\(file) is of \(other), the weights are of \(model); it is not used")
         continue
       }
