@@ -92,7 +92,8 @@ let package = Package(
       exclude: ["README.md"]),
     // Floor 5.
     .target(
-      name: "HGNetDownload", dependencies: ["HGNetCore", "HGNetModels", "HGNetFormats", "HGNet"],
+      name: "HGNetDownload",
+      dependencies: ["CHGNetSystem", "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetFormats", "HGNet"],
       exclude: ["README.md"]),
     .target(
       name: "HGNetExport",
@@ -112,7 +113,7 @@ let package = Package(
     .target(
       name: "HGNetC",
       dependencies: [
-        "CHGNet", "HGNetCore", "HGNetModels", "HGNetVision", "HGNet", "HGNetConfiguration",
+        "CHGNet", "HGNetCore", "HGNetModels", "HGNetVision", "HGNet", "HGNetConfiguration", "HGNetDownload",
       ],
       exclude: ["README.md"]),
     .target(

@@ -34,6 +34,9 @@ const char *hgnet_status_name(hgnet_status status) {
     case HGNET_INVALID_HANDLE: return "HGNET_INVALID_HANDLE";
     case HGNET_BUFFER_TOO_SMALL: return "HGNET_BUFFER_TOO_SMALL";
     case HGNET_INTERNAL_ERROR: return "HGNET_INTERNAL_ERROR";
+    case HGNET_CANCELLED: return "HGNET_CANCELLED";
+    case HGNET_NETWORK_FAILURE: return "HGNET_NETWORK_FAILURE";
+    case HGNET_UNWRITABLE_FILE: return "HGNET_UNWRITABLE_FILE";
   }
   return "unknown";
 }

@@ -90,27 +90,26 @@ public final class Classifier: Sendable {
   public func classify(
     contentsOf paths: [String]
   ) throws(HGNetError) -> [Result<[ScoredClass], HGNetError>] {
-    let pictures = PreparedPictures(paths.count, pool: device.pool) { [recipe] (index) throws(HGNetError) in
+    let results = try PictureBatch.results(paths.count, pool: device.pool) { [recipe] (index) throws(HGNetError) in
       try recipe.picture(decoding: Blob(mapping: paths[index]))
+    } run: { (pictures) throws(HGNetError) in
+      try classes(ofPrepared: pictures)
     }
-    var results = pictures.results.map { $0.map { _ in [ScoredClass]() } }
-    for group in pictures.groups {
-      do throws(HGNetError) {
-        for (index, classes) in zip(group.indices, try classes(ofPrepared: group.pictures)) {
-          results[index] = .success(classes)
-        }
-      } catch {
-        // Too small or too large for the network is a matter of these pictures alone.
-        guard error.code == .shapeMismatch, let shape = group.pictures.first?.shape else { throw error }
-        let size = Size(height: shape[0], width: shape[1])
-        for index in group.indices {
-          var named = error.at(path: paths[index])
-          named.cause = "after preprocessing the picture is \(size) pixels"
-          results[index] = .failure(named)
-        }
-      }
+    return zip(paths, results).map { path, result in result.mapError { $0.at(path: path) } }
+  }
+
+  /// Classifies pictures in memory as one batch: the bytes of JPEG, PNG, WebP or BMP files.
+  ///
+  /// - Returns: a result for each picture, in order.
+  /// - Throws: as the form that is given paths.
+  public func classify(
+    decoding blobs: [Blob]
+  ) throws(HGNetError) -> [Result<[ScoredClass], HGNetError>] {
+    try PictureBatch.results(blobs.count, pool: device.pool) { [recipe] (index) throws(HGNetError) in
+      try recipe.picture(decoding: blobs[index])
+    } run: { (pictures) throws(HGNetError) in
+      try classes(ofPrepared: pictures)
     }
-    return results
   }
 
   /// Runs the network on pictures of one size and chooses their classes.
@@ -126,16 +125,21 @@ public final class Classifier: Sendable {
   /// - Parameter pictures: any number, of one shape.
   /// - Throws: as `classes(of:)`.
   package func classes(ofPrepared pictures: [PreparedPicture]) throws(HGNetError) -> [[ScoredClass]] {
-    guard !pictures.isEmpty else { return [] }
-    let logits = try sessions.withLock { (sessions) throws(HGNetError) in
-      try sessions.run(pictures).session.rows()
-    }
     var results: [[ScoredClass]] = []
-    for row in logits {
+    for row in try logits(ofPrepared: pictures) {
       results.append(
         try recipe.postProcessing.classes(
           of: row, activation: recipe.activation ?? recipe.postProcessing.activation, labels: recipe.labels))
     }
     return results
+  }
+
+  /// The logits of pictures of one size, a row for each.
+  ///
+  /// - Parameter pictures: any number, of one shape.
+  /// - Throws: `HGNetError.Code.shapeMismatch` for pictures of different or unfit sizes, `limitExceeded`.
+  package func logits(ofPrepared pictures: [PreparedPicture]) throws(HGNetError) -> [[Float]] {
+    guard !pictures.isEmpty else { return [] }
+    return try sessions.withLock { (sessions) throws(HGNetError) in try sessions.run(pictures).session.rows() }
   }
 }

@@ -37,6 +37,9 @@ public final class FeatureExtractor: Sendable {
   public let recipe: Recipe
   /// Where the recipe comes from; `assumed` where nothing lies beside the weights.
   public let recipeOrigin: WeightsRecipe.Origin
+  /// How many values an embedding has.
+  public let embeddingCount: Int
+  private let pool: ThreadPool
   private let outputCount: Int
   private let sessions: ForkSafeLock<SessionKeeper<Session>>
 
@@ -75,6 +78,8 @@ public final class FeatureExtractor: Sendable {
     let model = try InferenceModel(
       graph: weights.graph.selecting(outputs: [.embedding] + stages), parameters: weights.parameters, device: device)
     sessions = ForkSafeLock(SessionKeeper(model: model))
+    pool = device.pool
+    embeddingCount = model.graph.output(.embedding).map { model.graph[$0.node].shape.count } ?? 0
   }
 
   /// The features of a picture file.
@@ -96,6 +101,28 @@ public final class FeatureExtractor: Sendable {
   /// - Throws: `HGNetError.Code.shapeMismatch` for an unfit size, `limitExceeded`.
   public func features(of picture: Tensor) throws(HGNetError) -> Features {
     try features(ofPrepared: .numbers(picture))
+  }
+
+  /// The embeddings of picture files as one batch; one that cannot be read does not harm the others.
+  ///
+  /// - Returns: a result for each path, in order, of `embeddingCount` values. The results do not depend on which pictures
+  ///   run together.
+  /// - Throws: only what concerns the network itself, such as `HGNetError.Code.limitExceeded` for lack of memory.
+  public func embeddings(contentsOf paths: [String]) throws(HGNetError) -> [Result<[Float], HGNetError>] {
+    let results = try PictureBatch.results(paths.count, pool: pool) { [recipe] (index) throws(HGNetError) in
+      try recipe.picture(decoding: Blob(mapping: paths[index]))
+    } run: { (pictures) throws(HGNetError) in
+      try embeddings(ofPrepared: pictures)
+    }
+    return zip(paths, results).map { path, result in result.mapError { $0.at(path: path) } }
+  }
+
+  /// The embeddings of pictures of one size.
+  ///
+  /// - Throws: `HGNetError.Code.shapeMismatch` for pictures of different or unfit sizes, `limitExceeded`.
+  package func embeddings(ofPrepared pictures: [PreparedPicture]) throws(HGNetError) -> [[Float]] {
+    guard !pictures.isEmpty else { return [] }
+    return try sessions.withLock { (sessions) throws(HGNetError) in try sessions.run(pictures).session.rows() }
   }
 
   private func features(ofPrepared picture: PreparedPicture) throws(HGNetError) -> Features {

@@ -74,11 +74,7 @@ public enum PostProcessing: Sendable, Hashable {
   ///
   /// - Throws: as `classes(of:activation:labels:)`.
   package func classes(of logits: [Float], scores: [Double], labels: Labels?) throws(HGNetError) -> [ScoredClass] {
-    guard logits.allSatisfy(\.isFinite) else {
-      throw HGNetError(
-        .malformedData,
-        "the network's results are not finite numbers; the weights are damaged or do not belong to this network")
-    }
+    try PostProcessing.requireFinite(logits)
     let chosen: [Int]
     switch self {
     case .topK(let count):
@@ -86,6 +82,17 @@ public enum PostProcessing: Sendable, Hashable {
     case .threshold(let threshold): chosen = scores.indices.filter { scores[$0] >= threshold }
     }
     return chosen.map { ScoredClass(index: $0, score: scores[$0], label: labels?[$0]) }
+  }
+
+  /// Refuses results that are no numbers.
+  ///
+  /// - Throws: `HGNetError.Code.malformedData` when a logit is not finite.
+  package static func requireFinite(_ logits: [Float]) throws(HGNetError) {
+    guard logits.allSatisfy(\.isFinite) else {
+      throw HGNetError(
+        .malformedData,
+        "the network's results are not finite numbers; the weights are damaged or do not belong to this network")
+    }
   }
 
   /// The indices of the highest logits, highest first.

@@ -8,6 +8,10 @@ struct CallFailure: Error {
 
   static func invalidArgument(_ text: String) -> CallFailure { CallFailure(status: HGNET_INVALID_ARGUMENT, text: text) }
 
+  static var cancelled: CallFailure {
+    CallFailure(status: HGNET_CANCELLED, text: "the work was cancelled by its caller")
+  }
+
   static func tooSmall(expected: Int, found: Int, of unit: String) -> CallFailure {
     CallFailure(status: HGNET_BUFFER_TOO_SMALL, text: "expected room for \(expected) \(unit), found room for \(found)")
   }
@@ -70,7 +74,28 @@ enum Call {
     return status
   }
 
-  private static func status(of code: HGNetError.Code) -> hgnet_status {
+  /// Writes a text into a member of a structure, ended by a zero byte; what does not fit is cut off between two characters.
+  static func write(_ text: String, into target: UnsafeMutableRawBufferPointer) {
+    guard target.count > 0 else { return }
+    var bytes = Array(text.utf8.prefix(target.count))
+    if bytes.count == target.count {
+      while let last = bytes.popLast(), last & 0xC0 == 0x80 {}
+    }
+    target.copyBytes(from: bytes)
+    target[bytes.count] = 0
+  }
+
+  /// Writes as much of a structure as the caller has room for.
+  static func write<Structure: BitwiseCopyable>(
+    _ structure: Structure, of size: Int, to target: UnsafeMutablePointer<Structure>
+  ) {
+    withUnsafeBytes(of: structure) { bytes in
+      UnsafeMutableRawPointer(target).copyMemory(
+        from: bytes.baseAddress ?? UnsafeRawPointer(target), byteCount: min(size, bytes.count))
+    }
+  }
+
+  static func status(of code: HGNetError.Code) -> hgnet_status {
     switch code {
     case .fileNotFound: HGNET_FILE_NOT_FOUND
     case .unreadableFile: HGNET_UNREADABLE_FILE
@@ -82,6 +107,8 @@ enum Call {
     case .shapeMismatch: HGNET_SHAPE_MISMATCH
     case .invalidArgument: HGNET_INVALID_ARGUMENT
     case .invalidConfiguration: HGNET_INVALID_CONFIGURATION
+    case .networkFailure: HGNET_NETWORK_FAILURE
+    case .unwritableFile: HGNET_UNWRITABLE_FILE
     default: HGNET_INTERNAL_ERROR
     }
   }

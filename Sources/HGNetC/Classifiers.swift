@@ -26,7 +26,9 @@ enum Classifiers {
     let target = try Call.required(pointer, "the place for the classifier")
     target.pointee = hgnet_classifier(id: 0)
     let options = try OpeningOptions(options)
-    target.pointee.id = try table.insert(OpenClassifier(weights(options), options: options))
+    let weights = try weights(options)
+    if let choice = weights.report.choice { options.hooks.log(.info, "\(weights.path): \(choice)") }
+    target.pointee.id = try table.insert(OpenClassifier(weights, options: options))
   }
 
   static func close(_ handle: hgnet_classifier) throws {
@@ -80,6 +82,20 @@ public func hgnet_classifier_open_program(
 }
 
 @c @implementation
+public func hgnet_classifier_open_published(
+  _ name: UnsafePointer<CChar>?, _ isOffline: Int32, _ options: UnsafePointer<hgnet_options>?,
+  _ classifier: UnsafeMutablePointer<hgnet_classifier>?
+) -> hgnet_status {
+  Call.status {
+    try Classifiers.open(into: classifier, options: options) { options in
+      let file = try PublishedFile(named: String(cString: Call.required(name, "a name")))
+      return try WeightsFile(
+        contentsOf: file.path(isOffline: isOffline != 0, hooks: options.hooks), model: options.model)
+    }
+  }
+}
+
+@c @implementation
 public func hgnet_classifier_close(_ classifier: hgnet_classifier) -> hgnet_status {
   Call.status { try Classifiers.close(classifier) }
 }
@@ -94,10 +110,7 @@ public func hgnet_classifier_describe(
     let size = try Call.structureSize(target, "hgnet_description")
     var result = hgnet_description()
     result.struct_size = size
-    withUnsafeMutableBytes(of: &result.model) { name in
-      // The last byte stays zero.
-      name.copyBytes(from: open.modelName.utf8.prefix(name.count - 1))
-    }
+    withUnsafeMutableBytes(of: &result.model) { Call.write(open.modelName, into: $0) }
     result.class_count = open.classCount
     result.has_labels = open.labels == nil ? 0 : 1
     result.threads = Int32(clamping: open.classifier.device.pool.count)
@@ -106,10 +119,21 @@ public func hgnet_classifier_describe(
     result.width = Int32(clamping: input.width)
     result.recipe_origin = open.recipeOrigin.number
     result.precision = PrecisionChoice(open.classifier.model.precision).number
-    withUnsafeBytes(of: result) { bytes in
-      UnsafeMutableRawPointer(target).copyMemory(
-        from: bytes.baseAddress ?? UnsafeRawPointer(target), byteCount: min(size, bytes.count))
-    }
+    result.embedding_count = open.embeddingCount
+    result.stage_count = Int32(clamping: open.stageCount)
+    result.activation = number(of: open.classifier.recipe.activation)
+    result.file_activation = number(of: open.fileActivation)
+    withUnsafeMutableBytes(of: &result.device) { Call.write(open.classifier.device.description, into: $0) }
+    Call.write(result, of: size, to: target)
+  }
+}
+
+private func number(of activation: Activation?) -> hgnet_activation {
+  switch activation {
+  case .softmax: HGNET_SOFTMAX
+  case .sigmoid: HGNET_SIGMOID
+  case .some(.none): HGNET_NO_ACTIVATION
+  case nil: HGNET_ACTIVATION_UNTOLD
   }
 }
 

@@ -11,6 +11,8 @@ struct OpeningOptions {
   let model: Model?
   let keepsFeatures: Bool
   let precision: PrecisionChoice
+  let device: Device.Kind
+  let hooks: Hooks
   private let recipe: hgnet_recipe
   private let recipeFile: String?
   private let labelsFile: String?
@@ -51,6 +53,13 @@ struct OpeningOptions {
       throw CallFailure.invalidArgument("expected a precision of hgnet_precision, found \(raw.precision.rawValue)")
     }
     self.precision = precision
+    let deviceName = raw.device.map { String(cString: $0) } ?? Device.Kind.cpu.rawValue
+    guard let device = Device.Kind(rawValue: deviceName) else {
+      let known = Device.Kind.allCases.map(\.rawValue).joined(separator: ", ")
+      throw CallFailure.invalidArgument("expected a device of \(known), found \(HGNetError.quoted(deviceName))")
+    }
+    self.device = device
+    hooks = Hooks(raw)
     recipe = raw.recipe
     recipeFile = raw.recipe_file.map { String(cString: $0) }
     labelsFile = raw.labels_file.map { String(cString: $0) }
@@ -77,7 +86,7 @@ struct OpeningOptions {
           key: "PreProcess.transform_ops")
       }
       // Classes whose names are not found stay without names.
-      recipe.labels = weights.fittingLabels(recipe.labels) { _ in }
+      recipe.labels = weights.fittingLabels(recipe.labels) { hooks.log(.warning, $0) }
       return (try weights.completing(recipe), .given)
     }
     let fallback = weights.defaultRecipe
@@ -89,6 +98,7 @@ struct OpeningOptions {
       return (try weights.completing(recipe), .given)
     default:
       let found = try weights.findRecipe()
+      for line in found.warnings + [found.assumption].compactMap({ $0 }) { hooks.log(.warning, line) }
       return (found.recipe, found.origin)
     }
   }

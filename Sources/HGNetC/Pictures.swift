@@ -12,6 +12,19 @@ enum Picture {
   case encoded(UnsafeRawPointer?, count: Int)
   case pixels(UnsafePointer<UInt8>?, height: Int32, width: Int32, bytesPerRow: Int, hgnet_pixel_format)
 
+  /// A picture of several.
+  init(_ picture: hgnet_picture) throws(CallFailure) {
+    switch (picture.path, picture.bytes, picture.pixels) {
+    case (let path?, nil, nil): self = .file(path)
+    case (nil, let bytes?, nil): self = .encoded(bytes, count: picture.byte_count)
+    case (nil, nil, let pixels?):
+      self = .pixels(
+        pixels, height: picture.height, width: picture.width, bytesPerRow: picture.bytes_per_row, picture.format)
+    default:
+      throw .invalidArgument("expected a picture with one of path, bytes and pixels, found none or several of them")
+    }
+  }
+
   /// What the network sees of it.
   func prepared(_ recipe: Recipe) throws -> PreparedPicture {
     switch self {

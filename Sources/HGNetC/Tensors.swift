@@ -53,15 +53,13 @@ public func hgnet_tensor_features(
 ) -> hgnet_status {
   Call.status {
     let open = try Classifiers.open(classifier)
-    guard let run = open.features else {
-      throw CallFailure.invalidArgument("expected a classifier with features; open it with keeps_features = 1")
-    }
     let input = try InputTensor(input, batch: batch, height: height, width: width)
     let target = try Call.target(features, capacity: capacity, "the features")
     let extents = try Call.required(shape, "the place for the shape")
     guard 0..<open.stageCount ~= Int(stage) else {
       throw CallFailure.invalidArgument("expected a stage of 0 to \(open.stageCount - 1), found \(stage)")
     }
+    let run = try open.features()
     let one = try run.shapes(inputSize: input.size)[Int(stage)]
     for (axis, extent) in [input.batch, one.channels, one.height, one.width].enumerated() { extents[axis] = extent }
     let count = input.batch * one.count

@@ -1,6 +1,6 @@
 /// What a download tells its caller while it runs.
 ///
-/// Events come from several threads, but never two at a time for one download.
+/// Events come from the thread that fetches.
 package enum DownloadEvent: Hashable, Sendable {
   /// Another process (or task) is fetching the same file; this one waits for it.
   case waitingForOtherProcess

@@ -1,9 +1,9 @@
-import Foundation
 import HGNetCore
 
 /// Copies a file of a mirror that is a folder; the counterpart of `Download` for `file:` addresses.
 struct FileCopy {
-  let source: URL
+  let address: String
+  let path: String
   let file: PartialFile
   let maximumByteCount: Int
   let report: @Sendable (DownloadEvent) -> Void
@@ -12,10 +12,10 @@ struct FileCopy {
   ///
   /// - Throws: `TransferFailure`; a missing file counts as status 404.
   func run() throws(TransferFailure) {
-    report(.connecting(url: source.absoluteString, offset: 0))
+    report(.connecting(url: address, offset: 0))
     let blob: Blob
     do throws(HGNetError) {
-      blob = try Blob(mapping: source.path)
+      blob = try Blob(mapping: path)
       try file.restart()
     } catch {
       let kind: TransferFailure.Kind

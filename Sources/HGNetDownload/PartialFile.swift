@@ -1,5 +1,5 @@
-import Foundation
 import HGNetCore
+import HGNetPlatform
 import Synchronization
 
 /// A file that is being fetched: `NAME.partial`, locked against other processes until it is renamed or let go.
@@ -7,7 +7,7 @@ import Synchronization
 /// Beside it lies `NAME.partial.source`, the facts of the server that resuming needs.
 final class PartialFile: Sendable {
   /// Where the bytes came from: resuming is safe only if the server still has the same file.
-  struct Source: Codable, Hashable, Sendable {
+  struct Source: Hashable, Sendable {
     var url: String
     /// A strong entity tag, or else the date of the last change, for the header `If-Range`.
     var validator: String?
@@ -46,7 +46,7 @@ final class PartialFile: Sendable {
   /// - Throws: `HGNetError.Code.unwritableFile`.
   static func open(finalPath: String) throws(HGNetError) -> Opening {
     let path = finalPath + ".partial"
-    let descriptor = Foundation.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+    let descriptor = openFile(path)
     guard descriptor >= 0 else {
       throw unwritable(path, "cannot create the file; set XDG_CACHE_HOME to a folder where you may write")
     }
@@ -74,15 +74,23 @@ final class PartialFile: Sendable {
 
   /// The facts written by the last `remember`, if they are there and readable.
   var source: Source? {
-    guard let data = FileManager.default.contents(atPath: sourcePath), data.count < 65536 else { return nil }
-    return try? JSONDecoder().decode(Source.self, from: data)
+    guard let blob = try? Blob(mapping: sourcePath), blob.count < 65536,
+      let text = blob.withUnsafeBytes({ String(validating: $0, as: UTF8.self) })
+    else { return nil }
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+    guard lines.count >= 3, !lines[0].isEmpty else { return nil }
+    return Source(url: lines[0], validator: lines[1].isEmpty ? nil : lines[1], total: Int(lines[2]))
   }
 
   /// Keeps the facts that resuming needs.
   func remember(_ source: Source) {
     // Losing them costs a download from the beginning, no more.
-    guard let data = try? JSONEncoder().encode(source) else { return }
-    try? data.write(to: URL(fileURLWithPath: sourcePath), options: .atomic)
+    let total = source.total.map { "\($0)" } ?? ""
+    do throws(HGNetError) {
+      var file = try FileOutput(path: sourcePath)
+      try file.write("\(source.url)\n\(source.validator ?? "")\n\(total)\n")
+      try file.commit()
+    } catch {}
   }
 
   /// Appends bytes.
@@ -136,3 +144,6 @@ final class PartialFile: Sendable {
     HGNetError(.unwritableFile, message, path: path, cause: String(cString: strerror(errno)))
   }
 }
+
+/// Opens a file to write, and makes it if it is not there; the name of the system's function is taken inside.
+private func openFile(_ path: String) -> Int32 { open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644) }

@@ -7,12 +7,14 @@ extension PublishedWeightsCache {
   ///
   /// - Parameters:
   ///   - weights: the file.
-  ///   - report: told what happens, from any thread.
+  ///   - isCancelled: asked while it waits; true ends it with `networkFailure`.
+  ///   - report: told what happens.
   /// - Throws: as the form that is given a check.
   package func path(
-    for weights: PublishedWeights, report: @escaping @Sendable (DownloadEvent) -> Void = { _ in }
-  ) async throws(HGNetError) -> String {
-    try await path(
+    for weights: PublishedWeights, isCancelled: @escaping @Sendable () -> Bool = { false },
+    report: @escaping @Sendable (DownloadEvent) -> Void = { _ in }
+  ) throws(HGNetError) -> String {
+    try path(
       for: weights,
       check: { (path) throws(HGNetError) in
         let reader = try WeightsFile.reader(of: path)
@@ -20,6 +22,6 @@ extension PublishedWeightsCache {
           throw HGNetError(.malformedData, "expected \(weights.fileName), found a \(reader.format.title)", path: path)
         }
         _ = try reader.weights(at: path)
-      }, report: report)
+      }, isCancelled: isCancelled, report: report)
   }
 }

@@ -1,6 +1,7 @@
-import Foundation
+import HGNet
 import HGNetCore
 import HGNetModels
+import HGNetPlatform
 
 /// The folder that published weights are fetched into, once.
 ///
@@ -28,13 +29,14 @@ package struct PublishedWeightsCache: Sendable {
   ///   - mirror: an `http`, `https` or `file` address, or a folder, with the layout of `PublishedWeights.path` or with
   ///     all files side by side; nil means the variable `HGNET_WEIGHTS_URL`, or the publisher where it is not set.
   ///   - isOffline: never touch the network; a file that is not in the folder is then an error.
-  ///   - environment: the variables.
+  ///   - environment: the variables; nil for those of the process.
   /// - Throws: `HGNetError.Code.unwritableFile` when no folder is known, `invalidArgument` for a mirror that is neither
   ///   an address nor a folder.
   package init(
     folder: String? = nil, mirror: String? = nil, isOffline: Bool = false,
-    environment: [String: String] = ProcessInfo.processInfo.environment
+    environment: [String: String]? = nil
   ) throws(HGNetError) {
+    let environment = environment ?? Self.processEnvironment
     if let folder { self.folder = folder } else { self.folder = try Self.defaultFolder(environment) }
     let address = mirror ?? environment["HGNET_WEIGHTS_URL"]
     self.mirror = if let address, !address.isEmpty { try Self.validated(mirror: address) } else { nil }
@@ -51,20 +53,22 @@ package struct PublishedWeightsCache: Sendable {
 
   /// The path of a file, which is fetched if it is not there yet.
   ///
-  /// Cancelling the task stops the download; a later one continues.
+  /// Waits for the network; a download that is cancelled is continued by a later one.
   ///
   /// - Parameters:
   ///   - weights: the file.
   ///   - check: parses all of the file at the path that it is given, which is not its final one; an error means that
   ///     what was fetched is useless.
-  ///   - report: told what happens, from any thread.
+  ///   - isCancelled: asked while it waits; true ends it with `networkFailure`.
+  ///   - report: told what happens.
   /// - Throws: `HGNetError.Code.networkFailure` when the file cannot be fetched, `unwritableFile` when it cannot be
   ///   kept, `fileNotFound` when it is not there and the cache is offline.
   package func path(
     for weights: PublishedWeights,
-    check: @escaping @Sendable (String) throws(HGNetError) -> Void,
+    check: (String) throws(HGNetError) -> Void,
+    isCancelled: @escaping @Sendable () -> Bool = { false },
     report: @escaping @Sendable (DownloadEvent) -> Void = { _ in }
-  ) async throws(HGNetError) -> String {
+  ) throws(HGNetError) -> String {
     if let path = cachedPath(for: weights) { return path }
     if isOffline {
       throw HGNetError(
@@ -73,10 +77,12 @@ package struct PublishedWeightsCache: Sendable {
         path: path(of: weights))
     }
     try makeFolder()
-    guard let file = try await lockedFile(for: weights, report: report) else { return path(of: weights) }
+    guard let file = try lockedFile(for: weights, isCancelled: isCancelled, report: report) else {
+      return path(of: weights)
+    }
     var hadEarlierBytes = file.count > 0
     while true {
-      try await fetch(weights, into: file, report: report)
+      try fetch(weights, into: file, isCancelled: isCancelled, report: report)
       report(.checking)
       do throws(HGNetError) {
         try check(file.path)
@@ -116,13 +122,20 @@ extension PublishedWeightsCache {
     )
   }
 
+  /// The variables that matter here.
+  private static var processEnvironment: [String: String] {
+    var environment: [String: String] = [:]
+    for name in ["HGNET_WEIGHTS_URL", "XDG_CACHE_HOME", "HOME"] {
+      environment[name] = getenv(name).map { String(cString: $0) }
+    }
+    return environment
+  }
+
   private static func validated(mirror: String) throws(HGNetError) -> String {
     var mirror = mirror
     while mirror.count > 1, mirror.hasSuffix("/") { mirror.removeLast() }
-    if mirror.hasPrefix("/") { return URL(fileURLWithPath: mirror).absoluteString }
-    guard let url = URL(string: mirror), let scheme = url.scheme?.lowercased(),
-      ["http", "https"].contains(scheme) ? url.host?.isEmpty == false : scheme == "file"
-    else {
+    if mirror.hasPrefix("/") { return WebAddress.file(mirror) }
+    guard WebAddress.isUsable(mirror) else {
       throw HGNetError(
         .invalidArgument, "expected an http, https or file address or an absolute folder, found \"\(mirror)\"",
         key: "HGNET_WEIGHTS_URL")
@@ -131,20 +144,22 @@ extension PublishedWeightsCache {
   }
 
   private func makeFolder() throws(HGNetError) {
-    do {
-      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    } catch {
+    var path = folder.hasPrefix("/") ? "" : "."
+    for part in folder.split(separator: "/") {
+      path += "/\(part)"
+      // A folder that is there may be one that nobody may make.
+      guard mkdir(path, 0o777) != 0, !FileKind.isFolder(path) else { continue }
       throw HGNetError(
         .unwritableFile,
         "cannot make the folder for fetched weights; set XDG_CACHE_HOME to a folder where you may write, or give a file with --weights FILE",
-        path: folder, cause: error.localizedDescription)
+        path: folder, cause: String(cString: strerror(errno)))
     }
   }
 
   /// The partial file once it is ours, or nil when another process has finished the file meanwhile.
   private func lockedFile(
-    for weights: PublishedWeights, report: @Sendable (DownloadEvent) -> Void
-  ) async throws(HGNetError) -> PartialFile? {
+    for weights: PublishedWeights, isCancelled: () -> Bool, report: (DownloadEvent) -> Void
+  ) throws(HGNetError) -> PartialFile? {
     var hasReported = false
     while true {
       switch try PartialFile.open(finalPath: path(of: weights)) {
@@ -159,7 +174,7 @@ extension PublishedWeightsCache {
         if !hasReported { report(.waitingForOtherProcess) }
         hasReported = true
       }
-      guard (try? await Task.sleep(for: .milliseconds(100))) != nil else {
+      guard Pause.seconds(0.1, unless: isCancelled) else {
         throw HGNetError(.networkFailure, "the download was cancelled", path: path(of: weights))
       }
     }
@@ -172,19 +187,19 @@ extension PublishedWeightsCache {
   }
 
   private func fetch(
-    _ weights: PublishedWeights, into file: PartialFile, report: @escaping @Sendable (DownloadEvent) -> Void
-  ) async throws(HGNetError) {
+    _ weights: PublishedWeights, into file: PartialFile, isCancelled: @escaping @Sendable () -> Bool,
+    report: @escaping @Sendable (DownloadEvent) -> Void
+  ) throws(HGNetError) {
     var failures: [String] = []
     for address in addresses(of: weights) {
-      guard let url = URL(string: address) else {
-        throw HGNetError(.invalidArgument, "not an address: \(address)", key: "HGNET_WEIGHTS_URL")
-      }
       do throws(TransferFailure) {
-        if url.isFileURL {
-          try FileCopy(source: url, file: file, maximumByteCount: maximumByteCount, report: report).run()
+        if let path = WebAddress.path(of: address) {
+          try FileCopy(address: address, path: path, file: file, maximumByteCount: maximumByteCount, report: report)
+            .run()
         } else {
-          try await Download(
-            url: url, file: file, policy: retryPolicy, maximumByteCount: maximumByteCount, report: report
+          try Download(
+            url: address, file: file, policy: retryPolicy, maximumByteCount: maximumByteCount, isCancelled: isCancelled,
+            report: report
           ).run()
         }
         return

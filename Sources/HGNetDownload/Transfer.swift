@@ -1,10 +1,5 @@
-import Foundation
+import CHGNetSystem
 import HGNetCore
-import Synchronization
-
-#if canImport(FoundationNetworking)
-  import FoundationNetworking
-#endif
 
 /// Why a transfer did not bring the whole file.
 struct TransferFailure: Error, Sendable {
@@ -31,231 +26,256 @@ struct TransferFailure: Error, Sendable {
 }
 
 /// One HTTP request whose body goes to a partial file as it comes.
-final class Transfer: NSObject, URLSessionDataDelegate, Sendable {
-  private struct State {
-    var failure: TransferFailure?
-    var total: Int?
-    var lastActivity = ContinuousClock.now
-    var lastReport = ContinuousClock.now - .seconds(1)
-    var continuation: CheckedContinuation<Result<Void, TransferFailure>, Never>?
-  }
-
-  private let url: URL
+///
+/// Threads: one.
+final class Transfer {
+  private let url: String
   private let file: PartialFile
   private let offset: Int
   private let maximumByteCount: Int
+  private let maximumSilenceInSeconds: Double
+  private let isCancelled: @Sendable () -> Bool
   private let report: @Sendable (DownloadEvent) -> Void
-  private let state = Mutex(State())
+
+  private var head = AnswerHead()
+  private var failure: TransferFailure?
+  private var total: Int?
+  private var lastActivity = monotonicSeconds()
+  private var lastReport = 0.0
 
   /// Prepares a transfer that continues after the bytes of `file` or, with offset 0, replaces them.
   init(
-    url: URL, file: PartialFile, offset: Int, maximumByteCount: Int, report: @escaping @Sendable (DownloadEvent) -> Void
+    url: String, file: PartialFile, offset: Int, maximumByteCount: Int, maximumSilenceInSeconds: Double,
+    isCancelled: @escaping @Sendable () -> Bool, report: @escaping @Sendable (DownloadEvent) -> Void
   ) {
     self.url = url
     self.file = file
     self.offset = offset
     self.maximumByteCount = maximumByteCount
+    self.maximumSilenceInSeconds = maximumSilenceInSeconds
+    self.isCancelled = isCancelled
     self.report = report
   }
 
-  /// Sends the request and waits for its end; cancelling the task ends it at once.
-  func run(validator: String?, maximumSilenceInSeconds: Double) async -> Result<Void, TransferFailure> {
-    let configuration = URLSessionConfiguration.ephemeral
-    configuration.urlCache = nil
-    configuration.httpCookieStorage = nil
-    // Silence is watched below, in one place for connecting, waiting and receiving.
-    configuration.timeoutIntervalForRequest = maximumSilenceInSeconds * 2 + 10
-    let session = URLSession(configuration: configuration, delegate: self, delegateQueue: nil)
-    defer { session.finishTasksAndInvalidate() }
-
-    var request = URLRequest(url: url)
+  /// Sends the request and waits for its end.
+  ///
+  /// - Throws: the first failure.
+  func run(validator: String?) throws(TransferFailure) {
     // A compressed body has other byte positions than the file.
-    request.setValue("identity", forHTTPHeaderField: "Accept-Encoding")
-    request.setValue("hgnet", forHTTPHeaderField: "User-Agent")
+    var lines = ["Accept-Encoding: identity"]
     if offset > 0 {
-      request.setValue("bytes=\(offset)-", forHTTPHeaderField: "Range")
-      if let validator { request.setValue(validator, forHTTPHeaderField: "If-Range") }
+      lines.append("Range: bytes=\(offset)-")
+      if let validator { lines.append("If-Range: \(validator)") }
     }
-    let task = session.dataTask(with: request)
-    let watch = Task { [self] in
-      let limit = Duration.seconds(maximumSilenceInSeconds)
-      while !Task.isCancelled {
-        try await Task.sleep(for: min(limit / 4, .seconds(1)))
-        guard state.withLock({ ContinuousClock.now - $0.lastActivity > limit }) else { continue }
-        fail(.dropped, "the server was silent for \(maximumSilenceInSeconds) s")
-        task.cancel()
-        return
+    lastActivity = monotonicSeconds()
+    let (code, message) = withExtendedLifetime(self) { perform(lines) }
+    if let failure { throw failure }
+    let count = file.count
+    let expected = total.map { " of \($0)" } ?? ""
+    switch code {
+    case HG_FETCH_OK: break
+    case HG_FETCH_NO_LIBRARY: throw TransferFailure(kind: .local(.networkFailure), message: message)
+    case HG_FETCH_UNREACHABLE:
+      throw TransferFailure(kind: .unreachable, message: "the server cannot be reached", cause: message)
+    default:
+      throw TransferFailure(
+        kind: .dropped, message: "the connection was lost after \(count)\(expected) bytes", cause: message)
+    }
+    if let total, total != count {
+      throw TransferFailure(kind: .dropped, message: "the connection ended after \(count) of \(total) bytes")
+    }
+    report(.received(byteCount: count, total: total ?? count))
+  }
+
+  /// Calls libcurl, which calls back.
+  private func perform(_ lines: [String]) -> (code: Int, message: String) {
+    let texts = lines.map { Array($0.utf8CString) }
+    var pointers: [UnsafePointer<CChar>?] = []
+    for text in texts {
+      let copy = UnsafeMutablePointer<CChar>.allocate(capacity: text.count)
+      copy.initialize(from: text, count: text.count)
+      pointers.append(UnsafePointer(copy))
+    }
+    pointers.append(nil)
+    defer { for pointer in pointers { pointer.map { UnsafeMutablePointer(mutating: $0).deallocate() } } }
+    var message = [CChar](repeating: 0, count: 512)
+    let code = url.withCString { url in
+      pointers.withUnsafeBufferPointer { lines in
+        var request = hg_fetch_request()
+        request.url = url
+        request.lines = lines.baseAddress
+        request.context = Unmanaged.passUnretained(self).toOpaque()
+        request.take_line = { context, line, count in
+          guard let transfer = Transfer.of(context) else { return 1 }
+          let bytes = UnsafeRawBufferPointer(start: line, count: count)
+          return transfer.take(line: String(decoding: bytes, as: UTF8.self)) ? 0 : 1
+        }
+        request.take_bytes = { context, bytes, count in
+          guard let transfer = Transfer.of(context) else { return 1 }
+          return transfer.take(UnsafeRawBufferPointer(start: bytes, count: count)) ? 0 : 1
+        }
+        request.is_over = { context in Transfer.of(context)?.isOver == false ? 0 : 1 }
+        return hg_fetch(&request, &message, message.count)
       }
     }
-    defer { watch.cancel() }
-    return await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        state.withLock { $0.continuation = continuation }
-        task.resume()
-      }
-    } onCancel: {
-      fail(.local(.networkFailure), "the download was cancelled; the next one continues from here")
-      task.cancel()
-    }
+    let text = message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+    return (Int(code), String(decoding: text, as: UTF8.self))
+  }
+
+  private static func of(_ context: UnsafeMutableRawPointer?) -> Transfer? {
+    context.map { Unmanaged<Transfer>.fromOpaque($0).takeUnretainedValue() }
   }
 
   /// Records the first failure; later ones follow from it.
   private func fail(
     _ kind: TransferFailure.Kind, _ message: String, pauseInSeconds: Double? = nil, cause: String? = nil
   ) {
-    state.withLock {
-      if $0.failure == nil {
-        $0.failure = TransferFailure(kind: kind, message: message, pauseInSeconds: pauseInSeconds, cause: cause)
-      }
+    if failure == nil {
+      failure = TransferFailure(kind: kind, message: message, pauseInSeconds: pauseInSeconds, cause: cause)
     }
   }
 
-  // MARK: URLSessionDataDelegate
+  // MARK: What libcurl calls; false ends the transfer
 
-  func urlSession(
-    _ session: URLSession, dataTask: URLSessionDataTask, didReceive response: URLResponse,
-    completionHandler: @escaping @Sendable (URLSession.ResponseDisposition) -> Void
-  ) {
-    state.withLock { $0.lastActivity = .now }
-    guard let response = response as? HTTPURLResponse else {
-      fail(.wrongContent, "the answer is not HTTP")
-      return completionHandler(.cancel)
-    }
+  private func take(line: String) -> Bool {
+    lastActivity = monotonicSeconds()
+    guard head.add(line) else { return true }
     do throws(HGNetError) {
-      try accept(response)
+      try accept(head)
     } catch {
       fail(.local(error.code), error.message, cause: error.cause)
     }
-    completionHandler(state.withLock { $0.failure == nil } ? .allow : .cancel)
+    return failure == nil
   }
 
-  func urlSession(_ session: URLSession, dataTask: URLSessionDataTask, didReceive data: Data) {
-    // After a refusal some data may still be on its way.
-    guard state.withLock({ $0.failure == nil }) else { return }
-    if file.count == 0, Self.isMarkup(data) {
+  private func take(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    lastActivity = monotonicSeconds()
+    // What a redirection says is for people.
+    guard head.isFinal else { return true }
+    if file.count == 0, Transfer.isMarkup(bytes) {
       fail(
         .wrongContent, "expected weights, found a web page (does something between here and the server answer for it?)")
-      return dataTask.cancel()
+      return false
     }
-    guard data.count <= maximumByteCount - file.count else {
+    guard bytes.count <= maximumByteCount - file.count else {
       fail(.wrongContent, "the server sends more than \(maximumByteCount) bytes")
-      return dataTask.cancel()
+      return false
     }
     do throws(HGNetError) {
-      let result = data.withUnsafeBytes { bytes -> Result<Void, HGNetError> in
-        Result { () throws(HGNetError) in try file.append(bytes) }
-      }
-      try result.get()
+      try file.append(bytes)
     } catch {
       fail(.local(error.code), error.message, cause: error.cause)
-      return dataTask.cancel()
+      return false
     }
-    let (due, total) = state.withLock { state in
-      state.lastActivity = .now
-      let due = ContinuousClock.now - state.lastReport > .milliseconds(100)
-      if due { state.lastReport = .now }
-      return (due, state.total)
+    if monotonicSeconds() - lastReport > 0.1 {
+      lastReport = monotonicSeconds()
+      report(.received(byteCount: file.count, total: total))
     }
-    if due { report(.received(byteCount: file.count, total: total)) }
+    return true
   }
 
-  func urlSession(_ session: URLSession, task: URLSessionTask, didCompleteWithError error: (any Error)?) {
-    let (continuation, total, recorded) = state.withLock { state in
-      defer { state.continuation = nil }
-      return (state.continuation, state.total, state.failure)
+  private var isOver: Bool {
+    if isCancelled() {
+      fail(.local(.networkFailure), "the download was cancelled; the next one continues from here")
+    } else if monotonicSeconds() - lastActivity > maximumSilenceInSeconds {
+      fail(.dropped, "the server was silent for \(maximumSilenceInSeconds) s")
     }
-    continuation?.resume(returning: outcome(error: error, total: total, recorded: recorded))
+    return failure != nil
   }
 
-  private func outcome(error: (any Error)?, total: Int?, recorded: TransferFailure?) -> Result<Void, TransferFailure> {
-    if let recorded { return .failure(recorded) }
-    let count = file.count
-    if let error {
-      let code = (error as? URLError)?.code
-      let never: [URLError.Code] = [
-        .cannotFindHost, .cannotConnectToHost, .dnsLookupFailed, .notConnectedToInternet, .unsupportedURL, .badURL,
-        .secureConnectionFailed, .serverCertificateUntrusted,
-      ]
-      if let code, never.contains(code) {
-        return .failure(
-          TransferFailure(
-            kind: .unreachable, message: "the server cannot be reached", cause: "\(error.localizedDescription)"))
-      }
-      let expected = total.map { " of \($0)" } ?? ""
-      return .failure(
-        TransferFailure(
-          kind: .dropped, message: "the connection was lost after \(count)\(expected) bytes",
-          cause: error.localizedDescription))
-    }
-    if let total, total != count {
-      return .failure(
-        TransferFailure(kind: .dropped, message: "the connection ended after \(count) of \(total) bytes"))
-    }
-    report(.received(byteCount: count, total: total ?? count))
-    return .success(())
-  }
-}
-
-extension Transfer {
   /// Reads the head of an answer, which tells what is coming and whether it is what was asked for.
-  private func accept(_ response: HTTPURLResponse) throws(HGNetError) {
-    let status = response.statusCode
-    switch status {
+  private func accept(_ answer: AnswerHead) throws(HGNetError) {
+    switch answer.status {
     case 200:
-      if let type = response.value(forHTTPHeaderField: "Content-Type")?.lowercased(), type.hasPrefix("text/html") {
+      if let type = answer["content-type"]?.lowercased(), type.hasPrefix("text/html") {
         return fail(
           .wrongContent,
-          "expected weights, found a web page (does something between here and the server answer for it?)"
-        )
+          "expected weights, found a web page (does something between here and the server answer for it?)")
       }
       if offset > 0 { report(.restarting(reason: "the server sends the whole file, not the missing part")) }
       try file.restart()
-      let total = response.value(forHTTPHeaderField: "Content-Length").flatMap { Int($0) }
+      total = answer["content-length"].flatMap { Int($0) }
       if let total, total > maximumByteCount {
         return fail(.wrongContent, "the server announces \(total) bytes, more than the limit of \(maximumByteCount)")
       }
-      state.withLock { $0.total = total }
-      file.remember(.init(url: url.absoluteString, validator: Self.validator(of: response), total: total))
+      file.remember(.init(url: url, validator: answer.validator, total: total))
     case 206:
-      guard let range = Self.contentRange(of: response), range.start == offset, offset == file.count, offset > 0
-      else {
-        let found = response.value(forHTTPHeaderField: "Content-Range") ?? "none"
+      guard let range = answer.contentRange, range.start == offset, offset == file.count, offset > 0 else {
+        let found = answer["content-range"] ?? "none"
         return fail(.wrongRange, "asked for the bytes from \(offset), the server sends the range \(found)")
       }
       let known = file.source?.total
       if let known, let total = range.total, known != total {
         return fail(.wrongRange, "the file on the server had \(known) bytes and has \(total) now")
       }
-      state.withLock { $0.total = range.total ?? known }
+      total = range.total ?? known
     case 416:
       fail(.wrongRange, "the server has no bytes from \(offset) on")
     default:
-      let pause = response.value(forHTTPHeaderField: "Retry-After").flatMap { Double($0) }
+      let reason = answer.reason.isEmpty ? "" : " (\(answer.reason))"
       fail(
-        .status(status), "the server answers \(status) (\(HTTPURLResponse.localizedString(forStatusCode: status)))",
-        pauseInSeconds: pause)
+        .status(answer.status), "the server answers \(answer.status)\(reason)",
+        pauseInSeconds: answer["retry-after"].flatMap { Double($0) })
     }
-  }
-
-  /// What tells that a file has not changed: a strong entity tag, or else its date.
-  private static func validator(of response: HTTPURLResponse) -> String? {
-    if let tag = response.value(forHTTPHeaderField: "ETag"), !tag.hasPrefix("W/"), tag.utf8.count < 1024 { return tag }
-    return response.value(forHTTPHeaderField: "Last-Modified")
-  }
-
-  /// The header `Content-Range: bytes START-END/TOTAL`.
-  private static func contentRange(of response: HTTPURLResponse) -> (start: Int, total: Int?)? {
-    guard let text = response.value(forHTTPHeaderField: "Content-Range")?.lowercased(), text.hasPrefix("bytes") else {
-      return nil
-    }
-    let numbers = text.dropFirst(5).split(whereSeparator: { " -/".contains($0) })
-    guard numbers.count == 3, let start = Int(numbers[0]), let end = Int(numbers[1]), end >= start else { return nil }
-    return (start, Int(numbers[2]))
   }
 
   /// Tells HTML and XML from weights by their first bytes; no weights format begins so.
-  static func isMarkup(_ data: Data) -> Bool {
-    let start = String(decoding: data.prefix(64), as: UTF8.self).lowercased().drop(while: \.isWhitespace)
+  private static func isMarkup(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    let start = String(decoding: bytes.prefix(64), as: UTF8.self).lowercased().drop { $0.isWhitespace }
     return ["<!doctype", "<html", "<?xml", "<head"].contains { start.hasPrefix($0) }
+  }
+}
+
+/// The head of an HTTP answer, line by line.
+struct AnswerHead {
+  private(set) var status = 0
+  /// What the server says to the status, for people.
+  private(set) var reason = ""
+  private var fields: [String: String] = [:]
+  private var isComplete = false
+
+  /// Takes a line.
+  ///
+  /// - Returns: true for the one that completes the head of the last answer.
+  mutating func add(_ line: String) -> Bool {
+    if line.hasPrefix("HTTP/") {
+      let parts = line.split(separator: " ", maxSplits: 2).map(String.init)
+      self = AnswerHead()
+      status = parts.count > 1 ? Int(parts[1]) ?? 0 : 0
+      reason = parts.count > 2 ? parts[2] : ""
+      return false
+    }
+    guard line.isEmpty else {
+      if let colon = line.firstIndex(of: ":"), !isComplete {
+        fields[line[..<colon].lowercased()] = String(line[line.index(after: colon)...].drop { $0 == " " })
+      }
+      return false
+    }
+    // Behind the body there may be further fields, and another empty line.
+    guard !isComplete else { return false }
+    isComplete = true
+    return isFinal
+  }
+
+  /// Whether this is the answer itself, rather than a word on the way or a redirection that is followed.
+  var isFinal: Bool {
+    isComplete && status >= 200 && !((300..<400).contains(status) && status != 304 && self["location"] != nil)
+  }
+
+  /// A field by its name in lower case.
+  subscript(name: String) -> String? { fields[name] }
+
+  /// What tells that a file has not changed: a strong entity tag, or else its date.
+  var validator: String? {
+    if let tag = self["etag"], !tag.hasPrefix("W/"), tag.utf8.count < 1024 { return tag }
+    return self["last-modified"]
+  }
+
+  /// The header `Content-Range: bytes START-END/TOTAL`.
+  var contentRange: (start: Int, total: Int?)? {
+    guard let text = self["content-range"]?.lowercased(), text.hasPrefix("bytes") else { return nil }
+    let numbers = text.dropFirst(5).split { " -/".contains($0) }
+    guard numbers.count == 3, let start = Int(numbers[0]), let end = Int(numbers[1]), end >= start else { return nil }
+    return (start, Int(numbers[2]))
   }
 }

@@ -1,7 +1,8 @@
 import ArgumentParser
-import Foundation
+import FoundationEssentials
 import HGNet
 import HGNetCore
+import HGNetPlatform
 import HGNetTraining
 
 /// Commands that several processes share the work of under `mpirun`.

@@ -275,7 +275,7 @@ struct ServingLimitOptions: ParsableArguments {
       }
       let model = try self.model.map { name throws(HGNetError) in try Model.named(name) }
       // Published weights are fetched before the server starts.
-      let opened = try await ModelSource.weights(
+      let opened = try ModelSource.weights(
         file: inferenceModel ?? weights, model: model, isOffline: offline, defaultModel: .b4)
       let name = self.name ?? opened.model?.name ?? "model"
       guard !name.isEmpty, !name.contains("/") else {

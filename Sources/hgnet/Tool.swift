@@ -19,7 +19,8 @@ struct Tool: AsyncParsableCommand {
     version: PackageVersion.text,
     subcommands: [
       Train.self, Evaluate.self, Export.self, Convert.self, Quantize.self,
-      Predict.self, Infer.self, Run.self, Preprocess.self, Summary.self, Bench.self, DatasetCommand.self, Demo.self,
+      Predict.self, Infer.self, Embed.self, ModelsCommand.self, Run.self, Preprocess.self, Summary.self, Bench.self,
+      DatasetCommand.self, Demo.self,
       Serve.self,
     ])
 
@@ -116,7 +117,7 @@ enum StandardOutput {
 }
 
 /// Writes all bytes to a descriptor; false on failure.
-private func writeAll(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Bool {
+func writeAll(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Bool {
   var rest = bytes[...]
   while !rest.isEmpty {
     let written = write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)

@@ -38,13 +38,28 @@ final class Fixture: Sendable {
   func fetch(
     _ mirror: String?, isOffline: Bool = false, silence: Double = 5, limit: Int = 1 << 20
   ) async throws -> String {
-    try await cache(mirror, isOffline: isOffline, silence: silence, limit: limit).path(for: Self.weights) {
-      (path) throws(HGNetError) in
-      guard FileManager.default.contents(atPath: path).map(Array.init) == Fixture.content else {
-        throw HGNetError(.malformedData, "not the content", path: path)
+    let cache = try cache(mirror, isOffline: isOffline, silence: silence, limit: limit)
+    let isCancelled = Atomic(false)
+    // A thread of its own, since Swift's must not wait.
+    return try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        Thread.detachNewThread {
+          continuation.resume(
+            with: Result {
+              try cache.path(for: Self.weights) { (path) throws(HGNetError) in
+                guard FileManager.default.contents(atPath: path).map(Array.init) == Fixture.content else {
+                  throw HGNetError(.malformedData, "not the content", path: path)
+                }
+              } isCancelled: {
+                isCancelled.load(ordering: .relaxed)
+              } report: { event in
+                self.events.withLock { $0.append(event) }
+              }
+            })
+        }
       }
-    } report: { event in
-      self.events.withLock { $0.append(event) }
+    } onCancel: {
+      isCancelled.store(true, ordering: .relaxed)
     }
   }
 
@@ -209,7 +224,7 @@ struct PublishedWeightsCacheTests {
     try FileManager.default.createDirectory(atPath: fixture.folder + "/cache", withIntermediateDirectories: true)
     let server = LocalServer { .part(of: Fixture.content, for: $0) }
     try Data(repeating: 7, count: 1000).write(to: URL(fileURLWithPath: fixture.partialPath))
-    try #"{"url":"\#(server.base)/\#(Fixture.weights.path)","validator":"\"one\"","total":300000}"#
+    try "\(server.base)/\(Fixture.weights.path)\n\"one\"\n300000\n"
       .write(toFile: fixture.partialPath + ".source", atomically: true, encoding: .utf8)
     _ = try await fixture.fetch(server.base)
     #expect(fixture.bytes == content)

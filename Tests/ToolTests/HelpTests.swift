@@ -8,7 +8,8 @@ struct HelpTests {
   @Test(
     "The help is what people have read before",
     arguments: [
-      "", "predict", "infer", "run", "preprocess", "summary", "bench", "dataset", "train", "eval", "export", "convert",
+      "", "predict", "infer", "embed", "models", "run", "preprocess", "summary", "bench", "dataset", "train", "eval",
+      "export", "convert",
       "quantize",
       "demo",
     ])

@@ -7,8 +7,11 @@ struct ToolRun {
   let errors: String
 
   /// Runs the tool that lies beside the tests, under limits such as `ulimit -v 100000`.
+  ///
+  /// - Parameter input: a file that becomes standard input; nil for nothing.
   init(
-    _ arguments: [String], environment: [String: String] = [:], folder: String? = nil, limits: String = ""
+    _ arguments: [String], environment: [String: String] = [:], folder: String? = nil, limits: String = "",
+    input: String? = nil
   ) throws {
     let process = Process()
     // With limits a shell sets them, and becomes the tool.
@@ -28,7 +31,8 @@ struct ToolRun {
     defer { try? FileManager.default.removeItem(at: errorFile) }
     process.standardOutput = output
     process.standardError = try FileHandle(forWritingTo: errorFile)
-    process.standardInput = FileHandle.nullDevice
+    process.standardInput =
+      try input.map { try FileHandle(forReadingFrom: URL(fileURLWithPath: $0)) } ?? FileHandle.nullDevice
     try process.run()
     let data = output.fileHandleForReading.readDataToEndOfFile()
     process.waitUntilExit()

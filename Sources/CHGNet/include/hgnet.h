@@ -31,10 +31,13 @@
  * Memory. What a call will need is computed first and compared with what the process may have; a call that would need
  * more returns HGNET_LIMIT_EXCEEDED, and the text says how much, for what, and what would fit.
  *
+ * Hooks. A hook may be called by any thread, until the function that caused the call returns; it may call the library, but
+ * not with the classifier that is being opened or used.
+ *
  * Mistakes. A null pointer, a size that does not fit, a handle that was closed or never opened give
  * HGNET_INVALID_ARGUMENT or HGNET_INVALID_HANDLE. What no library can notice remains the caller's: a pointer into
  * memory that is not there, or a size larger than the memory behind a pointer. A file that another program shortens
- * while it is being read ends the process: replace files by renaming.
+ * while it is being read, or weights while their classifier is open, may end the process: replace files by renaming.
  *
  * Environment. HGNET_NUM_THREADS limits the number of threads that is chosen where the options leave it open.
  * HGNET_MEMORY_LIMIT, in MiB, says what the process may have in place of what the machine and its control group say;
@@ -69,7 +72,10 @@ typedef enum hgnet_status {
   HGNET_INVALID_CONFIGURATION = 10, /* a recipe file with an unknown key or a wrong value */
   HGNET_INVALID_HANDLE = 11,       /* a classifier that is closed or was never opened */
   HGNET_BUFFER_TOO_SMALL = 12,     /* the caller's memory does not hold the result; the size needed is told */
-  HGNET_INTERNAL_ERROR = 13        /* a mistake in the library; please report it */
+  HGNET_INTERNAL_ERROR = 13,       /* a mistake in the library; please report it */
+  HGNET_CANCELLED = 14,            /* the cancel hook asked for the end */
+  HGNET_NETWORK_FAILURE = 15,      /* published weights cannot be fetched */
+  HGNET_UNWRITABLE_FILE = 16       /* a file cannot be written completely */
 } hgnet_status;
 
 /* An open classifier: weights, the recipe that belongs to them, threads. A value to be copied freely, not a pointer;
@@ -105,6 +111,18 @@ typedef enum hgnet_precision {
   HGNET_PRECISION_AUTO = 3 /* the fastest that the processor has for the weights */
 } hgnet_precision;
 
+/* How important a line of the log is. */
+typedef enum hgnet_log_level {
+  HGNET_LOG_INFO = 0,   /* what was found or is being done */
+  HGNET_LOG_WARNING = 1 /* something that was passed over or assumed, and that somebody may not expect */
+} hgnet_log_level;
+
+/* Receives one line in UTF-8, without a line feed; the text lives for the call. */
+typedef void (*hgnet_log_hook)(void *context, hgnet_log_level level, const char *line);
+
+/* Says by a number other than 0 that the work is no longer wanted; asked between pieces of it. */
+typedef int32_t (*hgnet_cancel_hook)(void *context);
+
 /* Choices for opening. Everything zero, except the size, is a good choice: see hgnet_default_options. */
 typedef struct hgnet_options {
   size_t struct_size;      /* sizeof(hgnet_options) */
@@ -117,10 +135,17 @@ typedef struct hgnet_options {
   int32_t resize_short;    /* the shorter side of a picture before the crop, in pixels; 0 for the recipe's */
   int32_t crop_size;       /* the square that is cut out, in pixels; 0 for the recipe's */
   int32_t top_k;           /* how many classes are told; 0 for the recipe's */
-  int32_t keeps_features;  /* 1 so that hgnet_tensor_features works; the weights are then in memory twice */
+  int32_t keeps_features;  /* 1 so that embeddings and features can be taken of weights that are opened from memory, whose
+                              bytes are then kept; of a file they always can. The first such call compiles what it
+                              needs: from then on the weights are in memory twice */
   double threshold;        /* tell every class whose score reaches this; 0 for the recipe's choice. Scores are those of
                               the weights' own head: softmax, or sigmoid for several labels a picture */
   hgnet_precision precision; /* what the network computes with */
+  const char *device;        /* what runs the network, a name of hgnet's option --device; NULL for "cpu" */
+  hgnet_log_hook log;        /* receives what is noticed while the weights are opened; NULL for nobody */
+  void *log_context;         /* handed to it */
+  hgnet_cancel_hook is_cancelled; /* asked in functions that take several pictures, before each few of them; may be NULL */
+  void *cancel_context;      /* handed to it; must live until the classifier is closed */
 } hgnet_options;
 
 /* The options that leave every choice to the library. */
@@ -130,6 +155,14 @@ static inline hgnet_options hgnet_default_options(void) {
   options.struct_size = sizeof options;
   return options;
 }
+
+/* What turns logits into scores. */
+typedef enum hgnet_activation {
+  HGNET_ACTIVATION_UNTOLD = 0,
+  HGNET_SOFTMAX = 1,   /* scores that add up to 1 */
+  HGNET_SIGMOID = 2,   /* a score for each class on its own: several labels a picture */
+  HGNET_NO_ACTIVATION = 3
+} hgnet_activation;
 
 /* What a classifier turned out to be. */
 typedef struct hgnet_description {
@@ -141,6 +174,11 @@ typedef struct hgnet_description {
   int32_t height, width;    /* of a picture after the recipe, in pixels */
   hgnet_recipe_origin recipe_origin; /* where the recipe was found */
   hgnet_precision precision;         /* what the network computes with, never HGNET_PRECISION_AUTO */
+  size_t embedding_count;            /* how many values an embedding has; 0 for a network without */
+  hgnet_activation activation;       /* what turns the logits into scores */
+  hgnet_activation file_activation;  /* what an inference or ONNX model itself does with its logits; untold for weights */
+  int32_t stage_count;               /* how many stages hgnet_tensor_features knows */
+  char device[64];                   /* what runs the network, in words, such as "cpu, avx512, 2 threads" */
 } hgnet_description;
 
 /* A class with its score for one picture. */
@@ -150,6 +188,13 @@ typedef struct hgnet_scored_class {
   const char *label; /* UTF-8; NULL when the classes have no names; lives until the classifier is closed */
 } hgnet_scored_class;
 
+/* What became of one picture of several. */
+typedef struct hgnet_outcome {
+  hgnet_status status; /* HGNET_OK, or why this picture has no result */
+  size_t count;        /* hgnet_pictures_classify: how many classes there are */
+  char text[240];      /* as hgnet_error_text, about this picture; empty for HGNET_OK */
+} hgnet_outcome;
+
 /* The order of the bytes of a pixel, 8 bits each; alpha is not looked at. */
 typedef enum hgnet_pixel_format {
   HGNET_RGB = 0,
@@ -158,6 +203,31 @@ typedef enum hgnet_pixel_format {
   HGNET_BGRA = 3,
   HGNET_GRAY = 4
 } hgnet_pixel_format;
+
+/* A picture: one of `path`, `bytes` and `pixels`; the other two are NULL. All zero but that is a good beginning. */
+typedef struct hgnet_picture {
+  const char *path;          /* a JPEG, PNG, WebP or BMP file */
+  const void *bytes;         /* the bytes of such a file */
+  size_t byte_count;         /* how many they are */
+  const uint8_t *pixels;     /* as of hgnet_pixels_classify, as are the four members below */
+  int32_t height, width;
+  size_t bytes_per_row;
+  hgnet_pixel_format format;
+} hgnet_picture;
+
+/* A file of published weights; see hgnet_published_describe. */
+typedef struct hgnet_published {
+  size_t struct_size;        /* sizeof(hgnet_published), set by the caller */
+  char file[96];             /* its name, such as "PPHGNetV2_B0_ssld_pretrained.pdparams" */
+  char model[64];            /* such as "PPHGNetV2_B0" */
+  char url[256];             /* where it is fetched from; HGNET_WEIGHTS_URL may name another place */
+  int32_t is_inference_model; /* 1 for the .tar of a Paddle inference model, 0 for weights */
+  int32_t is_best;           /* 1 for the file that the name of the model alone stands for */
+  double top1, top5;         /* accuracy on ImageNet-1k in percent, as PaddleClas' page has it; 0 without a figure */
+  uint64_t parameter_count;  /* what training changes */
+  uint64_t multiply_adds;    /* for one picture of the size below */
+  int32_t height, width;     /* of a picture, in pixels */
+} hgnet_published;
 
 /* The version of the library, such as "0.1.0". The text lives for ever. */
 const char *hgnet_version(void);
@@ -191,6 +261,17 @@ hgnet_status hgnet_classifier_open_memory(
 hgnet_status hgnet_classifier_open_program(
     const void *program, size_t program_byte_count, const void *parameters, size_t parameters_byte_count,
     const hgnet_options *options, hgnet_classifier *classifier);
+
+/* Opens published weights, which are fetched once into $XDG_CACHE_HOME/hgnet or ~/.cache/hgnet.
+ *
+ *   name        a model, such as "PPHGNetV2_B4" or "b4", for its most accurate weights, or the name of a published file
+ *   is_offline  1 to never use the network: weights that were not fetched before are then HGNET_FILE_NOT_FOUND
+ *
+ * Fetching takes libcurl.so.4, which is loaded only then. `options->log` is told about it, `options->is_cancelled` is asked
+ * meanwhile; what has come stays, and the next call continues. HGNET_WEIGHTS_URL names a mirror: an address (http, https
+ * or file) or a folder. */
+hgnet_status hgnet_classifier_open_published(
+    const char *name, int32_t is_offline, const hgnet_options *options, hgnet_classifier *classifier);
 
 /* Closes a classifier. Calls of other threads that are under way end normally; its memory goes with the last of them.
  * Labels that were handed out are gone. Closing zero does nothing; closing twice gives HGNET_INVALID_HANDLE. */
@@ -229,6 +310,50 @@ hgnet_status hgnet_pixels_classify(
     hgnet_classifier classifier, const uint8_t *pixels, int32_t height, int32_t width, size_t bytes_per_row,
     hgnet_pixel_format format, hgnet_scored_class *classes, size_t capacity, size_t *count);
 
+/* ---- Several pictures ----
+ *
+ * They are decoded side by side and run through the network together, which takes 0.5 to 0.9 of the time of one after the
+ * other. A picture that cannot be used does not harm the others: the status is HGNET_OK, and its outcome says why. The
+ * results do not depend on which pictures come together. Another status concerns all of them, and then the outcomes are as
+ * they were; after HGNET_CANCELLED some results may have been written.
+ *
+ *   pictures       `picture_count` of them, files, encoded ones and pixels in any mixture; with 0 it may be NULL
+ *   outcomes       receives one for each picture; NULL for nobody, and then one bad picture is an error of the call */
+
+/* Classifies pictures.
+ *
+ *   top_k     how many classes are told, the best first; 0 for the recipe's choice, as in hgnet_file_classify
+ *   classes   receives [picture_count][capacity]: the classes of a picture at its beginning, the rest is left as it was
+ *   capacity  how many classes there is room for, for each picture; a picture that has more gets HGNET_BUFFER_TOO_SMALL as
+ *             its outcome, and its first ones */
+hgnet_status hgnet_pictures_classify(
+    hgnet_classifier classifier, const hgnet_picture *pictures, size_t picture_count, int32_t top_k,
+    hgnet_scored_class *classes, size_t capacity, hgnet_outcome *outcomes);
+
+/* Gives the scores of all classes.
+ *
+ *   scores    receives float64 [picture_count, class_count]; the row of a picture without a result is left as it was
+ *   capacity  how many doubles there is room for */
+hgnet_status hgnet_pictures_scores(
+    hgnet_classifier classifier, const hgnet_picture *pictures, size_t picture_count, double *scores, size_t capacity,
+    hgnet_outcome *outcomes);
+
+/* Gives the embeddings: what the last layer of the classifier reads, for search by similarity.
+ *
+ *   embeddings  receives float32 [picture_count, embedding_count]; the row of a picture without a result is left as it was
+ *   capacity    how many floats there is room for */
+hgnet_status hgnet_pictures_embed(
+    hgnet_classifier classifier, const hgnet_picture *pictures, size_t picture_count, float *embeddings, size_t capacity,
+    hgnet_outcome *outcomes);
+
+/* Gives the embedding of one picture: the same as hgnet_pictures_embed with one.
+ *
+ *   embedding  receives float32 [embedding_count]
+ *   capacity   how many floats there is room for; with 0 `embedding` may be NULL
+ *   count      receives embedding_count, also when there is not enough room: HGNET_BUFFER_TOO_SMALL */
+hgnet_status hgnet_embedding(
+    hgnet_classifier classifier, const hgnet_picture *picture, float *embedding, size_t capacity, size_t *count);
+
 /* ---- Pictures to tensors ----
  *
  * Decodes, resizes, crops and normalises a picture: exactly what the network sees of it.
@@ -263,7 +388,7 @@ hgnet_status hgnet_tensor_run(
     hgnet_classifier classifier, const float *input, size_t batch, size_t height, size_t width, float *logits,
     size_t capacity);
 
-/* Takes the result of one of the four stages. The classifier must have been opened with keeps_features.
+/* Takes the result of one of the four stages. Weights from memory must have been opened with keeps_features.
  *
  *   stage     0 to 3: one value for 4, 8, 16 or 32 pixels of the input
  *   features  receives float32 [batch, channels, rows, columns]
@@ -272,6 +397,24 @@ hgnet_status hgnet_tensor_run(
 hgnet_status hgnet_tensor_features(
     hgnet_classifier classifier, const float *input, size_t batch, size_t height, size_t width, int32_t stage,
     float *features, size_t capacity, size_t shape[4]);
+
+/* ---- Published weights ---- */
+
+/* Tells about a published file.
+ *
+ *   index      from 0; a model's weights come before its inference models, the most accurate last
+ *   published  receives it; its `struct_size` must have been set
+ *
+ * An index behind the last one gives HGNET_INVALID_ARGUMENT. */
+hgnet_status hgnet_published_describe(size_t index, hgnet_published *published);
+
+/* Finds a published file, and fetches it where it is not there yet; see hgnet_classifier_open_published.
+ *
+ *   options     NULL, or hooks; the other members have no effect
+ *   path        receives where it lies, ended by a zero byte
+ *   capacity    how many bytes there is room for */
+hgnet_status hgnet_published_fetch(
+    const char *name, int32_t is_offline, const hgnet_options *options, char *path, size_t capacity);
 
 #ifdef __cplusplus
 }

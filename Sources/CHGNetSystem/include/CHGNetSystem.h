@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CHGNetFetching.h"
 #include "CHGNetForking.h"
 #include "CHGNetInflate.h"
 #include "CHGNetWaiting.h"

@@ -1,5 +1,6 @@
-import Foundation
+import FoundationEssentials
 import HGNetCore
+import HGNetPlatform
 import HGNetVision
 import Synchronization
 

@@ -41,7 +41,7 @@ struct Convert: AsyncParsableCommand {
   func run() async throws {
     let (folder, stem, target) = try target()
     let model = try self.model.map { name throws(HGNetError) in try Model.named(name) }
-    let path = try await ModelSource.file(named: input, isOffline: offline)
+    let path = try ModelSource.file(named: input, isOffline: offline)
     let weights = try WeightsFile(contentsOf: path, model: model).told()
     let found = try weights.findRecipe()
     let plan = try ExportPlan(weights, recipe: found)

@@ -175,14 +175,14 @@ struct Export: AsyncParsableCommand {
   private func source(_ configuration: Configuration?) async throws -> WeightsFile {
     let model = try self.model.map { name throws(HGNetError) in try Model.named(name) }
     guard let configuration, weights == nil else {
-      return try await ModelSource.weights(file: weights, model: model, isOffline: offline)
+      return try ModelSource.weights(file: weights, model: model, isOffline: offline)
     }
     guard let (described, modelOptions) = try configuration.model() else {
       throw HGNetError(
         .invalidConfiguration, "expected the name of a model, such as PPHGNetV2_B4", path: configuration.path,
         key: "Arch.name")
     }
-    let file = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
+    let file = try ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
     return try WeightsFile(
       contentsOf: file, model: described, options: modelOptions, part: configuration.inferredModelName()
     ).told()

@@ -15,12 +15,12 @@ enum ModelSource {
   }
 
   /// The file of published weights, fetched once.
-  static func published(_ weights: PublishedWeights, isOffline: Bool) async throws -> String {
+  static func published(_ weights: PublishedWeights, isOffline: Bool) throws -> String {
     let cache = try PublishedWeightsCache(isOffline: isOffline)
     if let path = cache.cachedPath(for: weights) { return path }
     let progress = DownloadProgress(name: weights.fileName)
     defer { progress.end() }
-    return try await cache.path(for: weights) { (path) throws(HGNetError) in
+    return try cache.path(for: weights) { (path) throws(HGNetError) in
       _ = try WeightsFile(contentsOf: path)
     } report: {
       progress.show($0)
@@ -29,35 +29,35 @@ enum ModelSource {
 
   /// The path of what a user names: their file, or else the published file of that name, such as
   /// `PPHGNetV2_B0_ssld_stage1_pretrained` or `PPHGNetV2_B0_ssld_infer.tar`.
-  static func file(named name: String, isOffline: Bool) async throws -> String {
+  static func file(named name: String, isOffline: Bool) throws -> String {
     guard !name.contains("/"), let published = try? PublishedWeights.named(name), access(name, F_OK) != 0,
       access(WeightsFile.withImpliedEnding(name), F_OK) != 0
     else { return name }
-    return try await Self.published(published, isOffline: isOffline)
+    return try Self.published(published, isOffline: isOffline)
   }
 
   /// The path of the weights that a configuration asks for, fetched if need be.
   static func file(
     of source: Configuration.WeightsSource, isOffline: Bool
-  ) async throws -> String {
+  ) throws -> String {
     switch source {
-    case .file(let name): try await file(named: name, isOffline: isOffline)
-    case .published(let weights): try await published(weights, isOffline: isOffline)
+    case .file(let name): try file(named: name, isOffline: isOffline)
+    case .published(let weights): try published(weights, isOffline: isOffline)
     }
   }
 
   /// The weights of a model for prediction: those that are named, or else the most accurate published ones.
   static func weights(
     file: String?, model: Model?, isOffline: Bool, defaultModel: Model? = nil, isFirst: Bool = true
-  ) async throws -> WeightsFile {
+  ) throws -> WeightsFile {
     let path: String
     if let file {
-      path = try await Self.file(named: file, isOffline: isOffline)
+      path = try Self.file(named: file, isOffline: isOffline)
     } else {
       guard let model = model ?? defaultModel, let published = PublishedWeights.mostAccurate(for: model) else {
         throw HGNetError(.invalidArgument, "expected weights; give a file with --weights FILE, or try `make demo`")
       }
-      path = try await Self.published(published, isOffline: isOffline)
+      path = try Self.published(published, isOffline: isOffline)
     }
     do throws(HGNetError) {
       return try WeightsFile(contentsOf: path, model: model).told(isFirst: isFirst)

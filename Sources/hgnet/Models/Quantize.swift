@@ -1,9 +1,10 @@
 import ArgumentParser
-import Foundation
+import FoundationEssentials
 import HGNet
 import HGNetCore
 import HGNetExport
 import HGNetModels
+import HGNetPlatform
 import HGNetTraining
 
 /// Makes weights in 8 bits for `--precision int8`.
@@ -117,9 +118,9 @@ struct Quantize: AsyncParsableCommand {
   private func opened() async throws -> WeightsFile {
     let weights: WeightsFile
     if !ModelSource.isPath(input), let model = try? Model.named(input) {
-      weights = try await ModelSource.weights(file: nil, model: model, isOffline: offline)
+      weights = try ModelSource.weights(file: nil, model: model, isOffline: offline)
     } else {
-      weights = try await ModelSource.weights(file: input, model: nil, isOffline: offline)
+      weights = try ModelSource.weights(file: input, model: nil, isOffline: offline)
     }
     try weights.requireClassifier()
     try weights.requireFloat(for: "quantising")

@@ -110,7 +110,7 @@ struct Infer: AsyncParsableCommand {
   private func weights(
     of configuration: Configuration, _ model: Model, _ modelOptions: ModelOptions
   ) async throws -> WeightsFile {
-    let path = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
+    let path = try ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
     let weights = try WeightsFile(
       contentsOf: path, model: model, options: modelOptions, allowsNewHead: newHead,
       part: configuration.inferredModelName()

@@ -1,5 +1,6 @@
-import Foundation
+import FoundationEssentials
 import HGNetCore
+import HGNetPlatform
 import HGNetTraining
 
 /// How far a run over pictures is, on one line of a terminal: count, speed, time left.

@@ -17,14 +17,14 @@ struct Predict: AsyncParsableCommand {
         hgnet predict photo.jpg --weights best_model.pdparams
         hgnet predict photos/ --model PPHGNetV2_B4 --top-k 3 --json
         hgnet predict photos/ --csv > classes.csv
+        find photos -name '*.jpg' | hgnet predict --list - --json-lines
       With a deployment configuration, as deploy/python/predict_cls.py:
         hgnet predict -c Configs/inference_cls.yaml -o Global.infer_imgs=photos
       A large folder on several machines or processors (a build with MPI, Documentation/Clusters.md):
         mpirun -n 4 hgnet predict photos/ --json
       """)
 
-  @Argument(help: ArgumentHelp("Pictures and folders.", valueName: "path"))
-  var paths: [String] = []
+  @OptionGroup var arguments: PictureArguments
 
   @Option(
     help: ArgumentHelp(
@@ -72,7 +72,7 @@ struct Predict: AsyncParsableCommand {
       throw ValidationError("expected --batch of 1 to 65536, found \(batch)")
     }
     if topK != nil, threshold != nil { throw ValidationError("expected --top-k or --threshold, found both") }
-    if paths.isEmpty, options.file == nil {
+    if arguments.isEmpty, options.file == nil {
       throw ValidationError("expected pictures or folders, or a deployment configuration with -c FILE")
     }
   }
@@ -85,7 +85,7 @@ struct Predict: AsyncParsableCommand {
     let model = try self.model.map { name throws(HGNetError) in try Model.named(name) }
     let pictures = try pictures(configuration: configuration, input: input)
     let file = try weights ?? modelFolder(of: configuration)
-    let opened = try await ModelSource.weights(
+    let opened = try ModelSource.weights(
       file: file, model: model, isOffline: offline, defaultModel: .b4, isFirst: communicator.isFirst)
     if options.verbose {
       StandardError.write("hgnet: \(opened.path): \(opened.format.title): \(opened.report.summary)")
@@ -129,12 +129,7 @@ struct Predict: AsyncParsableCommand {
   }
 
   private func pictures(configuration: Configuration?, input: Configuration.Input?) throws -> [String] {
-    guard paths.isEmpty else {
-      // A file that is named is read whatever its extension; in folders the extension decides.
-      return try paths.flatMap { path in
-        try isFolder(path) ? PictureFolder.pictures(at: path, note: StandardError.note) : [path]
-      }
-    }
+    guard arguments.isEmpty else { return try arguments.pictures() }
     guard let pictures = input?.pictures else {
       throw HGNetError(
         .invalidConfiguration, "expected a picture or a folder; add -o Global.infer_imgs=PATH",
@@ -142,15 +137,6 @@ struct Predict: AsyncParsableCommand {
         key: "Global.infer_imgs")
     }
     return try PictureFolder.pictures(at: pictures, note: StandardError.note)
-  }
-
-  private func isFolder(_ path: String) throws(HGNetError) -> Bool {
-    var status = stat()
-    guard stat(path, &status) == 0 else {
-      let hint = path.contains("\u{FFFD}") ? "rename it if its name is not UTF-8" : "check the path"
-      throw HGNetError(.fileNotFound, "no such picture or folder; \(hint)", path: path)
-    }
-    return status.st_mode & S_IFMT == S_IFDIR
   }
 
   /// The folder of the inference model that a deployment configuration names, or that `inference.yml` lies in.

@@ -1,10 +1,11 @@
 import ArgumentParser
-import Foundation
+import FoundationEssentials
 import HGNet
 import HGNetConfiguration
 import HGNetCore
 import HGNetFormats
 import HGNetModels
+import HGNetPlatform
 import HGNetTraining
 import HGNetVision
 
@@ -117,7 +118,7 @@ struct Evaluate: AsyncParsableCommand {
         .invalidConfiguration, "expected the data to evaluate on, found nothing", path: configuration.path,
         key: "DataLoader.Eval")
     }
-    let file = try await ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
+    let file = try ModelSource.file(of: configuration.weightsSource(), isOffline: offline)
     let weights = try WeightsFile(
       contentsOf: file, model: settings.model, options: settings.options, part: configuration.inferredModelName()
     ).told(isFirst: communicator.isFirst)
@@ -142,7 +143,7 @@ struct Evaluate: AsyncParsableCommand {
   /// With `--data`: cross entropy and top-k on the pictures of a folder, mAP where the network gives several labels.
   private func labelled(_ data: String, isFirst: Bool) async throws -> Subject {
     let named = try folder.model.map { name throws(HGNetError) in try Model.named(name) }
-    let weights = try await ModelSource.weights(
+    let weights = try ModelSource.weights(
       file: folder.weights, model: named, isOffline: offline, isFirst: isFirst)
     try weights.requireClassifier()
     // The recipe of the training run, as in every other command.

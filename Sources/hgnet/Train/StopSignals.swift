@@ -1,5 +1,6 @@
 import Dispatch
-import Foundation
+import FoundationEssentials
+import HGNetPlatform
 import Synchronization
 
 /// Turns SIGTERM, SIGINT, SIGHUP and SIGUSR1 into a request to stop; a second one ends the process at once.

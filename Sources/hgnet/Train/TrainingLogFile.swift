@@ -1,5 +1,6 @@
-import Foundation
+import FoundationEssentials
 import HGNetCore
+import HGNetPlatform
 import HGNetTraining
 
 /// The log of a run: every line in a file as PaddleClas writes it, and on standard output.
@@ -12,7 +13,7 @@ final class TrainingLogFile {
   let hidesIterations: Bool
   /// Whether lines go to standard output at all; warnings and errors always do.
   let isEchoed: Bool
-  private var handle: FileHandle?
+  private var descriptor: Int32?
   /// The lines that came before the file was opened; nil once it is, and for a log that keeps nothing.
   private var waiting: [String]?
   private var hasFailed = false
@@ -36,21 +37,23 @@ final class TrainingLogFile {
   ///
   /// - Throws: `HGNetError.Code.unwritableFile`.
   func open(_ path: String) throws(HGNetError) {
-    let descriptor = Foundation.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+    let descriptor = openLog(path)
     guard descriptor >= 0 else {
       throw HGNetError(
         .unwritableFile, "cannot open the log; choose another folder with Global.output_dir", path: path,
         cause: String(cString: strerror(errno)))
     }
     self.path = path
-    handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+    self.descriptor = descriptor
     let lines = waiting ?? []
     waiting = nil
     for line in lines { record(line: line) }
   }
 
+  deinit { if let descriptor { close(descriptor) } }
+
   /// Whether there is a file, or will be one.
-  private var keepsLines: Bool { handle != nil || waiting != nil }
+  private var keepsLines: Bool { descriptor != nil || waiting != nil }
 
   /// A log that keeps nothing, for all ranks but the first.
   init() {
@@ -75,14 +78,17 @@ final class TrainingLogFile {
 
   private func record(line: String) {
     waiting?.append(line)
-    guard let handle else { return }
-    do {
-      try handle.write(contentsOf: Data((line + "\n").utf8))
-    } catch {
+    guard let descriptor else { return }
+    let bytes = Array((line + "\n").utf8)
+    if !bytes.withUnsafeBytes({ writeAll(descriptor, $0) }) {
       if !hasFailed {
-        StandardError.write("hgnet: warning: \(path): cannot write the log (\(error)); going on without")
+        let reason = String(cString: strerror(errno))
+        StandardError.write("hgnet: warning: \(path): cannot write the log (\(reason)); going on without")
       }
       hasFailed = true
     }
   }
 }
+
+/// Opens a file to append to it; the name of the system's function is taken inside.
+private func openLog(_ path: String) -> Int32 { open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644) }

@@ -1,5 +1,6 @@
-import Foundation
+import FoundationEssentials
 import HGNetCore
+import HGNetPlatform
 import HGNetTraining
 
 /// The bar on a terminal: where the run is, loss, accuracy, pictures a second, time left.

@@ -12,7 +12,7 @@ extension TrainingRun {
   func weights(of distillation: Distillation, log: TrainingLogFile) async throws -> ParameterStore {
     var result = ParameterStore()
     let common = try await configuration.text("Global.pretrained_model").asyncMap {
-      try await ModelSource.file(of: .file($0), isOffline: isOffline)
+      try ModelSource.file(of: .file($0), isOffline: isOffline)
     }
     let parts = try common.map { (path) throws(HGNetError) in try WeightsFile.parts(of: path) } ?? []
     var randomCount = 0
@@ -23,7 +23,7 @@ extension TrainingRun {
       if let common, isInCommon {
         file = common
       } else if let source = network.weights {
-        file = try await ModelSource.file(of: source, isOffline: isOffline)
+        file = try ModelSource.file(of: source, isOffline: isOffline)
       } else if network.isFrozen {
         throw HGNetError(
           .invalidConfiguration,

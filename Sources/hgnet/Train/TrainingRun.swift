@@ -1,9 +1,10 @@
 import ArgumentParser
-import Foundation
+import FoundationEssentials
 import HGNet
 import HGNetConfiguration
 import HGNetCore
 import HGNetModels
+import HGNetPlatform
 import HGNetTraining
 import HGNetVision
 
@@ -282,7 +283,7 @@ struct TrainingRun {
       let graph = try settings.model.graph(options: settings.options)
       return try Model.initialParameters(for: graph, seed: UInt64(truncatingIfNeeded: settings.seed ?? 0))
     }
-    let file = try await ModelSource.file(of: source, isOffline: isOffline)
+    let file = try ModelSource.file(of: source, isOffline: isOffline)
     let weights = try WeightsFile(
       contentsOf: file, model: settings.model, options: settings.options, allowsNewHead: true)
     try weights.requireFloat(for: "training")
