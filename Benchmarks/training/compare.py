@@ -35,13 +35,13 @@ def call(command, environment):
 
 
 class Hgnet:
-    name = "hgnet"
+    name, bound, extra = "hgnet", 0.0, []
 
     def __init__(self, options, model, batch, threads, weights):
         self.version = commit()
         self.environment = dict(os.environ)
         self.command = [options.hgnet, "bench", weights, "--training", "--batch", str(batch), "--input-size",
-                        str(options.input_size), "--threads", str(threads), "--json"]
+                        str(options.input_size), "--threads", str(threads), "--json", *self.extra]
 
     def measure(self, warmup, iterations):
         answer = call([*self.command, "--warmup", str(warmup), "--iterations", str(iterations)], self.environment)
@@ -49,8 +49,19 @@ class Hgnet:
                 "peak": answer["peak_memory_bytes"]}
 
 
+class MixedHgnet(Hgnet):
+    name, bound, extra = "hgnet-bfloat16", 0.01, ["--precision", "bfloat16"]
+
+
+class LeanHgnet(Hgnet):
+    name, bound, extra = "hgnet-bfloat16-O2", 0.01, ["--precision", "bfloat16", "--level", "O2"]
+
+
 class Worker:
     """A peer: a script of this folder that takes a request and answers in JSON."""
+
+    # How far the losses of the first steps may be off if that is more than the tolerance.
+    bound = 0.0
 
     def __init__(self, options, model, batch, threads, weights):
         self.version = "unknown"
@@ -69,18 +80,34 @@ class Worker:
 
 
 class Torch(Worker):
-    name, script, extra = "pytorch", "torch_worker.py", {"compiled": False}
+    name, script, extra = "pytorch", "torch_worker.py", {"compiled": False, "mixed": False}
 
 
 class CompiledTorch(Worker):
-    name, script, extra = "pytorch-compiled", "torch_worker.py", {"compiled": True}
+    name, script, extra = "pytorch-compiled", "torch_worker.py", {"compiled": True, "mixed": False}
+
+
+class MixedTorch(Worker):
+    name, script, extra = "pytorch-bfloat16", "torch_worker.py", {"compiled": False, "mixed": True}
+    bound = 0.01
+
+
+class MixedCompiledTorch(Worker):
+    name, script, extra = "pytorch-compiled-bfloat16", "torch_worker.py", {"compiled": True, "mixed": True}
+    bound = 0.01
 
 
 class Paddle(Worker):
-    name, script, extra = "paddle", "paddle_worker.py", {}
+    name, script, extra = "paddle", "paddle_worker.py", {"mixed": False}
 
 
-PEERS = {engine.name: engine for engine in (Torch, CompiledTorch, Paddle)}
+class MixedPaddle(Worker):
+    name, script, extra = "paddle-bfloat16", "paddle_worker.py", {"mixed": True}
+    bound = 0.01
+
+
+PEERS = {engine.name: engine for engine in (Torch, CompiledTorch, MixedTorch, MixedCompiledTorch, Paddle, MixedPaddle)}
+OURS = (Hgnet, MixedHgnet, LeanHgnet)
 
 
 def parse():
@@ -93,6 +120,7 @@ def parse():
     parser.add_argument("--threads", default="2", help="comma-separated thread counts (default: %(default)s)")
     parser.add_argument("--input-size", type=int, default=224)
     parser.add_argument("--peers", default=",".join(PEERS), help="comma-separated (default: %(default)s)")
+    parser.add_argument("--float32", action="store_true", help="leave bfloat16 out, of hgnet and of its peers")
     parser.add_argument("--rounds", type=int, default=5, help="rounds per cell (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=8.0,
                         help="measured time per engine and round, roughly (default: %(default)s)")
@@ -111,7 +139,8 @@ def parse():
         cells.append(("PPHGNetV2_" + name.upper().removeprefix("PPHGNETV2_"), int(batch)))
     options.cells = cells
     options.threads = [int(count) for count in options.threads.split(",")]
-    options.peers = [name for name in options.peers.split(",") if name]
+    options.mixed = not options.float32
+    options.peers = [name for name in options.peers.split(",") if name and (options.mixed or "bfloat16" not in name)]
     for name in options.peers:
         if name not in PEERS:
             parser.error(f"unknown peer {name}; known: {', '.join(PEERS)}")
@@ -136,7 +165,7 @@ def first_steps(engines, tolerance):
             continue
         expected = expected or answer["losses"]
         difference = max(abs(theirs - ours) / abs(ours) for ours, theirs in zip(expected, answer["losses"]))
-        within = difference <= tolerance
+        within = difference <= max(tolerance, engine.bound)
         differences[engine.name] = difference if within else f"its losses differ by {difference:.1e}"
         estimates[engine.name] = answer["milliseconds"][-1]
         if not within:
@@ -169,10 +198,15 @@ def summary(rounds, batch):
             "rounds": [statistics.median(answer["milliseconds"]) for answer in rounds]}
 
 
-def ratios(found):
-    """The fastest peer ÷ hgnet, by minima, medians and rounds; hgnet ÷ the leanest peer by memory."""
-    ours = found[Hgnet.name]
-    peers = [values for name, values in found.items() if name != Hgnet.name]
+def ratios(found, is_mixed):
+    """The fastest peer ÷ hgnet, by minima, medians and rounds; hgnet ÷ the leanest peer by memory.
+
+    In float32 that is float32 beside float32; `is_mixed` takes the fastest of all precisions on either side.
+    """
+    own = {engine.name for engine in OURS}
+    able = {name: values for name, values in found.items() if is_mixed or "bfloat16" not in name}
+    ours = min((values for name, values in able.items() if name in own), key=lambda values: values["minimum"])
+    peers = [values for name, values in able.items() if name not in own]
     if not peers:
         return None
     by_round = [min(peer["rounds"][index] for peer in peers) / time for index, time in enumerate(ours["rounds"])]
@@ -191,7 +225,7 @@ def cell(options, model, batch, threads, rows):
         description = json.loads(run([options.hgnet, "summary", model, "--json"]))
         save_file(workload.draw(description["state_dictionary"], seed=20), weights)
         engines = [kind(options, model, batch, threads, weights)
-                   for kind in (Hgnet, *(PEERS[name] for name in options.peers))]
+                   for kind in (*(OURS if options.mixed else OURS[:1]), *(PEERS[name] for name in options.peers))]
         differences, estimates = first_steps(engines, options.tolerance)
         able = [engine for engine in engines if isinstance(differences[engine.name], float)]
         answers, failures = measure(options, able, estimates)
@@ -199,16 +233,16 @@ def cell(options, model, batch, threads, rows):
         sys.exit(f"compare: hgnet {failures[Hgnet.name]}")
     failures |= {name: reason for name, reason in differences.items() if isinstance(reason, str)}
     found = {name: summary(rounds, batch) for name, rounds in answers.items()}
-    ratio = ratios(found)
-    heading = f"  {'':<18}{'min ms':>10}{'median':>10}{'pictures/s':>12}{'peak MB':>10}{'loss differs':>14}"
+    ratio = ratios(found, options.mixed)
+    heading = f"  {'':<26}{'min ms':>10}{'median':>10}{'pictures/s':>12}{'peak MB':>10}{'loss differs':>14}"
     print(heading)
     for engine in engines:
         if engine.name in failures:
-            print(f"  {engine.name:<18}failed: {failures[engine.name]}")
+            print(f"  {engine.name:<26}failed: {failures[engine.name]}")
             continue
         values = found[engine.name]
         peak = f"{values['peak']:.0f}" if values["peak"] else "?"
-        print(f"  {engine.name:<18}{values['minimum']:>10.1f}{values['median']:>10.1f}{values['rate']:>12.2f}"
+        print(f"  {engine.name:<26}{values['minimum']:>10.1f}{values['median']:>10.1f}{values['rate']:>12.2f}"
               f"{peak:>10}{differences[engine.name]:>14.1e}")
         rows.append({
             "date": today(), "cpu": cpu_name(), "cores": core_count(), "model": model, "batch": batch,

@@ -39,7 +39,8 @@ def main():
         paddle.nn.functional.one_hot(labels, request["classes"]), epsilon=workload.SMOOTHING)
 
     def step():
-        loss = paddle.nn.functional.cross_entropy(model(pictures), targets, soft_label=True).mean()
+        with paddle.amp.auto_cast(enable=request["mixed"], dtype="bfloat16", level="O1"):
+            loss = paddle.nn.functional.cross_entropy(model(pictures), targets, soft_label=True).mean()
         loss.backward()
         update.step()
         update.clear_grad()

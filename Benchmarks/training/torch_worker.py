@@ -1,7 +1,7 @@
 """Training steps of timm's network in PyTorch, in a process of its own: `torch_worker.py REQUEST`, answers JSON.
 
-The network lies in channels_last, the faster layout on a CPU; `compiled` compiles it. The optimiser is PyTorch's fused
-one.
+The network lies in channels_last, the faster layout on a CPU; `compiled` compiles it; `mixed` takes autocast in bfloat16.
+The optimiser is PyTorch's fused one.
 """
 
 import json
@@ -65,7 +65,8 @@ def main():
 
     def step():
         update.zero_grad(set_to_none=True)
-        loss = criterion(forward(pictures), labels)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=request["mixed"]):
+            loss = criterion(forward(pictures), labels)
         loss.backward()
         update.step()
         return loss.item()

@@ -95,8 +95,8 @@ def configuration(model, side, batch, folder, changes=None):
 LINE = re.compile(r"\[Train\]\[Epoch (\d+)/\d+\]\[Iter: (\d+)/\d+\]lr\(\w+\): ([\d.]+),.*\bloss: ([-\d.naif]+),")
 
 
-def train(binary, folder, settings, pictures, indices, targets):
-    """Runs `hgnet train`; returns learning rate and loss of each iteration.
+def train(binary, folder, settings, pictures, indices, targets, options=()):
+    """Runs `hgnet train` with some options; returns learning rate and loss of each iteration.
 
     The log has means over the epoch so far, from which the loss of an iteration is taken back.
     """
@@ -108,7 +108,7 @@ def train(binary, folder, settings, pictures, indices, targets):
     with open(path, "w") as file:
         json.dump(settings, file)
     rates, losses, total = [], [], 0.0
-    for match in map(LINE.search, run(binary, "train", "-c", path).splitlines()):
+    for match in map(LINE.search, run(binary, "train", "-c", path, *options).splitlines()):
         if match:
             iteration, mean = int(match[2]), float(match[4])
             total = 0.0 if iteration == 0 else total

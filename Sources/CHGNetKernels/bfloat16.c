@@ -32,6 +32,12 @@ int64_t hg_bfloat16_convolution_scratch(int64_t taps, int64_t channels) {
   return block_scratch(taps * channels) + (8 + 4) * taps * channels;
 }
 
+int64_t hg_bfloat16_winograd_scratch(int64_t channels, int64_t columns, int64_t tiles_per_task) {
+  const int64_t padded = (columns + HG_PANEL - 1) / HG_PANEL * HG_PANEL;
+  // Both sides of 16 points, then widened panels and rows.
+  return 16 * tiles_per_task * padded + 8 * tiles_per_task * channels + block_scratch(channels) + 8 * channels;
+}
+
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static double read(const void *p, int is_float, int64_t at) {
@@ -181,9 +187,12 @@ static void elementwise(const void *descriptor, int32_t task, float *scratch) {
     }
 }
 
+extern const hg_bfloat16_training_kernels hg_bfloat16_training_kernels_reference;
+
 static const hg_bfloat16_kernels hg_bfloat16_kernels_reference = {
     .name = "reference", .product = product, .convolution = convolution,
-    .depthwise = depthwise, .maximum_pool = maximum_pool, .average_pool = average_pool, .elementwise = elementwise};
+    .depthwise = depthwise, .maximum_pool = maximum_pool, .average_pool = average_pool, .elementwise = elementwise,
+    .training = &hg_bfloat16_training_kernels_reference};
 
 void hg_pack_bfloat16(const float *weight, const float *factors, int32_t columns, int32_t channels, int32_t taps,
                       hg_bfloat16 *packed) {

@@ -13,6 +13,8 @@ HG_INLINE hg_vector hg_read(const void *p, int is_float, int64_t at, int count) 
 HG_INLINE void hg_write(void *p, int is_float, int64_t at, hg_vector x, int count) {
   if (is_float)
     hg_store_some((float *)p + at, x, count);
+  else if (count >= HG_LANES)
+    *(hg_halves *)((hg_bfloat16 *)p + at) = hg_narrow(x);
   else
     hg_narrow_some((hg_bfloat16 *)p + at, x, count);
 }
@@ -23,9 +25,11 @@ HG_INLINE hg_vector hg_bend(const hg_bfloat16_epilogue *e, hg_vector x) {
 
 #include "bfloat16_product.h"
 #include "bfloat16_windows.h"
+#include "bfloat16_training.h"
 
 const hg_bfloat16_kernels HG_NAME(hg_bfloat16_kernels) = {
     .name = HG_ISA_NAME, .is_fast = HG_PAIRS,
     .product = HG_NAME(hg_bfloat16_product), .convolution = HG_NAME(hg_bfloat16_convolution),
     .depthwise = HG_NAME(hg_bfloat16_depthwise), .maximum_pool = HG_NAME(hg_bfloat16_maximum_pool),
-    .average_pool = HG_NAME(hg_bfloat16_average_pool), .elementwise = HG_NAME(hg_bfloat16_elementwise)};
+    .average_pool = HG_NAME(hg_bfloat16_average_pool), .elementwise = HG_NAME(hg_bfloat16_elementwise),
+    .training = &HG_NAME(hg_bfloat16_training_kernels)};

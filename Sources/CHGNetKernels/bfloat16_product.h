@@ -25,13 +25,15 @@ typedef struct {
 } hg_pair_block;
 
 // One vector of sums of a row, from column n of the block, on its way to memory.
-HG_INLINE void hg_store_sum(const hg_pair_block *b, int r, int n, hg_vector sum, const int is_full) {
+HG_INLINE void hg_store_sum(const hg_pair_block *b, int r, int n, hg_vector sum, const int is_full, const int is_float) {
   const hg_bfloat16_epilogue *e = b->epilogue;
   const int left = b->columns - n;
   const hg_bfloat16 *residual = b->residual ? b->residual + r * e->residual_stride + n : NULL;
   hg_vector x = hg_bend(e, sum);
   if (residual) x += is_full ? hg_widen(residual) : hg_widen_some(residual, left);
-  if (is_full)
+  if (is_full && is_float)
+    hg_store((float *)b->output + r * b->output_stride + n, x);
+  else if (is_full)
     *(hg_halves *)((hg_bfloat16 *)b->output + r * b->output_stride + n) = hg_narrow(x);
   else if (left > 0)
     hg_write(b->output, b->is_float, r * b->output_stride + n, x, left);
@@ -61,16 +63,21 @@ HG_INLINE void hg_pair_run(const hg_pair_block *b, const int R, const int P) {
       }
     }
   }
-  if (b->columns >= P * HG_PANEL && !b->is_float) {
+  if (b->columns >= P * HG_PANEL && b->is_float) {
     HG_UNROLL for (int r = 0; r < R; r++)
-      HG_UNROLL for (int p = 0; p < P; p++) hg_store_sum(b, r, p * HG_LANES, sum[r][p], 1);
+      HG_UNROLL for (int p = 0; p < P; p++) hg_store_sum(b, r, p * HG_LANES, sum[r][p], 1, 1);
+    return;
+  }
+  if (b->columns >= P * HG_PANEL) {
+    HG_UNROLL for (int r = 0; r < R; r++)
+      HG_UNROLL for (int p = 0; p < P; p++) hg_store_sum(b, r, p * HG_LANES, sum[r][p], 1, 0);
     return;
   }
   float spill[HG_BLOCK_ROWS][HG_BLOCK_PANELS * HG_PANEL];
   HG_UNROLL for (int r = 0; r < R; r++)
     HG_UNROLL for (int p = 0; p < P; p++) hg_store(spill[r] + p * HG_LANES, sum[r][p]);
   for (int r = 0; r < R; r++)
-    for (int p = 0; p < P; p++) hg_store_sum(b, r, p * HG_LANES, hg_load(spill[r] + p * HG_LANES), 0);
+    for (int p = 0; p < P; p++) hg_store_sum(b, r, p * HG_LANES, hg_load(spill[r] + p * HG_LANES), 0, 0);
 }
 
 HG_DEFINE_BLOCKS(hg_pair_block, hg_pair_block, hg_pair_run)
@@ -122,9 +129,9 @@ HG_INLINE void hg_pair_block_dispatch(const hg_pair_block *b, int rows, int pane
   for (int r = 0; r < rows; r++, sums += HG_BLOCK_PANELS * HG_PANEL)
     for (int n = 0; n < panels * HG_PANEL; n += HG_LANES) {
       if (is_full)
-        hg_store_sum(b, r, n, hg_load(sums + n), 1);
+        hg_store_sum(b, r, n, hg_load(sums + n), 1, 0);
       else
-        hg_store_sum(b, r, n, hg_load(sums + n), 0);
+        hg_store_sum(b, r, n, hg_load(sums + n), 0, 0);
     }
 }
 #endif

@@ -1,4 +1,5 @@
 // The gradient of dense weights over vector.h; included once per instruction set.
+#include "gradient_windows.h"
 
 // The address of each pixel of a block: the value is broadcast from one side and loaded as vectors from the other, so that
 // neither is copied unless its rows lie badly in the cache.
@@ -70,26 +71,6 @@ static void HG_NAME(hg_gradient_pack_rows)(hg_gradient_addresses *at, int groups
     for (int g = 0; g < groups; g++)
       __builtin_memcpy(to + (int64_t)g * HG_GROUP_DISTANCE, at->rows[i] + g * HG_BLOCK_ROWS, sizeof(float) * HG_BLOCK_ROWS);
     at->rows[i] = to;
-  }
-}
-
-// Where the windows of a run of output pixels begin.
-typedef struct {
-  int32_t tops[HG_GRADIENT_PIXELS], lefts[HG_GRADIENT_PIXELS];
-  int64_t corners[HG_GRADIENT_PIXELS];  // from input, of channel 0
-} hg_gradient_windows;
-
-HG_INLINE void hg_gradient_find(const hg_weight_gradient *d, int64_t pixel, int count, hg_gradient_windows *w) {
-  int64_t image = pixel / ((int64_t)d->output_height * d->output_width);
-  int y = (int)(pixel / d->output_width % d->output_height), x = (int)(pixel % d->output_width);
-  for (int i = 0; i < count; i++) {
-    w->tops[i] = y * d->stride_height - d->padding_top;
-    w->lefts[i] = x * d->stride_width - d->padding_left;
-    w->corners[i] = ((image * d->height + w->tops[i]) * d->width + w->lefts[i]) * d->input_stride;
-    if (++x == d->output_width) {
-      x = 0;
-      if (++y == d->output_height) y = 0, image++;
-    }
   }
 }
 

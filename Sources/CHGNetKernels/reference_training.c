@@ -250,7 +250,9 @@ static void winograd_tiles(const void *descriptor, int32_t task, float *scratch)
             const int64_t image = tile / per_image, y = tile % per_image / d->across * 4 - d->padding_top + i;
             const int64_t x = tile % d->across * 4 - d->padding_left + j;
             if (image >= d->batch || y < 0 || y >= d->height || x < 0 || x >= d->width) continue;
-            const double value = d->input[((image * d->height + y) * d->width + x) * d->stride + c];
+            const int64_t at = ((image * d->height + y) * d->width + x) * d->stride + c;
+            const double value =
+                d->is_bfloat16 ? hg_float_of_bfloat16(((const hg_bfloat16 *)d->input)[at]) : d->input[at];
             sum += value * (d->is_gradient ? output_4[point / 6][i] * output_4[point % 6][j]
                                            : input_4[point / 6][i] * input_4[point % 6][j]);
           }

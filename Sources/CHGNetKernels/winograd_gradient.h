@@ -15,9 +15,8 @@ HG_INLINE void hg_winograd_expand(const hg_vector *g, const int s, hg_vector *to
   to[5 * t] = g[3 * s];
 }
 
-static void HG_NAME(hg_winograd_tiles)(const void *descriptor, int32_t task, float *scratch) {
-  (void)scratch;
-  const hg_winograd_tiles *d = descriptor;
+// H, a constant: whether the input is in bfloat16.
+HG_INLINE void hg_winograd_tiles_run(const hg_winograd_tiles *d, int32_t task, const int H) {
   const int C = d->channels, side = d->is_gradient ? 4 : 6;
   const ptrdiff_t row_stride = d->stride * d->width;
   const int64_t distance = (int64_t)d->tiles * C, tile0 = (int64_t)task * d->tiles_per_task;
@@ -25,22 +24,23 @@ static void HG_NAME(hg_winograd_tiles)(const void *descriptor, int32_t task, flo
   for (int64_t tile = tile0; tile < tile1; tile++) {
     const int64_t image = tile / ((int64_t)d->across * d->down);
     const int y0 = (int)(tile / d->across % d->down) * 4 - d->padding_top, x0 = (int)(tile % d->across) * 4 - d->padding_left;
-    const float *base = d->input + image * d->height * row_stride;
+    const ptrdiff_t size = H ? sizeof(hg_bfloat16) : sizeof(float);
+    const char *base = (const char *)d->input + image * d->height * row_stride * size;
     const void *pixels[36];
     for (int i = 0; i < side; i++)
       for (int j = 0; j < side; j++) {
         const int y = y0 + i, x = x0 + j, outside = tile >= valid || y < 0 || y >= d->height || x < 0 || x >= d->width;
-        pixels[i * side + j] = outside ? d->zeros : base + y * row_stride + x * d->stride;
+        pixels[i * side + j] = outside ? (const char *)d->zeros : base + (y * row_stride + x * d->stride) * size;
       }
     float *to = d->values + tile * C;
     if (!d->is_gradient) {
-      hg_winograd_transform(pixels, C, to, distance, 4, 0);
+      hg_winograd_transform(pixels, C, to, distance, 4, H);
       continue;
     }
     for (int c = 0; c < C; c += HG_LANES) {
       hg_vector g[16], half[24], points[6];
       HG_UNROLL for (int i = 0; i < 4; i++) {
-        HG_UNROLL for (int j = 0; j < 4; j++) g[i * 4 + j] = hg_load((const float *)pixels[i * 4 + j] + c);
+        HG_UNROLL for (int j = 0; j < 4; j++) g[i * 4 + j] = hg_winograd_load(pixels[i * 4 + j], c, H);
         hg_winograd_expand(g + i * 4, 1, half + i * 6, 1);
       }
       HG_UNROLL for (int j = 0; j < 6; j++) {
@@ -49,6 +49,15 @@ static void HG_NAME(hg_winograd_tiles)(const void *descriptor, int32_t task, flo
       }
     }
   }
+}
+
+static void HG_NAME(hg_winograd_tiles)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_winograd_tiles *d = descriptor;
+  if (d->is_bfloat16)
+    hg_winograd_tiles_run(d, task, 1);
+  else
+    hg_winograd_tiles_run(d, task, 0);
 }
 
 // One dimension of Gᵀ M G: six values at distance s to three at distance t.

@@ -54,14 +54,41 @@ static inline void hg_mpi_wait(MPI_Request *request, int32_t looks, int32_t nano
 
 enum { HG_MPI_PART = 1 << 26 };
 
-static inline void hg_mpi_sum(hg_mpi_ranks ranks, void *_Nonnull values, int64_t count, MPI_Datatype type,
-                              int64_t size, int32_t looks, int32_t nanoseconds) {
+static inline void hg_mpi_sum_by(hg_mpi_ranks ranks, void *_Nonnull values, int64_t count, MPI_Datatype type,
+                                 int64_t size, MPI_Op operation, int32_t looks, int32_t nanoseconds) {
   for (int64_t start = 0; start < count; start += HG_MPI_PART) {
     const int64_t length = count - start < HG_MPI_PART ? count - start : HG_MPI_PART;
     MPI_Request request;
-    MPI_Iallreduce(MPI_IN_PLACE, (char *)values + start * size, (int)length, type, MPI_SUM, ranks.value, &request);
+    MPI_Iallreduce(MPI_IN_PLACE, (char *)values + start * size, (int)length, type, operation, ranks.value, &request);
     hg_mpi_wait(&request, looks, nanoseconds);
   }
+}
+
+static inline void hg_mpi_sum(hg_mpi_ranks ranks, void *_Nonnull values, int64_t count, MPI_Datatype type,
+                              int64_t size, int32_t looks, int32_t nanoseconds) {
+  hg_mpi_sum_by(ranks, values, count, type, size, MPI_SUM, looks, nanoseconds);
+}
+
+// The sum of values in bfloat16, rounded to nearest, ties to even; a NaN stays one.
+static inline void hg_mpi_add_halves(void *_Nonnull from, void *_Nonnull to, int *_Nonnull count,
+                                     MPI_Datatype *_Nonnull type) {
+  (void)type;
+  const uint16_t *one = (const uint16_t *)from;
+  uint16_t *other = (uint16_t *)to;
+  for (int i = 0; i < *count; i++) {
+    union { uint32_t bits; float value; } a = {(uint32_t)one[i] << 16}, b = {(uint32_t)other[i] << 16};
+    b.value += a.value;
+    const uint32_t rounded = b.bits + 0x7fff + (b.bits >> 16 & 1);
+    other[i] = (uint16_t)((b.value == b.value ? rounded : b.bits | 0x400000) >> 16);
+  }
+}
+
+// Gradients in bfloat16.
+static inline void hg_mpi_sum_halves(hg_mpi_ranks ranks, uint16_t *_Nonnull values, int64_t count) {
+  MPI_Op operation;
+  MPI_Op_create(hg_mpi_add_halves, 1, &operation);
+  hg_mpi_sum_by(ranks, values, count, MPI_UINT16_T, sizeof *values, operation, 20, 50000);
+  MPI_Op_free(&operation);
 }
 
 // Gradients: many, beside arithmetic that needs the processor more.

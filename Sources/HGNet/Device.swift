@@ -21,7 +21,7 @@ public struct Device: Sendable, CustomStringConvertible {
   public let pool: ThreadPool
   /// What networks compute with; nil for the fastest precision that the device has for their weights.
   ///
-  /// It is a matter of inference. Training computes in float32.
+  /// It is a matter of inference; a training run has a precision of its own.
   public let precision: Precision?
   /// What runs networks.
   package let engine: any Engine

@@ -30,7 +30,8 @@ extension CPUEngine {
   ) throws(HGNetError) -> MemoryNeed {
     let frozen = program.graph.parameters.filter(isFrozen).map(\.name)
     let plan = try TrainingPlan(
-      TrainingProgram(program, batch: batch, frozen: Set(frozen)), threads: pool.count, instructionSet: instructionSet)
+      TrainingProgram(program.assigningTrainingElements(), batch: batch, frozen: Set(frozen)), threads: pool.count,
+      instructionSet: instructionSet)
     var need = MemoryNeed("a training step on \(batch) pictures of \(program.inputSize)")
     need.add("the activations", bytes: plan.memory.byteCount)
     return need

@@ -30,6 +30,9 @@ package struct CPUEngine: Engine {
     instructionSet.bfloat16Kernels.pointee.is_fast != 0 ? .bfloat16 : .float32
   }
 
+  /// It does.
+  package var mixesPrecision: Bool { true }
+
   /// Why no implementation takes a layer, nil if one does.
   package func refusal(of layer: Layer, in program: Program, at precision: Precision) -> String? {
     if program.isTraining, let reason = TrainingProgram.refusal(of: layer) { return reason }
@@ -94,6 +97,7 @@ package struct CPUEngine: Engine {
       throw HGNetError(.invalidArgument, "expected parameters of the CPU engine, found those of another one")
     }
     return try CPUTrainingRun(
-      program, state: state, batch: batch, pool: pool, reduction: statistics, instructionSet: instructionSet)
+      program.assigningTrainingElements(), state: state, batch: batch, pool: pool, reduction: statistics,
+      instructionSet: instructionSet)
   }
 }

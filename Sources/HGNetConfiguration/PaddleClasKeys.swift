@@ -8,13 +8,17 @@ enum PaddleClasKeys {
   /// The whole table.
   static let root: ConfigurationKeys = .section([
     "Global": .section(global),
-    "AMP": .ignored(Reason.precision),
+    "AMP": .section(
+      joined(
+        ConfigurationKeys.table("use_amp level dtype scale_loss use_dynamic_loss_scaling"),
+        ignored("use_fp16_test", "Global.precision and --precision decide about evaluations"),
+        ignored("use_promote", "each layer has one precision"))),
     "EMA": .values("decay"),
     "Arch": .section(
       architecture.merging([
         "models": .list(.open(.section(architecture))),
         "pretrained_list": .value, "freeze_params_list": .value, "infer_model_name": .value,
-        "teacher_in_training_mode": .value, "teacher_logits_cache": .value,
+        "teacher_in_training_mode": .value, "teacher_logits_cache": .value, "teacher_precision": .value,
       ]) { first, _ in first }),
     // PaddleClas' own configurations have it here, beside Arch.
     "MLDecoder": decoder,
@@ -41,7 +45,6 @@ enum PaddleClasKeys {
 
   /// Why a key decides nothing.
   private enum Reason {
-    static let precision = "there is no such precision here"
     static let processor = "computing is on the CPU"
     static let otherTool = "it belongs to tools of PaddlePaddle"
     static let sameAnyway = "nothing here depends on it"
@@ -64,7 +67,7 @@ enum PaddleClasKeys {
         + "epochs image_shape save_inference_dir use_multilabel seed update_freq iter_per_epoch eval_mode train_mode "
         + "print_batch_step pdx_model_name class_num infer_imgs inference_model_dir batch_size cpu_num_threads "
         + "model_name use_visualdl use_tensorboard save_safetensors use_sync_bn scale_learning_rate "
-        + "recompute_learning_rate"),
+        + "recompute_learning_rate bf16_allreduce"),
     ignored(
       "to_static use_dali use_gpu enable_mkldnn use_tensorrt gpu_mem use_npu use_xpu use_mlu gpu_id ir_optim",
       Reason.processor),
@@ -138,7 +141,8 @@ enum PaddleClasKeys {
   }()
 
   private static let optimizer: [String: ConfigurationKeys] = [
-    "name": .value, "momentum": .value, "use_nesterov": .value, "multi_precision": .ignored(Reason.precision),
+    "name": .value, "momentum": .value, "use_nesterov": .value,
+    "multi_precision": .ignored("parameters are always float32"),
     "beta1": .value, "beta2": .value, "epsilon": .value, "weight_decay": .value,
     "one_dim_param_no_weight_decay": .value, "no_weight_decay_name": .value, "grad_clip": .value, "clip_norm": .value,
     "scope": .value,

@@ -15,6 +15,18 @@ public enum Precision: String, Hashable, Sendable, CaseIterable {
   case int8
 }
 
+/// How training divides its arithmetic between float32 and bfloat16; the names are PaddleClas' (`AMP.level`).
+///
+/// Parameters, their gradients, the optimiser's state, statistics, reductions and losses are float32 at each level, and so
+/// are sums of products. The same bits come out for any number of threads.
+public enum MixedPrecision: String, Hashable, Sendable, CaseIterable {
+  /// Convolutions multiply in bfloat16; results of layers and their gradients are kept in it. What a normalisation reads, the
+  /// sums of the convolution before it, stays float32.
+  case o1 = "O1"
+  /// The sums that a normalisation reads are kept in bfloat16, too: half the memory.
+  case o2 = "O2"
+}
+
 /// What a caller may ask for: a precision, or the fastest.
 public enum PrecisionChoice: String, Hashable, Sendable, CaseIterable {
   case float32, bfloat16, int8

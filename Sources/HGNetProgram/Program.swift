@@ -21,6 +21,8 @@ package struct Program: Sendable {
   package let copied: [Int]
   /// What quantisation-aware training adds; nil otherwise.
   package let quantization: ProgramQuantization?
+  /// How training divides its arithmetic between float32 and bfloat16; nil for float32 alone.
+  package let mixedPrecision: MixedPrecision?
 
   /// A named result of the network.
   package struct Output: Hashable, Sendable {
@@ -51,7 +53,7 @@ package struct Program: Sendable {
 
   init(
     graph: Graph, isTraining: Bool, layers: [Layer], outputs: [Output], elements: [ElementType], copied: [Int],
-    quantization: ProgramQuantization? = nil
+    quantization: ProgramQuantization? = nil, mixedPrecision: MixedPrecision? = nil
   ) {
     self.graph = graph
     self.isTraining = isTraining
@@ -60,6 +62,7 @@ package struct Program: Sendable {
     self.elements = elements
     self.copied = copied
     self.quantization = quantization
+    self.mixedPrecision = mixedPrecision
     input = graph.nodes.firstIndex { if case .input = $0.operation { true } else { false } } ?? 0
   }
 
@@ -81,8 +84,20 @@ package struct Program: Sendable {
     guard size != inputSize else { return self }
     return Program(
       graph: try graph.resized(to: size), isTraining: isTraining, layers: layers, outputs: outputs, elements: elements,
-      copied: copied, quantization: quantization)
+      copied: copied, quantization: quantization, mixedPrecision: mixedPrecision)
   }
+
+  /// The same program for training at a level of mixed precision, nil for float32.
+  ///
+  /// An engine without it computes in float32.
+  package func mixing(_ level: MixedPrecision?) -> Program {
+    Program(
+      graph: graph, isTraining: isTraining, layers: layers, outputs: outputs, elements: elements, copied: copied,
+      quantization: quantization, mixedPrecision: level)
+  }
+
+  /// Whether a layer only copies a result into another type.
+  package func isConversion(_ layer: Layer) -> Bool { layer.kind == .copy && layer.result >= graph.nodes.count }
 
   /// The layer that computes a result; nil for the input.
   package func layer(computing result: Int) -> Layer? { layers.first { $0.result == result } }

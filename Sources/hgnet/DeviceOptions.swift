@@ -2,13 +2,36 @@ import ArgumentParser
 import HGNet
 import HGNetCore
 
-/// `--device NAME` and `--threads N`, for training, which computes in float32.
+/// `--device NAME`, `--precision NAME` and `--threads N`, for training.
 struct TrainingDeviceOptions: ParsableArguments {
   @Option(help: DeviceOptions.deviceHelp) var device: Device.Kind = .cpu
+
+  @Option(
+    help: ArgumentHelp(
+      "What training computes with: float32, or bfloat16 for products. By default bfloat16 where the configuration has AMP and this machine is quicker with it, else float32.",
+      valueName: "name"))
+  var precision: PrecisionChoice?
+
   @OptionGroup var compute: ThreadOptions
 
-  /// What networks run on, with as many threads as wanted and allowed.
-  func training() -> Device { Device(device, pool: compute.pool()) }
+  func validate() throws {
+    if precision == .int8 {
+      throw ValidationError(
+        "expected --precision float32 or bfloat16, found int8; training for it is Slim.quant.name=pact")
+    }
+  }
+
+  /// What networks run on, with as many threads as wanted and allowed; evaluations as `hgnet eval` would.
+  func training(configured: PrecisionChoice?) -> Device {
+    // Weights in training are float.
+    let evaluation = configured == .int8 ? nil : configured
+    return Device(device, pool: compute.pool(), precision: (precision ?? evaluation ?? .float32).precision)
+  }
+
+  /// What training computes with; nil for what the configuration says.
+  func precision(on device: Device) -> Precision? {
+    precision.map { $0.precision ?? device.engine.fastestPrecision }
+  }
 }
 
 /// `--device NAME`, `--precision NAME` and `--threads N`.
@@ -57,10 +80,11 @@ struct PrecisionOptions: ParsableArguments {
 extension PrecisionOptions {
   /// Refuses what training cannot do.
   func requireTraining() throws {
-    guard let precision, precision != .float32 else { return }
-    throw ValidationError("training computes in float32; leave out --precision \(precision.rawValue)")
+    guard precision == .int8 else { return }
+    throw ValidationError("training computes in float32 or bfloat16; leave out --precision int8")
   }
 }
 
 extension Device.Kind: ExpressibleByArgument {}
 extension PrecisionChoice: ExpressibleByArgument {}
+extension MixedPrecision: ExpressibleByArgument {}

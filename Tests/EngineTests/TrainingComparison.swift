@@ -19,16 +19,18 @@ struct TrainingSetting {
 
   static let batch = 2
 
-  /// - Parameter range: of all results in quantisation-aware training; nil for plain training.
+  /// - Parameters:
+  ///   - range: of all results in quantisation-aware training; nil for plain training.
+  ///   - level: of mixed precision; nil for float32.
   init(
     _ network: EngineNetwork, size: Size = Size(height: 64, width: 72), frozenPrefix: String? = nil,
-    range: ClosedRange<Float>? = nil
+    range: ClosedRange<Float>? = nil, level: MixedPrecision? = nil
   ) throws {
     self.network = network
     self.frozenPrefix = frozenPrefix
     graph = try network.graph(size)
     let plain = try Program(graph, isTraining: true)
-    program = range == nil ? plain : try plain.quantizing()
+    program = (range == nil ? plain : try plain.quantizing()).mixing(level)
     var parameters = Model.randomParameters(for: graph, seed: 71)
     if let range {
       for (number, declaration) in (program.quantization?.declarations ?? []).enumerated() {

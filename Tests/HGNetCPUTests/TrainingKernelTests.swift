@@ -182,6 +182,7 @@ import Testing
         input: input, stride: channels + gap, batch: Int32(batch), height: Int32(height), width: Int32(width),
         channels: Int32(channels), down: Int32(down), across: Int32(across), padding_top: isGradient ? 0 : 1,
         padding_left: isGradient ? 0 : 1, is_gradient: isGradient ? 1 : 0, tiles: Int32(tiles), tiles_per_task: 2,
+        is_bfloat16: 0,
         values: outputs[0], zeros: zeros)
     }.check(training(\.winograd_tiles))
   }

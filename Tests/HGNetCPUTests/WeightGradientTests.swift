@@ -152,7 +152,8 @@ import Testing
           input: side, stride: index == 0 ? channels + gap : columns, batch: Int32(batch), height: Int32(height),
           width: Int32(width), channels: Int32(index == 0 ? channels : columns), down: Int32(down),
           across: Int32(across), padding_top: index == 0 ? 1 : 0, padding_left: index == 0 ? 1 : 0,
-          is_gradient: Int32(index), tiles: Int32(tiles), tiles_per_task: 3, values: values[index], zeros: zeros)
+          is_gradient: Int32(index), tiles: Int32(tiles), tiles_per_task: 3, is_bfloat16: 0, values: values[index],
+          zeros: zeros)
         Self.run(kernels.winograd_tiles, &descriptor, tasks: (tiles + 2) / 3, scratch: 0, name)
       }
       var product = hg_weight_gradient(

@@ -33,8 +33,8 @@ struct ConfigurationTests {
   @Test("Keys without meaning here are named once, when they ask for something")
   func ignored() throws {
     let configuration = try Self.configuration(
-      "Global:\n  device: gpu\n  gpu_mem: 8000\n  use_tensorrt: False\nAMP:\n  level: O1\n")
-    #expect(configuration.notice == "these keys have no effect here: Global.device, Global.gpu_mem, AMP")
+      "Global:\n  device: gpu\n  gpu_mem: 8000\n  use_tensorrt: False\nAMP:\n  level: O1\n  use_promote: True\n")
+    #expect(configuration.notice == "these keys have no effect here: Global.device, Global.gpu_mem, AMP.use_promote")
     #expect(try Self.configuration("Global:\n  device: cpu\n  use_gpu: False\n").notice == nil)
   }
 

@@ -9,7 +9,8 @@ import Testing
   /// Five steps on batches of 8, divided among ranks; the parameters of each rank at the end.
   static func train(
     ranks: Int, threads: Int = 1, synchronizes: Bool = true, accumulatedSteps: Int = 1, averageDecay: Double? = nil,
-    clipNorm: Float? = nil, steps: Int = 5
+    clipNorm: Float? = nil, steps: Int = 5, level: MixedPrecision? = nil,
+    sumsInHalves: Bool = false
   ) throws -> [(parameters: ParameterStore, averages: ParameterStore, losses: [Float])] {
     let all = 8
     return try onRanks(ranks) { communicator in
@@ -24,7 +25,7 @@ import Testing
         optimizer: Optimizer.Settings(.momentum(0.9), regularizer: .l2(2e-5), clipNorm: clipNorm),
         schedule: Schedule(.cosine(), learningRate: 0.005, epochs: 3, stepsPerEpoch: 20), averageDecay: averageDecay,
         accumulatedSteps: accumulatedSteps, device: device, communicator: communicator,
-        synchronizesNormalization: synchronizes)
+        synchronizesNormalization: synchronizes, sumsInHalves: sumsInHalves, mixedPrecision: level)
       var random = RandomGenerator(seed: 9)
       var losses: [Float] = []
       for _ in 0..<steps * accumulatedSteps {

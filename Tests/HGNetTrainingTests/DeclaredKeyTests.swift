@@ -13,6 +13,7 @@ struct DeclaredKeyTests {
     """
     Global: {epochs: 3, iter_per_epoch: 2, seed: 1, class_num: 4, checkpoints: a, eval_mode: classification, pdx_model_name: x}
     Arch: {name: PPHGNetV2_B0, use_ssld: True, pretrained: True}
+    AMP: {use_amp: True, level: O1, scale_loss: 128.0, use_dynamic_loss_scaling: True}
     Loss:
       Train: [{MultiLabelLoss: {weight: 1.0, epsilon: 0.1, size_sum: True, weight_ratio: True}}]
       Eval: [{MultiLabelAsymmetricLoss: {weight: 1.0, clip: 0.1, epsilon: 1e-8, reduction: sum}}]

@@ -52,13 +52,18 @@ import Testing
 
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
-    func trainer(saving folder: String?, threads: Int = 2, overrides: [String] = []) throws -> Trainer {
+    func trainer(
+      saving folder: String?, threads: Int = 2, overrides: [String] = [], precision: Precision? = nil
+    ) throws -> Trainer {
+      var configuration = try TrainingConfiguration(
+        Configuration(contentsOf: "\(path)/run.yaml", overrides: overrides))
+      configuration.precision = precision
       let dataset = try Dataset(folder: "\(path)/data")
       let normalization = TrainingTransforms.Step.fixed(
         .normalize(scale: 1 / 255, mean: [0.45, 0.45, 0.45], standardDeviation: [0.25, 0.25, 0.25]))
       let flip = TrainingTransforms.Step.random(.randomFlip(.horizontal))
       return try Trainer(
-        configuration: TrainingConfiguration(Configuration(contentsOf: "\(path)/run.yaml", overrides: overrides)),
+        configuration: configuration,
         training: TrainingData(
           dataset: dataset, batchSize: 5, shuffles: true, transforms: TrainingTransforms(steps: [flip, normalization])),
         evaluation: TrainingData(

@@ -44,6 +44,22 @@ struct TrainingBenchTests {
     #expect(others["losses"] as? [Double] == losses)
   }
 
+  @Test(
+    "Mixed precision learns from the batch, too, with the same losses for any number of threads",
+    arguments: ["O1", "O2"])
+  func mixed(level: String) throws {
+    let options = ["--warmup", "0", "--precision", "bfloat16", "--level", level, "--threads"]
+    let report = try report(["--iterations", "4"] + options + ["1"])
+    #expect(report["mixed_precision"] as? String == level)
+    let losses = try #require(report["losses"] as? [Double])
+    #expect(losses[3] < losses[0], "\(losses)")
+    let others = try self.report(["--iterations", "4"] + options + ["3"])
+    #expect(others["losses"] as? [Double] == losses)
+    let exact = try self.report(["--iterations", "1", "--warmup", "0"])
+    let first = try #require((exact["losses"] as? [Double])?.first)
+    #expect(first != losses[0] && abs(first - losses[0]) < 0.01 * first, "\(first), \(losses)")
+  }
+
   @Test("A report for people")
   func text() throws {
     let run = try ToolRun([

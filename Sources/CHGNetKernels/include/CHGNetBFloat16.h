@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "CHGNetBFloat16Training.h"
+
 typedef uint16_t hg_bfloat16;
 
 // As hg_epilogue: y = max(x, lower); y = y * scale + shift; y = y + residual.
@@ -64,6 +66,19 @@ typedef struct {
   hg_bfloat16_epilogue epilogue;
   int32_t pixels_per_task;
 } hg_bfloat16_convolution;
+
+// 3×3 stride-1 convolution as Winograd F(2×2, 3×3) of bfloat16; channels is a multiple of 16. weights: made by winograd_pack.
+// zeros: as many as there are channels. Task t: block of tiles, over the whole batch.
+// scratch: hg_bfloat16_winograd_scratch floats.
+typedef struct {
+  hg_bfloat16_geometry window;
+  int32_t columns;
+  const hg_bfloat16 *_Nonnull weights;
+  const float *_Nonnull bias;
+  const hg_bfloat16 *_Nonnull zeros;
+  hg_bfloat16_epilogue epilogue;
+  int32_t tiles_per_task;
+} hg_bfloat16_winograd;
 
 // As hg_depthwise, with float32 weights as there.
 typedef struct {
@@ -122,6 +137,7 @@ typedef struct {
   void (*_Nonnull maximum_pool)(const void *_Nonnull descriptor, int32_t task, float *_Nullable scratch);
   void (*_Nonnull average_pool)(const void *_Nonnull descriptor, int32_t task, float *_Nullable scratch);
   void (*_Nonnull elementwise)(const void *_Nonnull descriptor, int32_t task, float *_Nullable scratch);
+  const hg_bfloat16_training_kernels *_Nonnull training;
 } hg_bfloat16_kernels;
 
 // All implementations that this processor can run; the reference is the last. index < hg_bfloat16_kernels_count().
@@ -133,6 +149,7 @@ const hg_bfloat16_kernels *_Nonnull hg_bfloat16_kernels_beside(const char *_Nonn
 // Floats of scratch of a thread.
 int64_t hg_bfloat16_product_scratch(int64_t rows_per_task, int64_t channels);
 int64_t hg_bfloat16_convolution_scratch(int64_t taps, int64_t channels);
+int64_t hg_bfloat16_winograd_scratch(int64_t channels, int64_t columns, int64_t tiles_per_task);
 
 // The nearest bfloat16, ties to even; a NaN stays one.
 hg_bfloat16 hg_bfloat16_of(float value);

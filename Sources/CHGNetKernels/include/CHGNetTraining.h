@@ -102,6 +102,7 @@ typedef struct {
   int32_t batch, height, width, channels;
   int32_t down, across, padding_top, padding_left;
   int32_t is_gradient, tiles, tiles_per_task;
+  int32_t is_bfloat16;  // of the input, whose values are then hg_bfloat16 at the same address
   float *_Nonnull values;
   const float *_Nonnull zeros;
 } hg_winograd_tiles;

@@ -103,7 +103,7 @@ extension Depthwise: WeightGradient {
     plan.add(
       name,
       DepthwiseGradientWork(
-        input: input, gradient: unit.convolved, batch: plan.batch, window: Window(unit.convolution),
+        input: input, gradient: unit.convolvedGradient, batch: plan.batch, window: Window(unit.convolution),
         weight: unit.convolution.weight),
       tasks: unit.convolution.outputChannels.divided(by: 16), uses: [input.buffer, unit.convolved.buffer])
   }
@@ -117,17 +117,20 @@ private struct DepthwiseGradientWork: Work {
   var weight: String
 
   func write(_ addresses: Addresses, into descriptor: Descriptor) throws(HGNetError) -> hg_task {
+    // Values in bfloat16 lie at the same addresses.
     try descriptor.set(
-      hg_depthwise_gradient(
-        input: addresses.pointer(input), input_stride: input.stride, batch: Int32(batch),
-        height: Int32(input.shape.height), width: Int32(input.shape.width), channels: Int32(input.shape.channels),
-        gradient: addresses.pointer(gradient), output_height: Int32(gradient.shape.height),
-        output_width: Int32(gradient.shape.width), kernel_height: Int32(window.kernel.height),
-        kernel_width: Int32(window.kernel.width), stride_height: Int32(window.stride.height),
-        stride_width: Int32(window.stride.width), padding_top: Int32(window.padding.top),
-        padding_left: Int32(window.padding.left),
-        weight_gradient: addresses.gradientToWrite(weight)))
-    return addresses.training.depthwise_gradient
+      hg_bfloat16_depthwise_gradient(
+        depthwise: hg_depthwise_gradient(
+          input: addresses.pointer(input), input_stride: input.stride, batch: Int32(batch),
+          height: Int32(input.shape.height), width: Int32(input.shape.width), channels: Int32(input.shape.channels),
+          gradient: addresses.pointer(gradient), output_height: Int32(gradient.shape.height),
+          output_width: Int32(gradient.shape.width), kernel_height: Int32(window.kernel.height),
+          kernel_width: Int32(window.kernel.width), stride_height: Int32(window.stride.height),
+          stride_width: Int32(window.stride.width), padding_top: Int32(window.padding.top),
+          padding_left: Int32(window.padding.left),
+          weight_gradient: addresses.gradientToWrite(weight)), gradient_stride: gradient.stride))
+    return input.element == .bfloat16
+      ? addresses.bfloat16Training.depthwise_gradient : addresses.training.depthwise_gradient
   }
 }
 

@@ -83,13 +83,16 @@ struct ElementwiseGradientWork: Work {
 
   func write(_ addresses: Addresses, into descriptor: Descriptor) throws(HGNetError) -> hg_task {
     try descriptor.set(
-      hg_elementwise_gradient(
-        kind: Int32(number), rows: Int64(rows), rows_per_image: Int64(target.pixels),
-        channels: Int32(target.shape.channels), target: addresses.pointer(target), target_stride: target.stride,
-        gradient: gradient.map { UnsafePointer(addresses.pointer($0)) }, gradient_stride: gradient?.stride ?? 0,
-        factor: factor.map { UnsafePointer(addresses.pointer($0)) }, factor_stride: factor?.stride ?? 0,
-        rows_per_task: Int32(rowsPerTask)))
-    return addresses.training.elementwise_gradient
+      hg_bfloat16_elementwise_gradient(
+        elementwise: hg_elementwise_gradient(
+          kind: Int32(number), rows: Int64(rows), rows_per_image: Int64(target.pixels),
+          channels: Int32(target.shape.channels), target: addresses.pointer(target), target_stride: target.stride,
+          gradient: gradient.map { UnsafePointer(addresses.pointer($0)) }, gradient_stride: gradient?.stride ?? 0,
+          factor: factor.map { UnsafePointer(addresses.pointer($0)) }, factor_stride: factor?.stride ?? 0,
+          rows_per_task: Int32(rowsPerTask)),
+        is_half_target: target.isHalf, is_half_gradient: gradient?.isHalf ?? 0, is_half_factor: factor?.isHalf ?? 0))
+    let isMixed = [target, gradient, factor].contains { $0?.element == .bfloat16 }
+    return isMixed ? addresses.bfloat16Training.elementwise_gradient : addresses.training.elementwise_gradient
   }
 }
 
@@ -102,11 +105,14 @@ struct GateGradientWork: Work {
 
   func write(_ addresses: Addresses, into descriptor: Descriptor) throws(HGNetError) -> hg_task {
     try descriptor.set(
-      hg_gate_gradient(
-        input: addresses.pointer(input), input_stride: input.stride, gradient: addresses.pointer(gradient),
-        gradient_stride: gradient.stride, batch: Int32(batch), pixels: Int32(input.pixels),
-        channels: Int32(input.shape.channels), target: addresses.pointer(target), target_stride: target.stride))
-    return addresses.training.gate_gradient
+      hg_bfloat16_gate_gradient(
+        gate: hg_gate_gradient(
+          input: addresses.pointer(input), input_stride: input.stride, gradient: addresses.pointer(gradient),
+          gradient_stride: gradient.stride, batch: Int32(batch), pixels: Int32(input.pixels),
+          channels: Int32(input.shape.channels), target: addresses.pointer(target), target_stride: target.stride),
+        is_half_input: input.isHalf, is_half_gradient: gradient.isHalf, is_half_target: target.isHalf))
+    let isMixed = [input, gradient, target].contains { $0.element == .bfloat16 }
+    return isMixed ? addresses.bfloat16Training.gate_gradient : addresses.training.gate_gradient
   }
 }
 

@@ -65,6 +65,7 @@ struct MaximumPoolGradientWork: Work {
         stride_height: Int32(window.stride.height), stride_width: Int32(window.stride.width),
         padding_top: Int32(window.padding.top), padding_left: Int32(window.padding.left),
         input_gradient: addresses.pointer(target), input_gradient_stride: target.stride))
-    return addresses.training.maximum_pool_gradient
+    return input.element == .bfloat16
+      ? addresses.bfloat16Training.maximum_pool_gradient : addresses.training.maximum_pool_gradient
   }
 }

@@ -2,7 +2,7 @@ import CHGNetKernels
 import HGNetCore
 import HGNetProgram
 
-/// The gradient of dense weights as a sum over pixels of input × gradient.
+/// The gradient of dense weights as a sum over pixels of input × gradient, both of one type.
 enum OuterProduct: WeightGradient {
   static let name = "outer-product"
 
@@ -26,7 +26,8 @@ enum OuterProduct: WeightGradient {
   }
 
   static func addGradient(_ unit: TrainingUnit, _ name: String, input: Location, to plan: inout TrainingPlan) {
-    let (z, convolution) = (unit.convolved, unit.convolution)
+    let (z, convolution) = (unit.convolvedGradient, unit.convolution)
+    let isHalf = z.element == .bfloat16
     let window = Window(convolution)
     let taps = window.kernel.height * window.kernel.width
     // Rows and lanes so that the sums of a single tap lie as the weights do: [out][in], of linear layers [in][out].
@@ -39,7 +40,7 @@ enum OuterProduct: WeightGradient {
       ? (convolution.outputChannels, convolution.inputChannels)
       : (convolution.inputChannels, convolution.outputChannels)
     // With few channels or columns, whole rows of the window fill a register block.
-    let isRun = taps > 1 && input.stride == rows && (rows < 8 || lanes < 48)
+    let isRun = !isHalf && taps > 1 && input.stride == rows && (rows < 8 || lanes < 48)
     let block = isRun ? Block(allRows: rows, lanes: lanes) : Block(rows: rows, lanes: lanes, taps: taps)
     // The number of chunks comes from shapes alone: enough tasks for many threads, and short sums in float32.
     let wanted = max(16.divided(by: block.count), unit.rows.divided(by: 8192))
@@ -52,13 +53,15 @@ enum OuterProduct: WeightGradient {
       rowSide: isSwapped ? z : input, laneSide: isSwapped ? input : z, batch: plan.batch, rows: rows, lanes: lanes,
       window: window, result: z.shape, partial: partial, weight: convolution.weight, pixelsPerChunk: pixelsPerChunk,
       chunks: chunks, block: block, isRun: isRun)
+    let (rowsPerTask, lanesPerTask) = (Int32(block.rowsPerTask), Int32(block.lanesPerTask))
+    let scratch =
+      isHalf
+      ? hg_bfloat16_weight_gradient_scratch(rowsPerTask, lanesPerTask, Int32(taps))
+      : hg_weight_gradient_scratch(
+        rowsPerTask, lanesPerTask, Int32(window.kernel.height), Int32(window.kernel.width), isRun ? 1 : 0)
     plan.add(
       name, work, multiplyAdds: plan.multiplyAdds(of: convolution, rows: unit.rows), tasks: chunks * block.count,
-      scratch: Int(
-        hg_weight_gradient_scratch(
-          Int32(block.rowsPerTask), Int32(block.lanesPerTask), Int32(window.kernel.height),
-          Int32(window.kernel.width), isRun ? 1 : 0)),
-      uses: [input.buffer, z.buffer] + [partial].compactMap { $0 })
+      scratch: Int(scratch), uses: [input.buffer, z.buffer] + [partial].compactMap { $0 })
     guard let partial else { return }
     let isPlain = isSwapped || unit.isLinear
     let join = JoinWork(
@@ -125,6 +128,7 @@ private struct OuterProductWork: Work {
         pixels_per_chunk: Int32(pixelsPerChunk), chunks: Int32(chunks), channels_per_task: Int32(block.rowsPerTask),
         columns_per_task: Int32(block.lanesPerTask), is_run: isRun ? 1 : 0, is_added: partial == nil ? 1 : 0,
         zeros: UnsafePointer(addresses.zeros)))
-    return addresses.training.weight_gradient
+    return rowSide.element == .bfloat16
+      ? addresses.bfloat16Training.weight_gradient : addresses.training.weight_gradient
   }
 }

@@ -118,7 +118,7 @@ extension WinogradF4: WeightGradient {
   }
 
   static func addGradient(_ unit: TrainingUnit, _ name: String, input: Location, to plan: inout TrainingPlan) {
-    let (z, convolution) = (unit.convolved, unit.convolution)
+    let (z, convolution) = (unit.convolvedGradient, unit.convolution)
     let (channels, columns) = (convolution.inputChannels, convolution.outputChannels)
     let (down, across) = (z.shape.height.divided(by: 4), z.shape.width.divided(by: 4))
     let all = plan.batch * down * across
@@ -173,7 +173,8 @@ private struct WinogradTilesWork: Work {
         input: addresses.pointer(side), stride: side.stride, batch: Int32(batch), height: Int32(side.shape.height),
         width: Int32(side.shape.width), channels: Int32(channels), down: Int32(down), across: Int32(across),
         padding_top: Int32(padding.top), padding_left: Int32(padding.left), is_gradient: isGradient ? 1 : 0,
-        tiles: Int32(tiles), tiles_per_task: Int32(tilesPerTask), values: addresses.floats(values),
+        tiles: Int32(tiles), tiles_per_task: Int32(tilesPerTask), is_bfloat16: side.isHalf,
+        values: addresses.floats(values),
         zeros: UnsafePointer(addresses.zeros)))
     return addresses.training.winograd_tiles
   }

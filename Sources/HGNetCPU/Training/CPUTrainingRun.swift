@@ -195,7 +195,7 @@ package final class CPUTrainingRun: TrainingRun {
       context.assumingMemoryBound(to: SessionRun.self).pointee.work(as: worker)
     }
     if let times = run.pointee.times {
-      StepReport.print(Array(lines), nanoseconds: lines.indices.map { times[$0 + 1] - times[$0] })
+      StepReport.print(Array(lines), nanoseconds: (0..<lines.count).map { times[$0 + 1] - times[$0] })
     }
   }
 }

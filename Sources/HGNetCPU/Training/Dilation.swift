@@ -19,10 +19,11 @@ struct DilationWork: Work {
   func write(_ addresses: Addresses, into descriptor: Descriptor) throws(HGNetError) -> hg_task {
     let shape = input.shape
     try descriptor.set(
-      hg_dilate(
-        input: addresses.pointer(input), batch: Int32(batch), height: Int32(shape.height), width: Int32(shape.width),
-        channels: Int32(shape.channels), stride_height: Int32(stride.height), stride_width: Int32(stride.width),
-        output: addresses.pointer(output)))
-    return addresses.training.dilate
+      hg_bfloat16_dilate(
+        dilate: hg_dilate(
+          input: addresses.pointer(input), batch: Int32(batch), height: Int32(shape.height),
+          width: Int32(shape.width), channels: Int32(shape.channels), stride_height: Int32(stride.height),
+          stride_width: Int32(stride.width), output: addresses.pointer(output)), input_stride: input.stride))
+    return input.element == .bfloat16 ? addresses.bfloat16Training.dilate : addresses.training.dilate
   }
 }

@@ -136,7 +136,7 @@ struct TrainingPlan {
       gradient.addGradient(unit, name, input: input, to: &self)
     case .dataGradient(let unit, let target, let isAdded):
       let unit = program.units[unit]
-      let source = unit.convolution.stride == Size(1) ? unit.convolved : addDilation(unit)
+      let source = unit.convolution.stride == Size(1) ? unit.convolvedGradient : addDilation(unit)
       try addConvolution(
         unit, isGradient: true, input: source, output: target, residual: isAdded ? target : nil)
     case .maxPoolGradient(let kernel, let stride, let padding, let input, let gradient, let target):
@@ -161,8 +161,11 @@ struct TrainingPlan {
     }
   }
 
-  private func target(_ purpose: Target.Purpose) -> Target {
-    Target(instructionSet: instructionSet, purpose: purpose)
+  /// What layers are computed for that read or write some arrays.
+  private func target(_ purpose: Target.Purpose, _ locations: [Location] = []) -> Target {
+    Target(
+      instructionSet: instructionSet, purpose: purpose,
+      precision: locations.contains { $0.element == .bfloat16 } ? .bfloat16 : .float32)
   }
 
   private func training(of layer: Layer) throws(HGNetError) -> any DecoderTraining.Type {
@@ -177,11 +180,11 @@ struct TrainingPlan {
   private mutating func add(
     _ layer: Layer, inputs: [Location], residual: Location?, output: Location
   ) throws(HGNetError) {
+    let used = inputs + [residual, output].compactMap { $0 }
     let problem = Problem(
       layer: layer, inputs: inputs, residual: residual, output: output, weights: .none, epilogue: .none,
-      pictures: batch, threads: threads, target: target(.trainingForward), multiplyAdds: 0)
+      pictures: batch, threads: threads, target: target(.trainingForward, used), multiplyAdds: 0)
     let choice = try ImplementationList.choice(for: problem, layout: nil)
-    let used = inputs + [residual, output].compactMap { $0 }
     add(try choice.implementation.step(problem), uses: used.map(\.buffer))
   }
 
@@ -195,7 +198,7 @@ struct TrainingPlan {
     let name = unit.layer.name
     let layer = Layer(
       name: name + (isGradient ? " data gradient" : ""), kind: .convolution(weights.used, nil), inputs: [], result: 0)
-    let target = target(isGradient ? .dataGradient : .trainingForward)
+    let target = target(isGradient ? .dataGradient : .trainingForward, [input])
     // A strided layer's gradient has been spread with zeros; its work is that of the result.
     let rows = batch * (isGradient ? input : output).pixels
     var problem = Problem(
@@ -222,11 +225,15 @@ struct TrainingPlan {
   }
 
   private mutating func addDilation(_ unit: TrainingUnit) -> Location {
-    let shape = DilationWork.shape(of: unit.convolved.shape, stride: unit.convolution.stride)
-    let output = Location(buffer: newBuffer(batch * shape.count), stride: shape.channels, shape: shape)
+    let (gradient, shape) = (
+      unit.convolvedGradient, DilationWork.shape(of: unit.convolved.shape, stride: unit.convolution.stride)
+    )
+    let output = Location(
+      buffer: newBuffer((batch * shape.count * gradient.element.byteCount).divided(by: 4)), stride: shape.channels,
+      shape: shape, element: gradient.element)
     add(
       "dilated gradient",
-      DilationWork(input: unit.convolved, stride: unit.convolution.stride, output: output, batch: batch),
+      DilationWork(input: gradient, stride: unit.convolution.stride, output: output, batch: batch),
       tasks: batch * shape.height, uses: [unit.convolved.buffer, output.buffer])
     return output
   }

@@ -43,31 +43,41 @@ struct UnitWork: Work {
     let normalization = unit.normalization
     let biasName = normalization?.bias ?? unit.convolution.bias
     let coefficients = addresses.floats(memory.coefficients)
+    let plain = try hg_unit(
+      z: addresses.pointer(unit.convolved), rows: Int64(unit.rows), channels: Int32(channels),
+      is_normalized: normalization == nil ? 0 : 1, is_fixed: unit.usesRunningStatistics ? 1 : 0,
+      is_rectified: unit.layer.hasReLU ? 1 : 0, rows_per_chunk: Int32(memory.rowsPerChunk),
+      sums: addresses.doubles(memory.sums), total: memory.total.map { UnsafePointer(addresses.doubles($0)) },
+      k: coefficients, o: coefficients + padded, mean: coefficients + 2 * padded,
+      deviation: coefficients + 3 * padded, alpha: coefficients + 4 * padded, beta: coefficients + 5 * padded,
+      epsilon: normalization?.epsilon ?? 0, momentum: normalization?.momentum ?? 0,
+      gamma: UnsafePointer(addresses.value(normalization?.weight)), bias: UnsafePointer(addresses.value(biasName)),
+      running_mean: addresses.value(normalization?.mean), running_variance: addresses.value(normalization?.variance),
+      scale: UnsafePointer(addresses.value(unit.affine?.scale)),
+      shift: UnsafePointer(addresses.value(unit.affine?.bias)),
+      gamma_gradient: addresses.gradient(normalization?.weight), bias_gradient: addresses.gradient(biasName),
+      scale_gradient: addresses.gradient(unit.affine?.scale), shift_gradient: addresses.gradient(unit.affine?.bias),
+      output: addresses.pointer(result), output_stride: result.stride,
+      residual: residual.map { UnsafePointer(addresses.pointer($0)) }, residual_stride: residual?.stride ?? 0,
+      rows_per_task: Int32(rowsPerTask))
     try descriptor.set(
-      hg_unit(
-        z: addresses.pointer(unit.convolved), rows: Int64(unit.rows), channels: Int32(channels),
-        is_normalized: normalization == nil ? 0 : 1, is_fixed: unit.usesRunningStatistics ? 1 : 0,
-        is_rectified: unit.layer.hasReLU ? 1 : 0, rows_per_chunk: Int32(memory.rowsPerChunk),
-        sums: addresses.doubles(memory.sums), total: memory.total.map { UnsafePointer(addresses.doubles($0)) },
-        k: coefficients, o: coefficients + padded, mean: coefficients + 2 * padded,
-        deviation: coefficients + 3 * padded, alpha: coefficients + 4 * padded, beta: coefficients + 5 * padded,
-        epsilon: normalization?.epsilon ?? 0, momentum: normalization?.momentum ?? 0,
-        gamma: UnsafePointer(addresses.value(normalization?.weight)), bias: UnsafePointer(addresses.value(biasName)),
-        running_mean: addresses.value(normalization?.mean), running_variance: addresses.value(normalization?.variance),
-        scale: UnsafePointer(addresses.value(unit.affine?.scale)),
-        shift: UnsafePointer(addresses.value(unit.affine?.bias)),
-        gamma_gradient: addresses.gradient(normalization?.weight), bias_gradient: addresses.gradient(biasName),
-        scale_gradient: addresses.gradient(unit.affine?.scale), shift_gradient: addresses.gradient(unit.affine?.bias),
-        output: addresses.pointer(result), output_stride: result.stride,
-        residual: residual.map { UnsafePointer(addresses.pointer($0)) }, residual_stride: residual?.stride ?? 0,
-        rows_per_task: Int32(rowsPerTask)))
+      hg_bfloat16_unit(
+        unit: plain, is_half_z: unit.convolved.isHalf, is_half_output: result.isHalf,
+        is_half_residual: residual?.isHalf ?? 0, is_half_gradient: unit.convolvedGradient.isHalf))
+    return task(addresses)
+  }
+
+  /// The kernel, which is that of float32 where nothing that it reads or writes is in bfloat16.
+  private func task(_ addresses: Addresses) -> hg_task {
+    let (plain, mixed) = (addresses.training, addresses.bfloat16Training)
+    let isMixed = unit.isMixed([result, residual])
     return switch pass {
-    case .sums: addresses.training.sums
-    case .statistics: addresses.training.statistics
-    case .apply: addresses.training.apply
-    case .gradientSums: addresses.training.gradient_sums
-    case .gradientFinish: addresses.training.gradient_finish
-    case .gradientApply: addresses.training.gradient_apply
+    case .sums: unit.convolved.element == .bfloat16 ? mixed.sums : plain.sums
+    case .statistics: plain.statistics
+    case .apply: isMixed ? mixed.apply : plain.apply
+    case .gradientSums: isMixed ? mixed.gradient_sums : plain.gradient_sums
+    case .gradientFinish: plain.gradient_finish
+    case .gradientApply: isMixed ? mixed.gradient_apply : plain.gradient_apply
     }
   }
 }

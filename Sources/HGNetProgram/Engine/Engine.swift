@@ -18,6 +18,9 @@ package protocol Engine: Sendable {
   /// The precision at which it is quickest with weights in float32.
   var fastestPrecision: Precision { get }
 
+  /// Whether it trains at the levels of mixed precision (`Program.mixing`); it computes in float32 otherwise.
+  var mixesPrecision: Bool { get }
+
   /// Why the engine cannot compute a layer, nil if it can.
   ///
   /// - Parameters:
@@ -92,6 +95,9 @@ package protocol Engine: Sendable {
 }
 
 extension Engine {
+  /// It does not.
+  package var mixesPrecision: Bool { false }
+
   /// Checks that every layer of a program can be computed.
   ///
   /// - Throws: `HGNetError.Code.unsupported` naming the first layer that is refused.

@@ -43,8 +43,11 @@ extension Graph {
   /// - Parameters:
   ///   - batch: the number of pictures.
   ///   - inputSize: their height and width; nil for those of the graph.
+  ///   - precision: the level of mixed precision; nil for float32.
   /// - Throws: `HGNetError.Code.limitExceeded` saying how much is needed and what would fit, and as `resized(to:)`.
-  package func checkTrainingMemory(batch: Int, inputSize: Size? = nil) throws(HGNetError) {
+  package func checkTrainingMemory(
+    batch: Int, inputSize: Size? = nil, precision: MixedPrecision? = nil
+  ) throws(HGNetError) {
     let graph = try inputSize.map { size throws(HGNetError) in try resized(to: size) } ?? self
     try graph.checkCounts(batch: min(max(batch, 1), 1 << 16))
     var kept = 0
@@ -56,7 +59,13 @@ extension Graph {
     }
     var need = MemoryNeed("a training step on \(batch) pictures of \(graph.inputSize)")
     need.add("the pictures", bytes: 12, batch, graph.inputSize.height, graph.inputSize.width)
-    need.add("the activations", bytes: 8, batch, kept)
+    let bytes =
+      switch precision {
+      case nil: 8
+      case .o1: 6
+      case .o2: 2
+      }
+    need.add("the activations", bytes: bytes, batch, kept)
     try need.check(advice: MemoryNeed.fittingPictures(batch, of: graph.inputSize))
   }
 }

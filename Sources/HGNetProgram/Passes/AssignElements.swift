@@ -41,7 +41,7 @@ extension Program {
     }
     return Program(
       graph: graph, isTraining: isTraining, layers: assignment.layers, outputs: outputs, elements: assignment.elements,
-      copied: assignment.copied)
+      copied: assignment.copied, mixedPrecision: mixedPrecision)
   }
 }
 

@@ -35,21 +35,22 @@ extension TrainingProgram {
       add(
         layer.name + " gradient",
         .maxPoolGradient(
-          kernel: kernel, stride: stride, padding: padding, input: try location(layer.inputs[0]), gradient: own,
+          kernel: kernel, stride: stride, padding: padding, input: try again(layer.inputs[0]), gradient: own,
           target: target))
     case .globalAveragePool: try accumulate(.mean, layer, into: layer.inputs[0], gradient: own)
     case .add: for input in layer.inputs { try accumulate(.add, layer, into: input, gradient: own) }
     case .pointwise(let function):
       try accumulate(
         .pointwise(function), layer, into: layer.inputs[0], gradient: own,
-        factor: location(function.kept == .result ? layer.result : layer.inputs[0]))
+        factor: again(function.kept == .result ? layer.result : layer.inputs[0]))
     case .gate:
-      try accumulate(.gated, layer, into: layer.inputs[0], gradient: own, factor: location(layer.inputs[1]))
+      try accumulate(.gated, layer, into: layer.inputs[0], gradient: own, factor: again(layer.inputs[1]))
       guard let target = try prepared(layer.inputs[1], layer, named: " gate gradient") else { return }
       add(
         layer.name + " gate gradient",
-        .gateGradient(input: try location(layer.inputs[0]), gradient: own, target: target))
+        .gateGradient(input: try again(layer.inputs[0]), gradient: own, target: target))
     case .decoder(let operation): try addDecoderGradient(layer, operation, gradient: own)
+    case .copy where program.isConversion(layer): try accumulate(.add, layer, into: layer.inputs[0], gradient: own)
     case .concatenate, .copy, .softmax:
       throw HGNetError(.internalInconsistency, "no gradient of this operator", layer: layer.name)
     }
@@ -62,7 +63,7 @@ extension TrainingProgram {
     add(layer.name + " gradient", .normalizationGradient(unit: unit, gradient: own))
     if !frozen.contains(units[unit].convolution.weight) {
       add(
-        layer.name + " weight gradient", .weightGradient(unit: unit, input: try location(layer.inputs[0])))
+        layer.name + " weight gradient", .weightGradient(unit: unit, input: try again(layer.inputs[0])))
     }
     guard needsGradient[layer.inputs[0]] else { return }
     let target = try gradient(layer.inputs[0])
@@ -87,13 +88,13 @@ extension TrainingProgram {
       add(
         layer.name + " gradient",
         .decoderGradient(
-          layer, operation, inputs: try layer.inputs.map { (input) throws(HGNetError) in try location(input) },
+          layer, operation, inputs: try layer.inputs.map { (input) throws(HGNetError) in try again(input) },
           mask: mask, gradient: own, targets: targets))
     }
   }
 
   /// The results whose gradients make up that of a result: the parts of a concatenation.
-  private func parts(of result: Int) -> [Int] {
+  func parts(of result: Int) -> [Int] {
     guard let layer = program.layer(computing: result), layer.kind == .concatenate else { return [result] }
     return layer.inputs.flatMap { parts(of: $0) }
   }

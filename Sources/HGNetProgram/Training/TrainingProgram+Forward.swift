@@ -9,6 +9,10 @@ extension TrainingProgram {
         .quantization(range: quantization.input, target: try location(program.input), outside: nil))
     }
     for layer in program.layers {
+      if program.isConversion(layer) {
+        try addPlain(layer)
+        continue
+      }
       if let reason = TrainingProgram.refusal(of: layer) { throw HGNetError(.unsupported, reason, layer: layer.name) }
       switch layer.kind {
       case .concatenate, .copy, .softmax: continue
@@ -19,17 +23,21 @@ extension TrainingProgram {
           weight: weight, bias: bias, inputChannels: inputFeatures, outputChannels: outputFeatures, kernel: Size(1),
           stride: Size(1), padding: Padding(0), groups: 1)
         try addUnit(layer, convolution, isLinear: true, nil)
-      case .maxPool, .globalAveragePool, .gate, .pointwise, .add:
-        add(
-          layer.name,
-          .layer(
-            layer, inputs: try layer.inputs.map { (input) throws(HGNetError) in try location(input) },
-            residual: try layer.residual.map { (residual) throws(HGNetError) in try location(residual) },
-            output: try location(layer.result)))
+      case .maxPool, .globalAveragePool, .gate, .pointwise, .add: try addPlain(layer)
       case .decoder(let operation): try addDecoder(layer, operation)
       }
       try addQuantization(layer)
     }
+  }
+
+  /// A layer without state.
+  private mutating func addPlain(_ layer: Layer) throws(HGNetError) {
+    add(
+      layer.name,
+      .layer(
+        layer, inputs: try layer.inputs.map { (input) throws(HGNetError) in try location(input) },
+        residual: try layer.residual.map { (residual) throws(HGNetError) in try location(residual) },
+        output: try location(layer.result)))
   }
 
   private mutating func addQuantization(_ layer: Layer) throws(HGNetError) {
@@ -50,7 +58,10 @@ extension TrainingProgram {
     var unit = TrainingUnit(
       layer: layer, convolution: convolution, isLinear: isLinear, normalization: normalization,
       usesRunningStatistics: normalization.map { frozen.contains($0.mean) && frozen.contains($0.variance) } ?? false,
-      convolved: newArray(output.shape, batch: batch), rows: batch * output.pixels)
+      convolved: newArray(
+        output.shape, batch: batch,
+        element: program.mixedPrecision == .o2 && input.element == .bfloat16 ? .bfloat16 : .float32),
+      gradientElement: input.element, rows: batch * output.pixels)
     for step in layer.affine {
       switch step {
       case .affine(let scale, let bias): unit.affine = TrainingUnit.Affine(scale: scale, bias: bias)

@@ -3,8 +3,8 @@ import HGNetCore
 /// A training step on one batch as data: the forward pass with batch statistics, then the backward pass.
 ///
 /// The layers are those of inference, so that a unit is a convolution with its normalisation, ReLU, affine block and
-/// residual. Of a unit two arrays are kept for the backward pass, the convolution's result and the unit's result; the
-/// gradient of the first takes its place. A value without addresses, kernels or threads; an engine turns each operation
+/// residual. Of a unit two arrays are kept for the backward pass, the convolution's result and the unit's result, which at
+/// the level O2 is computed again instead; the gradient of the first takes its place. A value without addresses, kernels or threads; an engine turns each operation
 /// into its own steps and may keep more. Threads: safe to share.
 package struct TrainingProgram: Sendable {
   /// The network.
@@ -34,6 +34,12 @@ package struct TrainingProgram: Sendable {
   var outside: [Int: Location] = [:]
   /// The mask of a decoder's operator, by the number of its result.
   var decoderMasks: [Int: Location] = [:]
+  /// Whether the results of a buffer are computed again for the backward pass, by the number of the buffer.
+  var isRecomputable: [Bool] = []
+  /// The number of buffers that results lie in.
+  let placedBufferCount: Int
+  /// Whether a result has been computed again.
+  var recomputed: [Bool]
   var isGradientWritten: [Bool]
   /// Whether anything that is learned lies before or in the layer of a result; where nothing does, no gradient is computed.
   var needsGradient: [Bool]
@@ -60,6 +66,7 @@ package struct TrainingProgram: Sendable {
       throw HGNetError(.unsupported, "training a network in which two concatenations share an input")
     }
     let count = placement.buffers.count
+    placedBufferCount = count
     results = placement.locations
     gradients = placement.locations.map { location in
       location.map { location in
@@ -68,7 +75,8 @@ package struct TrainingProgram: Sendable {
         return gradient
       }
     }
-    buffers = placement.buffers + placement.buffers
+    buffers = placement.buffers + placement.buffers + placement.buffers
+    recomputed = [Bool](repeating: false, count: placement.locations.count)
     isGradientWritten = [Bool](repeating: false, count: placement.locations.count)
     needsGradient = isGradientWritten
     for layer in program.layers {
@@ -76,6 +84,7 @@ package struct TrainingProgram: Sendable {
         (layer.inputs + [layer.residual].compactMap { $0 }).contains { needsGradient[$0] }
         || layer.learnedParameters.contains { !frozen.contains($0) }
     }
+    findRecomputable()
     try addForward()
     forwardCount = operations.count
     try addBackward()
@@ -149,6 +158,8 @@ package struct TrainingUnit: Hashable, Sendable {
   package var mask: Location?
   /// The convolution's result, dense `[N, H, W, C]`; the backward pass puts its gradient in its place.
   package var convolved: Location
+  /// The type of the gradient that takes its place: that of what the convolution reads.
+  package var gradientElement: ElementType
   /// Pixels of all pictures.
   package var rows: Int
   /// Where its weights lie rounded to 8 bits, as they are declared; nil where they are used as they are.
@@ -160,6 +171,14 @@ package struct TrainingUnit: Hashable, Sendable {
     package var scale: String
     /// The addend's name.
     package var bias: String
+  }
+
+  /// Where the gradient of the convolution's result lies: in its place, in bfloat16 in the first half of each row of float32.
+  package var convolvedGradient: Location {
+    var location = convolved
+    location.element = gradientElement
+    location.stride *= convolved.element.byteCount / max(gradientElement.byteCount, 1)
+    return location
   }
 
   /// The array of its rounded weights, if there is one.

@@ -55,6 +55,8 @@ public struct TrainingConfiguration: Sendable {
   public var updateFrequency = 1
   /// Whether ranks normalise with the statistics of all their pictures (`Global.use_sync_bn`, `Arch.use_sync_bn`).
   public var synchronizesNormalization = false
+  /// Whether gradients travel between ranks in bfloat16 (`Global.bf16_allreduce`).
+  public var sumsGradientsInHalves = false
   /// Whether the learning rate is multiplied by the number of ranks (`Global.scale_learning_rate`).
   public var scalesLearningRate = false
   /// Whether a run that goes on computes its learning rate from this configuration instead of from the checkpoint's rate
@@ -66,6 +68,12 @@ public struct TrainingConfiguration: Sendable {
   package var distillation: Distillation?
   /// Whether training sees weights and values as they are at the precision int8 (`Slim.quant.name`, `pact`).
   public var isQuantizationAware = false
+  /// The level of mixed precision that is asked for (`AMP`); nil for float32.
+  public var mixedPrecision: MixedPrecision?
+  /// What training computes with, whatever `AMP` says; nil for what `AMP` says where the device is quicker with it.
+  public var precision: Precision?
+  /// Whether the loss is to be scaled, which bfloat16 does not need (`AMP.scale_loss`, `AMP.use_dynamic_loss_scaling`).
+  var scalesLoss = false
   /// What one network minimises (`Loss.Train`); not looked at in a distillation.
   package var trainingLoss: CombinedLoss
   /// What is logged in evaluation (`Loss.Eval`), nil for nothing.
@@ -146,6 +154,7 @@ public struct TrainingConfiguration: Sendable {
     let distillation = try Distillation(configuration)
     self.distillation = distillation
     isQuantizationAware = try configuration.isQuantizationAware(distillation != nil, options)
+    (mixedPrecision, scalesLoss) = try configuration.mixedPrecision()
     let loss = distillation == nil ? try configuration.losses("Loss.Train") : CombinedLoss(CrossEntropyLoss())
     guard let loss else {
       throw HGNetError(
@@ -176,6 +185,7 @@ public struct TrainingConfiguration: Sendable {
     if let frequency = try configuration.integer("Global.update_freq", in: counts) { updateFrequency = frequency }
     let synchronizes = try configuration.boolean("Arch.use_sync_bn") ?? false
     synchronizesNormalization = try configuration.boolean("Global.use_sync_bn") ?? synchronizes
+    sumsGradientsInHalves = try configuration.boolean("Global.bf16_allreduce") ?? false
     scalesLearningRate = try configuration.boolean("Global.scale_learning_rate") ?? false
     recomputesLearningRate = try configuration.boolean("Global.recompute_learning_rate") ?? false
     iterationsPerEpoch = try configuration.integer("Global.iter_per_epoch", in: counts)

@@ -16,6 +16,8 @@ package struct Distillation: Sendable {
   package var observesTeachers = false
   /// The folder in which logits of frozen networks are kept for later epochs and runs (`Arch.teacher_logits_cache`).
   package var logitsCache: String?
+  /// What frozen networks compute with (`Arch.teacher_precision`); nil for what the device computes with.
+  package var teacherPrecision: PrecisionChoice?
 
   /// Reads `Arch` and `Loss.Train`; nil for a configuration of one network.
   ///
@@ -36,6 +38,14 @@ package struct Distillation: Sendable {
     self.loss = loss
     observesTeachers = try configuration.boolean("Arch.teacher_in_training_mode") ?? false
     logitsCache = try configuration.text("Arch.teacher_logits_cache")
+    if let name = try configuration.text("Arch.teacher_precision") {
+      guard let precision = PrecisionChoice(rawValue: name) else {
+        throw HGNetError(
+          .invalidConfiguration, "expected float32, bfloat16, int8 or auto, found \(name)", path: path,
+          key: "Arch.teacher_precision")
+      }
+      teacherPrecision = precision
+    }
     guard let student = networks.first(where: { $0.name == inferred }) else {
       throw HGNetError(
         .invalidConfiguration, "none of the models is named \(inferred)", path: path, key: "Arch.infer_model_name")
@@ -55,6 +65,12 @@ package struct Distillation: Sendable {
         .invalidConfiguration,
         "no loss looks at \(network.name), which is to learn; name it in model_name_pairs or model_names, or freeze it",
         path: path, key: "Loss.Train")
+    }
+    if observesTeachers, teacherPrecision != nil {
+      throw HGNetError(
+        .invalidConfiguration,
+        "a teacher in training mode has the precision of training; leave teacher_in_training_mode out, or this key",
+        path: path, key: "Arch.teacher_precision")
     }
     if observesTeachers, logitsCache != nil {
       throw HGNetError(

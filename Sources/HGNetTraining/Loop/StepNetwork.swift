@@ -25,12 +25,18 @@ final class StepNetwork {
   private let device: Device
   /// Whether training sees weights and values as they are at the precision int8.
   private let isQuantizationAware: Bool
+  /// The level of mixed precision in training; nil for float32.
+  private let mixedPrecision: MixedPrecision?
   private var training: SessionKeeper<any TrainingRun>?
   /// The run of the last `forward`.
   private var latest: SessionKeeper<any TrainingRun>.Holder?
   private var inference: SessionKeeper<Session>?
 
-  init(name: String, graph: Graph, role: Role, device: Device, isQuantizationAware: Bool = false) {
+  init(
+    name: String, graph: Graph, role: Role, device: Device, isQuantizationAware: Bool = false,
+    mixedPrecision: MixedPrecision? = nil
+  ) {
+    self.mixedPrecision = mixedPrecision
     self.isQuantizationAware = isQuantizationAware
     self.name = name
     self.graph = graph
@@ -49,13 +55,14 @@ final class StepNetwork {
     switch role {
     case .trained(let parameters), .observed(let parameters):
       var program: Program?
-      training = SessionKeeper { [graph, device, isQuantizationAware] (batch, size) throws(HGNetError) in
+      training = SessionKeeper {
+        [graph, device, isQuantizationAware, mixedPrecision] (batch, size) throws(HGNetError) in
         let whole: Program
         if let program {
           whole = program
         } else {
           let plain = try Program(graph.selecting(outputs: graph.outputs.prefix(1).map(\.role)), isTraining: true)
-          whole = isQuantizationAware ? try plain.quantizing() : plain
+          whole = (isQuantizationAware ? try plain.quantizing() : plain).mixing(mixedPrecision)
           program = whole
         }
         return try device.engine.trainingRun(

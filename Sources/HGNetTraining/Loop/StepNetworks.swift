@@ -40,8 +40,11 @@ package struct StepNetworks: ~Copyable {
   ///   - device: what the networks run on.
   ///   - isQuantizationAware: whether training sees weights and values as they are at the precision int8; the state then
   ///     has their ranges, too.
+  ///   - mixedPrecision: the level of mixed precision; nil for float32.
   package init(
-    _ graph: Graph, parameters: any TrainingState, loss: CombinedLoss, device: Device, isQuantizationAware: Bool = false
+    _ graph: Graph, parameters: any TrainingState, loss: CombinedLoss, device: Device,
+    isQuantizationAware: Bool = false,
+    mixedPrecision: MixedPrecision? = nil
   ) {
     self.graph = graph
     declarations = parameters.declarations
@@ -49,7 +52,8 @@ package struct StepNetworks: ~Copyable {
     fixed = ParameterStore()
     networks = [
       StepNetwork(
-        name: "", graph: graph, role: .trained(parameters), device: device, isQuantizationAware: isQuantizationAware)
+        name: "", graph: graph, role: .trained(parameters), device: device, isQuantizationAware: isQuantizationAware,
+        mixedPrecision: mixedPrecision)
     ]
     self.loss = .single(loss)
     inferred = ""
@@ -64,11 +68,12 @@ package struct StepNetworks: ~Copyable {
   ///   - isFrozen: which parameters of the networks that learn are kept, by their names without that of the network.
   ///   - data: what is trained on, for the logits that are kept; nil keeps none.
   ///   - device: what the networks run on.
+  ///   - mixedPrecision: the level of mixed precision of what is trained; nil for float32.
   /// - Throws: `HGNetError.Code.parameterMismatch` naming a parameter that is missing or has another shape, and what
   ///   `LogitsCache.init` throws.
   package init(
     _ distillation: Distillation, initial: ParameterStore, isFrozen: (ParameterDeclaration) -> Bool = { _ in false },
-    data: TrainingData? = nil, device: Device
+    data: TrainingData? = nil, device: Device, mixedPrecision: MixedPrecision? = nil
   ) throws(HGNetError) {
     var declarations: [ParameterDeclaration] = []
     var changing: [ParameterDeclaration] = []
@@ -107,14 +112,18 @@ package struct StepNetworks: ~Copyable {
         role = .observed(parameters)
       } else {
         let own = fixed.parameters(behind: "\(network.name).")
+        let model = try TeacherModel.compiled(
+          graph, parameters: fixed, precision: distillation.teacherPrecision, data: data, device: device)
         var cache: LogitsCache?
         if let folder = distillation.logitsCache, let data {
           cache = try LogitsCache(
-            folder: folder, name: network.name, parameters: own, classes: network.options.classCount, data: data)
+            folder: folder, name: network.name, parameters: own, precision: model.precision,
+            classes: network.options.classCount, data: data)
         }
-        role = .inferred(try InferenceModel(graph: graph, parameters: fixed, device: device), cache)
+        role = .inferred(model, cache)
       }
-      networks.append(StepNetwork(name: network.name, graph: graph, role: role, device: device))
+      networks.append(
+        StepNetwork(name: network.name, graph: graph, role: role, device: device, mixedPrecision: mixedPrecision))
     }
     graph = inferredGraph
     self.declarations = declarations

@@ -14,6 +14,7 @@ extension Trainer {
     hasParameters: Bool
   ) throws(HGNetError) {
     let networks = try RunNetwork.all(of: configuration)
+    let level = try configuration.trainingPrecision(on: device).level
     let parameters = networks.reduce(MemoryNeed(configuration.subject)) { need, network in
       network.adding(to: need, configuration, hasParameters: hasParameters)
     }
@@ -29,7 +30,7 @@ extension Trainer {
     pictures.add("the batches", bytes: 2, training.loading.batchesAhead, batch, 12, size.height, size.width)
     try pictures.check(advice: MemoryNeed.fittingPictures(batch, of: size))
     for network in networks where !network.isInferred {
-      try network.graph.checkTrainingMemory(batch: batch, inputSize: size)
+      try network.graph.checkTrainingMemory(batch: batch, inputSize: size, precision: level)
     }
     // All of it at once, so that no epoch is trained for an evaluation that has no room.
     var run = MemoryNeed("training \(configuration.model.name) on batches of \(batch) pictures of \(size)")
@@ -109,7 +110,9 @@ private struct RunNetwork {
     }
     let program = try Program(graph, isTraining: true)
     return try device.engine.trainingMemoryNeed(
-      of: (configuration.isQuantizationAware ? program.quantizing() : program).resized(to: size), batch: batch,
+      of: (configuration.isQuantizationAware ? program.quantizing() : program).mixing(
+        configuration.trainingPrecision(on: device).level
+      ).resized(to: size), batch: batch,
       isFrozen: isFrozen ? { $0.role.isLearned } : configuration.isFrozen)
   }
 }

@@ -87,6 +87,8 @@ public final class Trainer: Sendable {
   public let graph: Graph
   /// What quantisation-aware training adds; nil for plain training.
   let quantization: QuantizationAwareNetwork?
+  /// At what precision it trains.
+  public let precision: TrainingPrecision
   let training: TrainingData
   private let evaluator: Evaluator?
   private let folder: CheckpointFolder?
@@ -130,6 +132,7 @@ public final class Trainer: Sendable {
     self.folder = folder
     self.device = device
     graph = try configuration.model.graph(options: configuration.options)
+    precision = try Trainer.precision(configuration, device: device, communicator: communicator)
     quantization = configuration.isQuantizationAware ? try QuantizationAwareNetwork(graph) : nil
     let isQuantized = quantization != nil
     if isQuantized { try device.engine.checkLayers(of: Program(graph), at: .int8) }
@@ -195,12 +198,15 @@ public final class Trainer: Sendable {
     var step = try TrainingStep(
       networks(parameters), optimizer: configuration.optimizer, schedule: schedule,
       averageDecay: configuration.averageDecay, accumulatedSteps: plan.updateFrequency, seed: seed,
-      communicator: communicator, synchronizesNormalization: configuration.synchronizesNormalization)
+      communicator: communicator, synchronizesNormalization: configuration.synchronizesNormalization,
+      sumsInHalves: configuration.sumsGradientsInHalves)
     for warning in configuration.optimizer.warnings(for: step.parameters.declarations) { report(.warning(warning)) }
+    if let notice = precision.notice { log(notice) }
     var progress = checkpoint?.progress ?? TrainingProgress()
     progress.seed = seed
     progress.model = modelName
     if let checkpoint { try step.restore(checkpoint) }
+    if let line = notePrecision(in: &progress, isResumed: checkpoint != nil) { report(.warning(line)) }
     try adapt(&step, &progress, plan: plan)
     if checkpoint != nil, progress.epoch < configuration.epochs {
       let update = schedule.isByEpoch ? progress.epoch : plan.updates(before: progress)
@@ -289,11 +295,12 @@ public final class Trainer: Sendable {
         parameters: try device.engine.trainingState(
           of: quantization?.declarations ?? graph.parameters, parameters: parameters, isFrozen: configuration.isFrozen),
         loss: configuration.trainingLoss.weighted(by: training.labelRatios), device: device,
-        isQuantizationAware: quantization != nil)
+        isQuantizationAware: quantization != nil, mixedPrecision: precision.level)
     }
     distillation.loss = distillation.loss.weighted(by: training.labelRatios)
     return try StepNetworks(
-      distillation, initial: parameters, isFrozen: configuration.isFrozen, data: training, device: device)
+      distillation, initial: parameters, isFrozen: configuration.isFrozen, data: training, device: device,
+      mixedPrecision: precision.level)
   }
 
   /// The rest of an epoch; false if the run was asked to stop.

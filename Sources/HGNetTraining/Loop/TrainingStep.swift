@@ -63,16 +63,20 @@ package struct TrainingStep: ~Copyable {
   ///   - communicator: the ranks that run the step together.
   ///   - synchronizesNormalization: whether ranks normalise with the statistics of all their pictures, so that they
   ///     compute what one rank with all of them would; else the running statistics are averaged over ranks.
+  ///   - mixedPrecision: the level of mixed precision; nil for float32.
   /// - Throws: `HGNetError.Code.invalidConfiguration` for numbers outside their range.
   package init(
     graph: Graph, parameters: any TrainingState, loss: CombinedLoss, optimizer: Optimizer.Settings,
     schedule: Schedule, averageDecay: Double? = nil, accumulatedSteps: Int = 1, seed: UInt64 = 0, device: Device,
-    communicator: any Communicator = SingleProcess(), synchronizesNormalization: Bool = false
+    communicator: any Communicator = SingleProcess(), synchronizesNormalization: Bool = false,
+    sumsInHalves: Bool = false,
+    mixedPrecision: MixedPrecision? = nil
   ) throws(HGNetError) {
     try self.init(
-      StepNetworks(graph, parameters: parameters, loss: loss, device: device), optimizer: optimizer, schedule: schedule,
+      StepNetworks(graph, parameters: parameters, loss: loss, device: device, mixedPrecision: mixedPrecision),
+      optimizer: optimizer, schedule: schedule,
       averageDecay: averageDecay, accumulatedSteps: accumulatedSteps, seed: seed,
-      communicator: communicator, synchronizesNormalization: synchronizesNormalization)
+      communicator: communicator, synchronizesNormalization: synchronizesNormalization, sumsInHalves: sumsInHalves)
   }
 
   /// Puts the parts together for any networks.
@@ -86,11 +90,12 @@ package struct TrainingStep: ~Copyable {
   ///   - seed: of the dropout masks.
   ///   - communicator: the ranks that train together.
   ///   - synchronizesNormalization: whether batch statistics are those of all ranks.
+  ///   - sumsInHalves: whether gradients travel between ranks in bfloat16.
   /// - Throws: as for one network.
   package init(
     _ networks: consuming StepNetworks, optimizer: Optimizer.Settings, schedule: Schedule, averageDecay: Double? = nil,
     accumulatedSteps: Int = 1, seed: UInt64 = 0, communicator: any Communicator = SingleProcess(),
-    synchronizesNormalization: Bool = false
+    synchronizesNormalization: Bool = false, sumsInHalves: Bool = false
   ) throws(HGNetError) {
     guard accumulatedSteps >= 1 else {
       throw HGNetError(
@@ -102,7 +107,8 @@ package struct TrainingStep: ~Copyable {
     var ranks: StepRanks?
     if communicator.rankCount > 1 {
       let made = try StepRanks(
-        communicator, parameters: parameters, synchronizesNormalization: synchronizesNormalization)
+        communicator, parameters: parameters, synchronizesNormalization: synchronizesNormalization,
+        sumsInHalves: sumsInHalves)
       if let statistics = made.statistics { networks.synchronizeNormalization(over: statistics) }
       ranks = made
     }

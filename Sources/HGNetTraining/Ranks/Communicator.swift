@@ -19,6 +19,11 @@ package protocol Communicator: ProcessSum {
   /// - Throws: as for many values.
   func sum(_ values: UnsafeMutableBufferPointer<Double>) throws(HGNetError)
 
+  /// Replaces each of many values in bfloat16 by its sum over all ranks, rounded after each addition.
+  ///
+  /// - Throws: as for many values.
+  func sum(_ values: UnsafeMutableBufferPointer<UInt16>) throws(HGNetError)
+
   /// Replaces bytes by those of rank 0; the number is the same in all ranks.
   ///
   /// - Throws: as `sum`.
@@ -93,6 +98,8 @@ package struct SingleProcess: Communicator {
   package func sum(_ values: UnsafeMutableBufferPointer<Float>) {}
   /// Leaves the values as they are.
   package func sum(_ values: UnsafeMutableBufferPointer<Double>) {}
+  /// Leaves the values as they are.
+  package func sum(_ values: UnsafeMutableBufferPointer<UInt16>) {}
   /// Leaves the bytes as they are.
   package func broadcast(_ bytes: UnsafeMutableRawBufferPointer) {}
   /// The bytes of this process.

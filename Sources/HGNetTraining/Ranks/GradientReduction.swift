@@ -24,11 +24,13 @@ final class GradientReduction: Sendable {
   ///   - parameters: the same in all ranks.
   ///   - communicator: used by nothing else.
   ///   - averagesStatistics: whether running statistics are averaged, too.
+  ///   - isInHalves: whether gradients travel in bfloat16.
   /// - Throws: `HGNetError.Code.limitExceeded` when the system refuses a thread.
   init(
-    _ parameters: any TrainingState, over communicator: any Communicator, averagesStatistics: Bool
+    _ parameters: any TrainingState, over communicator: any Communicator, averagesStatistics: Bool,
+    isInHalves: Bool = false
   ) throws(HGNetError) {
-    let core = Core(parameters, communicator, averagesStatistics: averagesStatistics)
+    let core = Core(parameters, communicator, averagesStatistics: averagesStatistics, isInHalves: isInHalves)
     guard let thread = SystemThread({ core.work() }) else {
       throw HGNetError(.limitExceeded, "the system refuses a thread for the addition of gradients")
     }
@@ -97,6 +99,8 @@ private final class Core: Sendable {
 
   private let parameters: any TrainingState
   private let communicator: any Communicator
+  /// Adds gradients.
+  private let sum: any ProcessSum
   private let buckets: [ClosedRange<Int>]
   /// The gradients of each bucket.
   private let counts: [Int]
@@ -108,7 +112,10 @@ private final class Core: Sendable {
   private var firstJobs: Int { statistics.isEmpty ? 0 : 1 }
   private var jobCount: Int { firstJobs + buckets.count }
 
-  init(_ parameters: any TrainingState, _ communicator: any Communicator, averagesStatistics: Bool) {
+  init(
+    _ parameters: any TrainingState, _ communicator: any Communicator, averagesStatistics: Bool, isInHalves: Bool
+  ) {
+    sum = isInHalves ? HalfSum(communicator: communicator) : communicator
     self.parameters = parameters
     self.communicator = communicator
     buckets = GradientReduction.buckets(parameters)
@@ -182,7 +189,7 @@ private final class Core: Sendable {
   }
 
   private func add(_ bucket: ClosedRange<Int>) throws(HGNetError) {
-    try parameters.sumGradients(of: bucket, over: communicator)
+    try parameters.sumGradients(of: bucket, over: sum)
   }
 
   func averageStatistics() throws(HGNetError) {

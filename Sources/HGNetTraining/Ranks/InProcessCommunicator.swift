@@ -95,6 +95,20 @@ package final class InProcessCommunicator: Communicator {
   package func sum(_ values: UnsafeMutableBufferPointer<Double>) throws(HGNetError) { try add(values) }
 
   /// See `Communicator`.
+  package func sum(_ values: UnsafeMutableBufferPointer<UInt16>) throws(HGNetError) {
+    let all = try exchange(Array(UnsafeRawBufferPointer(values)))
+    for (rank, bytes) in all.enumerated() {
+      bytes.withUnsafeBytes { raw in
+        for index in values.indices {
+          let value = raw.loadUnaligned(fromByteOffset: index * 2, as: UInt16.self)
+          values[index] =
+            rank == 0 ? value : HalfSum.rounded(HalfSum.widened(values[index]) + HalfSum.widened(value))
+        }
+      }
+    }
+  }
+
+  /// See `Communicator`.
   package func broadcast(_ bytes: UnsafeMutableRawBufferPointer) throws(HGNetError) {
     let all = try exchange(isFirst ? Array(bytes) : [])
     bytes.copyBytes(from: all[0].prefix(bytes.count))

@@ -42,6 +42,11 @@
     }
 
     /// See `Communicator`.
+    package func sum(_ values: UnsafeMutableBufferPointer<UInt16>) {
+      if let base = values.baseAddress { hg_mpi_sum_halves(ranks, base, Int64(values.count)) }
+    }
+
+    /// See `Communicator`.
     package func broadcast(_ bytes: UnsafeMutableRawBufferPointer) {
       hg_mpi_broadcast(ranks, bytes.baseAddress, Int64(bytes.count))
     }

@@ -11,13 +11,15 @@ struct StepRanks: Sendable {
   let gradients: GradientReduction
 
   init(
-    _ communicator: any Communicator, parameters: any TrainingState, synchronizesNormalization: Bool
+    _ communicator: any Communicator, parameters: any TrainingState, synchronizesNormalization: Bool,
+    sumsInHalves: Bool
   ) throws(HGNetError) {
     self.communicator = communicator
     // Gradients travel while a layer waits for statistics, so each has ways of its own.
     statistics = synchronizesNormalization ? StatisticsSum(try communicator.duplicate()) : nil
     gradients = try GradientReduction(
-      parameters, over: communicator.duplicate(), averagesStatistics: !synchronizesNormalization)
+      parameters, over: communicator.duplicate(), averagesStatistics: !synchronizesNormalization,
+      isInHalves: sumsInHalves)
   }
 
   /// The pictures of all ranks.

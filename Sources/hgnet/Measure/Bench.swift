@@ -37,6 +37,12 @@ struct Bench: ParsableCommand {
   @Option(help: ArgumentHelp("Runs before, which are not measured. (default: 5; with --training 2)", valueName: "k"))
   var warmup: Int?
 
+  @Option(
+    help: ArgumentHelp(
+      "With --training and --precision bfloat16: O1 (default), or O2, which keeps more in bfloat16.", valueName: "level"
+    ))
+  var level: MixedPrecision?
+
   @Flag(help: "Print JSON, with the time of every run.")
   var json = false
 
@@ -49,6 +55,9 @@ struct Bench: ParsableCommand {
       }
     }
     if training { try compute.precision.requireTraining() }
+    if level != nil, !training || ![.bfloat16, .auto].contains(compute.precision.precision) {
+      throw ValidationError("--level is of training steps in bfloat16; give it with --training --precision bfloat16")
+    }
     if training, roofline { throw ValidationError("--roofline shows the steps of inference; leave out --training") }
     try check(batch, "--batch", 1...65536)
     try check(iterations, "--iterations", 1...10_000_000)
@@ -57,9 +66,10 @@ struct Bench: ParsableCommand {
 
   func run() throws {
     guard training else { return try measureInference() }
+    let device = compute.device()
     let bench = TrainingBench(
       subject: subject, batch: batch ?? 16, size: inputSize?.size, iterations: iterations ?? 10, warmup: warmup ?? 2,
-      device: compute.device())
+      device: device, level: device.chosenPrecision == .bfloat16 ? level ?? .o1 : nil)
     let report = try bench.measure()
     try StandardOutput.write(json ? report.json : report.text)
   }

@@ -18,6 +18,8 @@ struct TrainingBench {
   let iterations: Int
   let warmup: Int
   let device: Device
+  /// The level of mixed precision; nil for float32.
+  let level: MixedPrecision?
 
   static let learningRate = 0.001
   static let decay: Float = 2e-5
@@ -46,7 +48,7 @@ struct TrainingBench {
         "expected at most \(TrainingBench.pixelLimit) pixels, found \(batch) × \(size); give a smaller "
           + "--batch or --input-size")
     }
-    try step.graph.checkTrainingMemory(batch: batch, inputSize: size)
+    try step.graph.checkTrainingMemory(batch: batch, inputSize: size, precision: level)
     let pictures = try Tensor(
       allocating: [batch, size.height, size.width, 3], for: "\(batch) pictures of \(size)",
       initializingWith: FixedNoise.fill)
@@ -61,7 +63,7 @@ struct TrainingBench {
       losses.append(outcome.loss.value)
     }
     return Report(
-      title: title, isRandom: isRandom, batch: batch, size: size, threads: device.pool.count,
+      title: title, isRandom: isRandom, batch: batch, size: size, threads: device.pool.count, level: level,
       instructionSet: device.engine.arithmetic, load: load.milliseconds, times: RunTimes(times), losses: losses,
       parameterCount: step.graph.parameters.reduce(0) { $0 + $1.shape.count },
       multiplyAdds: multiplyAdds, peakMemory: PeakMemory.bytes)
@@ -89,7 +91,7 @@ struct TrainingBench {
       graph: opened.graph, parameters: parameters, loss: CombinedLoss(CrossEntropyLoss(epsilon: 0.1)),
       optimizer: Optimizer.Settings(.momentum(0.9), regularizer: .l2(TrainingBench.decay)),
       schedule: Schedule(.constant, learningRate: TrainingBench.learningRate, epochs: 1, stepsPerEpoch: 1),
-      device: device)
+      device: device, mixedPrecision: level)
   }
 
   /// What was measured, in milliseconds and bytes.
@@ -99,6 +101,7 @@ struct TrainingBench {
     let batch: Int
     let size: Size
     let threads: Int
+    let level: MixedPrecision?
     let instructionSet: String
     let load: Double
     let times: RunTimes
@@ -119,7 +122,7 @@ struct TrainingBench {
       func milliseconds(_ value: Double) -> String { FixedPoint.text(value, digits: 2, width: 9) + " ms" }
       return """
         training steps of \(title)\(isRandom ? " (random weights)" : ""), input \(batch)×3×\(size), \(threads) \
-        thread\(threads == 1 ? "" : "s"), \(instructionSet)
+        thread\(threads == 1 ? "" : "s"), \(instructionSet)\(level.map { ", mixed precision (\($0.rawValue))" } ?? "")
           load     \(milliseconds(load))\(isRandom ? "   drawing the weights included" : "")
           minimum  \(milliseconds(times.minimum))
           median   \(milliseconds(times.median))   \(FixedPoint.text(picturesPerSecond, digits: 1)) pictures/s, \
@@ -141,7 +144,7 @@ struct TrainingBench {
           ("model", .text(title)), ("training", .boolean(true)), ("random_weights", .boolean(isRandom)),
           ("batch", .integer(batch)), ("input_size", .list([.integer(size.height), .integer(size.width)])),
           ("threads", .integer(threads)), ("instruction_set", .text(instructionSet)),
-          ("load_milliseconds", .number(load)),
+          ("mixed_precision", level.map { .text($0.rawValue) } ?? .null), ("load_milliseconds", .number(load)),
         ] + times.json + [
           ("pictures_per_second", .number(picturesPerSecond)), ("gigaflops_per_second", .number(gigaflopsPerSecond)),
           ("multiply_adds", .integer(multiplyAdds)), ("weight_bytes", .integer(parameterCount * 4)),

@@ -94,8 +94,10 @@ struct Train: AsyncParsableCommand {
       }
       try communicator.barrier()
     }
+    let device = compute.training(configured: try configuration.precision())
     let run = try TrainingRun(
-      configuration, prepared: prepared, device: compute.training(), isOffline: offline, communicator: communicator)
+      configuration, prepared: prepared, device: device, precision: compute.precision(on: device), isOffline: offline,
+      communicator: communicator)
     let outcome = try await run.run()
     guard communicator.isFirst else { return try end(outcome) }
     if let best = outcome.history.best {

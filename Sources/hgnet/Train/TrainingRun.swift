@@ -43,8 +43,10 @@ struct TrainingRun {
   /// - Parameters:
   ///   - configuration: what to run.
   ///   - prepared: the short form that the configuration was made of, whose lists are not written yet.
+  ///   - precision: what training computes with; nil for what the configuration says.
   init(
     _ configuration: Configuration, prepared: FolderConfiguration.Prepared? = nil, device: Device,
+    precision: Precision? = nil,
     isOffline: Bool = false, communicator: any Communicator = SingleProcess()
   ) throws(HGNetError) {
     self.prepared = prepared
@@ -53,7 +55,9 @@ struct TrainingRun {
     self.communicator = communicator
     self.device = device
     self.isOffline = isOffline
-    settings = try TrainingConfiguration(configuration)
+    var settings = try TrainingConfiguration(configuration)
+    settings.precision = precision
+    self.settings = settings
     let classes = settings.options.classCount
     let needsLabels = settings.distillation?.loss.usesLabels ?? true
     let data = try TrainingData(
@@ -160,6 +164,7 @@ struct TrainingRun {
     if let failure = curves?.failure { log.write("\(failure); the curves end there", level: .warning) }
     let signal = try signal(of: signals)
     let report = "\(path)/report.html"
+    log.write("peak memory \(TrainingRun.peakMemory)")
     if isFirst {
       try history.write(to: historyPath)
       try self.report(history, outcome, labels: labels).write(to: report)
@@ -218,9 +223,13 @@ struct TrainingRun {
       title: "\(settings.model.name) on \(root ?? training.dataset.source)",
       subtitle:
         "\(training.dataset.count) pictures to train on, \(evaluation?.dataset.count ?? 0) to evaluate on, "
-        + "\(settings.options.classCount) classes; \(outcome.progress.epoch) of \(settings.epochs) epochs",
+        + "\(settings.options.classCount) classes; \(outcome.progress.epoch) of \(settings.epochs) epochs; "
+        + "peak memory \(TrainingRun.peakMemory)",
       labels: labels, configuration: configuration.root.yaml)
   }
+
+  /// The largest resident memory of this process so far, in words.
+  private static var peakMemory: String { "\(FixedPoint.text(Double(PeakMemory.bytes) / 1e6, digits: 0)) MB" }
 
   /// Tells something that a person should know, once for all ranks: on standard error and in the log.
   func warn(_ text: String, log: TrainingLogFile) {

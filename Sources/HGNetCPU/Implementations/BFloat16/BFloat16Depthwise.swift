@@ -21,6 +21,10 @@ enum BFloat16Depthwise: BFloat16Implementation {
     try Depthwise.pack(layer, reader, into: packed)
   }
 
+  static func packing(_ weights: TrainedWeights, into buffer: Int) -> WeightPacking? {
+    Depthwise.packing(weights, into: buffer)
+  }
+
   static func step(_ problem: Problem) throws(HGNetError) -> Step {
     let cut = try Depthwise.cut(problem)
     let work = BFloat16DepthwiseWork(operands: problem.operands, cut: cut)

@@ -24,6 +24,10 @@ protocol PairImplementation: BFloat16Implementation {}
 extension PairImplementation {
   static var layout: WeightLayout { .pairs }
 
+  static func packing(_ weights: TrainedWeights, into buffer: Int) -> WeightPacking? {
+    WeightPacking(work: PairPacking(weights, packed: buffer), taskCount: weights.used.outputChannels.divided(by: 16))
+  }
+
   static func extent(of layer: Layer) -> PackedExtent? {
     switch layer.kind {
     case .convolution(let convolution, _):

@@ -11,7 +11,9 @@ enum BFloat16Winograd: Winograd {
   static let precision = Precision.bfloat16
   static var layout: WeightLayout { WinogradF4.layout }
 
-  static func refusal(of layer: Layer, on target: Target) -> String? { windowRefusal(layer) }
+  static func refusal(of layer: Layer, on target: Target) -> String? {
+    target.purpose == .trainingForward ? "it rounds too coarsely for a forward pass in training" : windowRefusal(layer)
+  }
 
   static func elements(of layer: Layer) -> LayerElements { LayerElements(.bfloat16) }
 }
