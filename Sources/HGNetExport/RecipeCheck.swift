@@ -70,7 +70,7 @@ struct RecipeCheck {
       after.map { abs($0.score - (scores.indices.contains($0.index) ? scores[$0.index] : .infinity)) }.max() ?? 0
     let isLogits = recipe.activation == Activation.none
     let bound =
-      isLogits ? max(SelfCheck.logitsBound, self.bound) * (scores.map { abs($0) }.max() ?? 0) : self.bound
+      isLogits ? self.bound * (scores.map { abs($0) }.max() ?? 0) : self.bound
     guard difference <= bound else {
       throw refusal("for a picture file its scores differ by up to \(difference) from those of the original")
     }

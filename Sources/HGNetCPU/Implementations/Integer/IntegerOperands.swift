@@ -138,7 +138,8 @@ extension ParameterReader {
         convolution.weight,
         [columns, convolution.inputChannels / convolution.groups, convolution.kernel.height, convolution.kernel.width],
         layer)
-      for column in 0..<columns { factors[column] *= Double(scales[column]) }
+      // As a file has it that holds the folded weights: both then compute the same bytes.
+      for column in 0..<columns { factors[column] = Double(Float(factors[column] * Double(scales[column]))) }
       return Quantised(values: values, factors: factors, biases: biases)
     default: throw HGNetError(.internalInconsistency, "expected a layer with weights", layer: layer.name)
     }
