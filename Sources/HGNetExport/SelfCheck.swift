@@ -4,10 +4,13 @@ import HGNetFormats
 
 /// Runs a network on a picture before and after an export.
 struct SelfCheck {
-  /// How far outputs may be apart: for probabilities as they are, for logits as a part of the largest. Folded
-  /// normalisations round other numbers, which networks with large logits amplify to more than 1e-5.
+  /// How far outputs may be apart: for probabilities as they are, for logits as a part of the largest.
+  ///
+  /// Folded normalisations round other numbers, which networks with large logits amplify to more than 1e-5.
   static let bound = 1e-4
-  /// How far logits in int8 may be apart, as a part of the largest. Weights, scales and biases are the same numbers before
+  /// How far logits in int8 may be apart, as a part of the largest.
+  ///
+  /// Weights, scales and biases are the same numbers before
   /// and after; normalisations that stand alone are folded elsewhere.
   static let integerBound = 1e-2
 
