@@ -3,9 +3,10 @@
     mixed_precision.py HGNET_BINARY WORK_FOLDER [--quick] [--keep]
 
 Both get the same weights, pixels and labels. The loss must lie within 1 % of PyTorch's in float32. Of each parameter the
-cosine between the gradient in mixed precision and that in float32 of the same program must be no smaller than PyTorch's,
-but for what chance makes of it: the angles of both are those of the rounding of many layers, and another order of sums has
-others. So an angle may be a fifth larger, and the median over all parameters not at all.
+cosine between the gradient in mixed precision and that in float32 of the same program must be no smaller than PyTorch's, but
+for what chance makes of it: the angles of both are those of the rounding of many layers, and another order of sums has
+others. So at O1 an angle may be a fifth larger, and the median over all parameters not at all; O2, which keeps as much in
+bfloat16 as autocast does and multiplies 3×3 windows by Winograd's way, may have half as much again and a median of a tenth.
 """
 
 import argparse
@@ -25,8 +26,8 @@ import training_runs as runs
 # Model, side, batch.
 STEPS = [("PPHGNetV2_B0", 128, 8), ("PPHGNetV2_B4", 96, 8), ("PPHGNetV2_B2", 96, 4), ("PPHGNet_small", 96, 4)]
 LOSS_BOUND = 0.01
-# Of one parameter: how much larger an angle may be, and what is no angle.
-FACTOR, SMALL = 1.2, 0.01
+# By level, how much larger an angle may be: that of one parameter, and the median; and what is no angle.
+FACTORS, SMALL = {"O1": (1.2, 1.0), "O2": (1.5, 1.1)}, 0.01
 # A rate at which the step is much larger than the weights' rounding.
 RATE = 100.0
 
@@ -120,9 +121,9 @@ def step_case(arguments, model, side, batch, seed):
             arguments.binary, folder, level_settings, pictures, weights, ["--precision", "bfloat16"])
         own = angles(exact, mixed)
         names = [name for name in theirs if name in own]
-        larger = [name for name in names if own[name] > FACTOR * theirs[name] + SMALL]
+        larger = [name for name in names if own[name] > FACTORS[level][0] * theirs[name] + SMALL]
         medians = [float(np.median([found[name] for name in names])) for found in (own, theirs)]
-        checks = [abs(loss - torch_loss) <= LOSS_BOUND * torch_loss, medians[0] <= medians[1], not larger]
+        checks = [abs(loss - torch_loss) <= LOSS_BOUND * torch_loss, medians[0] <= FACTORS[level][1] * medians[1], not larger]
         passed += sum(checks)
         failed += len(checks) - sum(checks)
         print(
