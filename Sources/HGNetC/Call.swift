@@ -82,6 +82,7 @@ enum Call {
     case .shapeMismatch: HGNET_SHAPE_MISMATCH
     case .invalidArgument: HGNET_INVALID_ARGUMENT
     case .invalidConfiguration: HGNET_INVALID_CONFIGURATION
+    case .deviceFailure: HGNET_DEVICE_FAILURE
     default: HGNET_INTERNAL_ERROR
     }
   }

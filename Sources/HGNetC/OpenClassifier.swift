@@ -25,7 +25,7 @@ final class OpenClassifier: Sendable {
       throw HGNetError(.unsupported, "expected a network that classifies, found one without logits", path: weights.path)
     }
     threads = QuietThreads(threads: options.threads)
-    let device = Device.cpu(threads.pool, precision: options.precision.precision)
+    let device = try Device(options.device, pool: threads.pool, precision: options.precision.precision)
     classifier = try Classifier(weights, recipe: recipe, device: device)
     logits = TensorRun(model: classifier.model)
     stageCount = weights.graph.stages.count

@@ -11,6 +11,7 @@ struct OpeningOptions {
   let model: Model?
   let keepsFeatures: Bool
   let precision: PrecisionChoice
+  let device: DeviceChoice
   private let recipe: hgnet_recipe
   private let recipeFile: String?
   private let labelsFile: String?
@@ -51,6 +52,12 @@ struct OpeningOptions {
       throw CallFailure.invalidArgument("expected a precision of hgnet_precision, found \(raw.precision.rawValue)")
     }
     self.precision = precision
+    let name = raw.device.map { String(cString: $0) } ?? "cpu"
+    guard let device = DeviceChoice(name) else {
+      throw CallFailure.invalidArgument(
+        "expected a device of cpu, gpu, gpu:N, auto or reference, found \(HGNetError.quoted(name))")
+    }
+    self.device = device
     recipe = raw.recipe
     recipeFile = raw.recipe_file.map { String(cString: $0) }
     labelsFile = raw.labels_file.map { String(cString: $0) }
@@ -162,6 +169,7 @@ extension PrecisionChoice {
     switch self {
     case .float32: HGNET_FLOAT32
     case .bfloat16: HGNET_BFLOAT16
+    case .float16: HGNET_FLOAT16
     case .int8: HGNET_INT8
     case .auto: HGNET_PRECISION_AUTO
     }

@@ -84,6 +84,13 @@ package struct Program: Sendable {
       copied: copied, quantization: quantization)
   }
 
+  /// The same layers with every result in one type.
+  package func storing(_ element: ElementType) -> Program {
+    Program(
+      graph: graph, isTraining: isTraining, layers: layers, outputs: outputs,
+      elements: [ElementType](repeating: element, count: elements.count), copied: copied, quantization: quantization)
+  }
+
   /// The layer that computes a result; nil for the input.
   package func layer(computing result: Int) -> Layer? { layers.first { $0.result == result } }
 }

@@ -19,7 +19,8 @@ struct Tool: AsyncParsableCommand {
     version: PackageVersion.text,
     subcommands: [
       Train.self, Evaluate.self, Export.self, Convert.self, Quantize.self,
-      Predict.self, Infer.self, Run.self, Preprocess.self, Summary.self, Bench.self, DatasetCommand.self, Demo.self,
+      Predict.self, Infer.self, Run.self, Preprocess.self, Summary.self, Bench.self, Devices.self, DatasetCommand.self,
+      Demo.self,
       Serve.self,
     ])
 

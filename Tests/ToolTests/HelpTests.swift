@@ -10,7 +10,7 @@ struct HelpTests {
     arguments: [
       "", "predict", "infer", "run", "preprocess", "summary", "bench", "dataset", "train", "eval", "export", "convert",
       "quantize",
-      "demo",
+      "demo", "devices",
     ])
   func snapshot(command: String) throws {
     let run = try ToolRun(command.isEmpty ? ["--help"] : [command, "--help"], environment: ["COLUMNS": "100"])

@@ -26,7 +26,7 @@
  * Processes. A child that was made with fork may use the classifiers of its parent: its first call starts threads of its
  * own, and the answers are the same. Where another thread of the parent was in a call with the classifier at that moment,
  * that work stays unfinished in the child, and the call returns HGNET_UNSUPPORTED at once: open the weights again there,
- * or fork before they are used.
+ * or fork before they are used. A classifier on a GPU is of the process that opened it.
  *
  * Memory. What a call will need is computed first and compared with what the process may have; a call that would need
  * more returns HGNET_LIMIT_EXCEEDED, and the text says how much, for what, and what would fit.
@@ -69,6 +69,7 @@ typedef enum hgnet_status {
   HGNET_INVALID_CONFIGURATION = 10, /* a recipe file with an unknown key or a wrong value */
   HGNET_INVALID_HANDLE = 11,       /* a classifier that is closed or was never opened */
   HGNET_BUFFER_TOO_SMALL = 12,     /* the caller's memory does not hold the result; the size needed is told */
+  HGNET_DEVICE_FAILURE = 14,       /* a GPU that is not there, cannot be used or failed */
   HGNET_INTERNAL_ERROR = 13        /* a mistake in the library; please report it */
 } hgnet_status;
 
@@ -102,7 +103,8 @@ typedef enum hgnet_precision {
   HGNET_FLOAT32 = 0,
   HGNET_BFLOAT16 = 1,      /* weights and activations of 16 bits, sums in float32; logits about 5e-3 of the largest away */
   HGNET_INT8 = 2,          /* bytes, for weights that `hgnet quantize` has made */
-  HGNET_PRECISION_AUTO = 3 /* the fastest that the processor has for the weights */
+  HGNET_PRECISION_AUTO = 3, /* the fastest that the device has for the weights */
+  HGNET_FLOAT16 = 4        /* weights and activations of 16 bits, on a GPU only; logits about 1e-3 of the largest away */
 } hgnet_precision;
 
 /* Choices for opening. Everything zero, except the size, is a good choice: see hgnet_default_options. */
@@ -121,6 +123,7 @@ typedef struct hgnet_options {
   double threshold;        /* tell every class whose score reaches this; 0 for the recipe's choice. Scores are those of
                               the weights' own head: softmax, or sigmoid for several labels a picture */
   hgnet_precision precision; /* what the network computes with */
+  const char *device;      /* "cpu", "gpu", "gpu:N" as `hgnet devices` counts, or "auto"; NULL for the processor */
 } hgnet_options;
 
 /* The options that leave every choice to the library. */

@@ -95,7 +95,7 @@ struct Train: AsyncParsableCommand {
       try communicator.barrier()
     }
     let run = try TrainingRun(
-      configuration, prepared: prepared, device: compute.training(), isOffline: offline, communicator: communicator)
+      configuration, prepared: prepared, device: try compute.training(), isOffline: offline, communicator: communicator)
     let outcome = try await run.run()
     guard communicator.isFirst else { return try end(outcome) }
     if let best = outcome.history.best {
