@@ -23,7 +23,7 @@ let package = Package(
     .library(
       name: "HGNet",
       targets: [
-        "HGNet", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetReference", "HGNetFormats",
+        "HGNet", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetGPU", "HGNetReference", "HGNetFormats",
         "HGNetVision",
         "HGNetConfiguration",
       ]),
@@ -60,6 +60,8 @@ let package = Package(
       name: "CHGNetSystem", exclude: ["README.md"],
       linkerSettings: [.linkedLibrary("jpeg"), .linkedLibrary("png"), .linkedLibrary("webp"), .linkedLibrary("z")]),
     .target(name: "CHGNet", exclude: ["README.md"]),
+    // Finds Vulkan's library at run time; nothing is linked.
+    .target(name: "CHGNetVulkan", exclude: ["README.md"]),
     .target(name: "HGNetPlatform", exclude: ["README.md"]),
     .systemLibrary(name: "CHGNetMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
     // Floor 1.
@@ -78,6 +80,9 @@ let package = Package(
       name: "HGNetCPU", dependencies: ["HGNetPlatform", "HGNetCore", "HGNetProgram", "CHGNetKernels"],
       exclude: ["README.md"]),
     .target(
+      name: "HGNetGPU", dependencies: ["HGNetPlatform", "HGNetCore", "HGNetProgram", "CHGNetVulkan"],
+      exclude: ["README.md"]),
+    .target(
       name: "HGNetReference", dependencies: ["HGNetPlatform", "HGNetCore", "HGNetProgram"], exclude: ["README.md"]),
     .target(
       name: "HGNetConfiguration", dependencies: ["HGNetCore", "HGNetModels", "HGNetVision"], exclude: ["README.md"]),
@@ -85,9 +90,8 @@ let package = Package(
     .target(
       name: "HGNet",
       dependencies: [
-        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetReference", "HGNetFormats",
-        "HGNetVision",
-        "HGNetConfiguration",
+        "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetGPU", "HGNetReference",
+        "HGNetFormats", "HGNetVision", "HGNetConfiguration",
       ],
       exclude: ["README.md"]),
     // Floor 5.
@@ -152,7 +156,15 @@ let package = Package(
       dependencies: ["HGNetProgram", "HGNetCPU", "HGNetModels", "HGNetCore", "CHGNetKernels", "CAllocationCounter"]),
     // Every engine behind the contract, judged by the reference.
     .testTarget(
-      name: "EngineTests", dependencies: ["HGNetProgram", "HGNetCPU", "HGNetReference", "HGNetModels", "HGNetCore"]),
+      name: "EngineTests",
+      dependencies: [
+        "HGNetPlatform", "HGNetProgram", "HGNetCPU", "HGNetGPU", "HGNetReference", "HGNetModels", "HGNetCore",
+      ]),
+    .testTarget(
+      name: "HGNetGPUTests",
+      dependencies: [
+        "HGNetPlatform", "HGNetProgram", "HGNetGPU", "CHGNetVulkan", "HGNetCPU", "HGNetModels", "HGNetCore",
+      ]),
     .testTarget(name: "HGNetFormatsTests", dependencies: ["HGNetPlatform", "HGNetFormats", "HGNetCore"]),
     .testTarget(name: "HGNetVisionTests", dependencies: ["HGNetVision", "HGNetCore", "CHGNetKernels"]),
     .testTarget(

@@ -14,6 +14,7 @@ from .classifier import Classifier
 from .errors import (
     Cancelled,
     Closed,
+    DeviceFailure,
     Error,
     FileMissing,
     InternalError,
@@ -40,6 +41,7 @@ __all__ = [
     "Cancelled",
     "Classifier",
     "Closed",
+    "DeviceFailure",
     "Error",
     "FileMissing",
     "InferenceSession",

@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "Cancelled",
     "Closed",
+    "DeviceFailure",
     "Error",
     "FileMissing",
     "InternalError",
@@ -126,6 +127,12 @@ class UnwritableFile(Error, OSError):
     status = 16
 
 
+class DeviceFailure(Error, RuntimeError):
+    """A GPU that is not there, cannot be used or failed."""
+
+    status = 17
+
+
 _BY_STATUS: dict[int, type[Error]] = {
     kind.status: kind
     for kind in (
@@ -144,6 +151,7 @@ _BY_STATUS: dict[int, type[Error]] = {
         Cancelled,
         NetworkFailure,
         UnwritableFile,
+        DeviceFailure,
     )
 }
 

@@ -1,5 +1,6 @@
 import HGNetCPU
 import HGNetCore
+import HGNetGPU
 import HGNetProgram
 import HGNetReference
 
@@ -11,7 +12,9 @@ public struct Device: Sendable, CustomStringConvertible {
   public enum Kind: String, Sendable, CaseIterable {
     /// The host's processor.
     case cpu
-    /// The same in float64 by the definition of each layer: exact and very slow, to check others with.
+    /// A graphics processor, through Vulkan.
+    case gpu
+    /// The processor in float64 by the definition of each layer: exact and very slow, to check others with.
     case reference
   }
 
@@ -26,42 +29,52 @@ public struct Device: Sendable, CustomStringConvertible {
   /// What runs networks.
   package let engine: any Engine
 
-  /// Names a device.
+  /// Opens a device.
   ///
   /// - Parameters:
-  ///   - kind: what runs networks.
+  ///   - choice: what is wanted.
   ///   - pool: the host's threads.
   ///   - precision: what networks compute with; nil for the fastest.
-  public init(_ kind: Kind, pool: ThreadPool = ThreadPool(), precision: Precision? = .float32) {
-    self.kind = kind
-    self.pool = pool
-    self.precision = precision
-    engine =
-      switch kind {
-      case .cpu: CPUEngine(pool: pool)
-      case .reference: ReferenceEngine()
+  /// - Throws: `HGNetError.Code.deviceFailure` for a GPU where none is found or it cannot be opened, saying what was looked
+  ///   for and what is there; `invalidArgument` for a number that there is not.
+  public init(
+    _ choice: DeviceChoice, pool: ThreadPool = ThreadPool(), precision: Precision? = .float32
+  ) throws(HGNetError) {
+    switch choice {
+    case .cpu: self.init(.cpu, CPUEngine(pool: pool), pool: pool, precision: precision)
+    case .reference: self.init(.reference, ReferenceEngine(), pool: pool, precision: precision)
+    case .gpu(let number): self.init(.gpu, try GPUEngine(number: number), pool: pool, precision: precision)
+    case .auto:
+      do throws(HGNetError) {
+        self.init(.gpu, try GPUEngine(number: nil), pool: pool, precision: precision)
+      } catch {
+        self.init(.cpu, CPUEngine(pool: pool), pool: pool, precision: precision)
       }
+    }
+  }
+
+  private init(_ kind: Kind, _ engine: any Engine, pool: ThreadPool, precision: Precision?) {
+    (self.kind, self.engine, self.pool, self.precision) = (kind, engine, pool, precision)
   }
 
   /// The processor with the kernels of one instruction set.
   package init(pool: ThreadPool, instructionSet: InstructionSet, precision: Precision? = .float32) {
-    kind = .cpu
-    self.pool = pool
-    self.precision = precision
-    engine = CPUEngine(pool: pool, instructionSet: instructionSet)
-  }
-
-  private init(_ device: Device, precision: Precision) {
-    (kind, pool, engine) = (device.kind, device.pool, device.engine)
-    self.precision = precision
+    self.init(.cpu, CPUEngine(pool: pool, instructionSet: instructionSet), pool: pool, precision: precision)
   }
 
   /// The same device with another precision.
-  package func computing(with precision: Precision) -> Device { Device(self, precision: precision) }
+  package func computing(with precision: Precision) -> Device {
+    Device(kind, engine, pool: pool, precision: precision)
+  }
+
+  /// The same device with other threads of the host.
+  package func with(_ pool: ThreadPool) -> Device {
+    Device(kind, kind == .cpu ? CPUEngine(pool: pool) : engine, pool: pool, precision: precision)
+  }
 
   /// The processor with some threads.
   public static func cpu(_ pool: ThreadPool = ThreadPool(), precision: Precision? = .float32) -> Device {
-    Device(.cpu, pool: pool, precision: precision)
+    Device(.cpu, CPUEngine(pool: pool), pool: pool, precision: precision)
   }
 
   /// The processor with a number of threads.
@@ -76,7 +89,19 @@ public struct Device: Sendable, CustomStringConvertible {
   }
 
   /// The reference.
-  public static var reference: Device { Device(.reference) }
+  public static var reference: Device {
+    Device(.reference, ReferenceEngine(), pool: ThreadPool(), precision: .float32)
+  }
+
+  /// A GPU.
+  ///
+  /// - Parameters:
+  ///   - number: its place in `GPU.all()`; nil for the first that is no software.
+  ///   - pool: the host's threads, which read and prepare pictures.
+  /// - Throws: as `init(_:pool:precision:)`.
+  public static func gpu(_ number: Int? = nil, pool: ThreadPool = ThreadPool()) throws(HGNetError) -> Device {
+    try Device(.gpu(number), pool: pool)
+  }
 
   /// The device in words, such as `cpu, avx512, 2 threads`, and the precision where it is not float32.
   public var description: String {
@@ -93,7 +118,8 @@ public struct Device: Sendable, CustomStringConvertible {
     switch precision {
     case .int8: "the weights are quantised"
     case .bfloat16: "the processor is quicker with it than with float32"
-    case .float32: "the weights are not quantised, and the device is not quicker with bfloat16"
+    case .float16: "the device is quicker with it than with float32"
+    case .float32: "the weights are not quantised, and the device is not quicker with 16 bits"
     }
   }
 

@@ -12,7 +12,7 @@ package enum ExitStatus: Int32, Sendable, CaseIterable {
   case dataError = 65
   /// An input file does not exist or cannot be opened (`EX_NOINPUT`).
   case noInput = 66
-  /// A server could not be reached, or a part is not built in (`EX_UNAVAILABLE`).
+  /// A server could not be reached, a device not used, or a part is not built in (`EX_UNAVAILABLE`).
   case unavailable = 69
   /// Something that must hold inside the program does not (`EX_SOFTWARE`).
   case software = 70
@@ -30,7 +30,7 @@ package enum ExitStatus: Int32, Sendable, CaseIterable {
       self = .dataError
     case .invalidArgument: self = .usage
     case .invalidConfiguration: self = .configuration
-    case .networkFailure: self = .unavailable
+    case .networkFailure, .deviceFailure: self = .unavailable
     default: self = .software
     }
   }

@@ -109,6 +109,7 @@ enum Call {
     case .invalidConfiguration: HGNET_INVALID_CONFIGURATION
     case .networkFailure: HGNET_NETWORK_FAILURE
     case .unwritableFile: HGNET_UNWRITABLE_FILE
+    case .deviceFailure: HGNET_DEVICE_FAILURE
     default: HGNET_INTERNAL_ERROR
     }
   }

@@ -38,7 +38,7 @@ final class OpenClassifier: Sendable {
     }
     if options.keepsFeatures { try weights.requireStages() }
     threads = QuietThreads(threads: options.threads)
-    let device = Device(options.device, pool: threads.pool, precision: options.precision.precision)
+    let device = try Device(options.device, pool: threads.pool, precision: options.precision.precision)
     classifier = try Classifier(weights, recipe: recipe, device: device)
     logits = TensorRun(model: classifier.model)
     stageCount = weights.graph.stages.count

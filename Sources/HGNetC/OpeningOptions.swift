@@ -11,7 +11,7 @@ struct OpeningOptions {
   let model: Model?
   let keepsFeatures: Bool
   let precision: PrecisionChoice
-  let device: Device.Kind
+  let device: DeviceChoice
   let hooks: Hooks
   private let recipe: hgnet_recipe
   private let recipeFile: String?
@@ -53,10 +53,10 @@ struct OpeningOptions {
       throw CallFailure.invalidArgument("expected a precision of hgnet_precision, found \(raw.precision.rawValue)")
     }
     self.precision = precision
-    let deviceName = raw.device.map { String(cString: $0) } ?? Device.Kind.cpu.rawValue
-    guard let device = Device.Kind(rawValue: deviceName) else {
-      let known = Device.Kind.allCases.map(\.rawValue).joined(separator: ", ")
-      throw CallFailure.invalidArgument("expected a device of \(known), found \(HGNetError.quoted(deviceName))")
+    let name = raw.device.map { String(cString: $0) } ?? "cpu"
+    guard let device = DeviceChoice(name) else {
+      throw CallFailure.invalidArgument(
+        "expected a device of cpu, gpu, gpu:N, auto or reference, found \(HGNetError.quoted(name))")
     }
     self.device = device
     hooks = Hooks(raw)
@@ -172,6 +172,7 @@ extension PrecisionChoice {
     switch self {
     case .float32: HGNET_FLOAT32
     case .bfloat16: HGNET_BFLOAT16
+    case .float16: HGNET_FLOAT16
     case .int8: HGNET_INT8
     case .auto: HGNET_PRECISION_AUTO
     }

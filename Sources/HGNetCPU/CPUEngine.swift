@@ -33,9 +33,13 @@ package struct CPUEngine: Engine {
   /// It does.
   package var mixesPrecision: Bool { true }
 
+  private static let halfRefusal =
+    "the processor computes in float32, bfloat16 and int8, and only GPUs in float16; choose --precision bfloat16"
+
   /// Why no implementation takes a layer, nil if one does.
   package func refusal(of layer: Layer, in program: Program, at precision: Precision) -> String? {
     if program.isTraining, let reason = TrainingProgram.refusal(of: layer) { return reason }
+    if precision == .float16 { return CPUEngine.halfRefusal }
     guard layer.kind != .concatenate else { return nil }
     do throws(HGNetError) {
       _ = try ImplementationList.choice(
@@ -57,6 +61,7 @@ package struct CPUEngine: Engine {
   package func compile(
     _ program: Program, parameters: some ParameterSource, precision: Precision
   ) throws(HGNetError) -> any CompiledProgram {
+    guard precision != .float16 else { throw HGNetError(.unsupported, CPUEngine.halfRefusal) }
     guard precision != .int8 || !parameters.ranges.isEmpty else {
       throw HGNetError(
         .parameterMismatch,

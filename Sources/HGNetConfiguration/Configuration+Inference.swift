@@ -58,6 +58,14 @@ extension Configuration {
     return nil
   }
 
+  /// The GPU that inference is to run on, `gpu` or `gpu:N`: `Global.device`, else `Global.use_gpu`; nil where none is
+  /// asked for.
+  package var gpu: String? {
+    if case .text(let device)? = self["Global.device"] { return device.hasPrefix("gpu") ? device : nil }
+    if case .boolean(true)? = self["Global.use_gpu"] { return "gpu" }
+    return nil
+  }
+
   /// Where the weights of `infer` come from.
   package enum WeightsSource: Sendable, Hashable {
     /// A file of the user's: `Global.pretrained_model`, or `Arch.pretrained` as text.

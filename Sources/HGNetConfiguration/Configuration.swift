@@ -63,9 +63,13 @@ public struct Configuration: Sendable {
   }
 
   /// One line about the keys that are ignored, nil when there are none.
-  public var notice: String? {
-    var keys = ignoredKeys + unusedDecoderKeys
-    if case .text(let device)? = self["Global.device"], device != "cpu" { keys.insert("Global.device", at: 0) }
+  public var notice: String? { notice(honoringDevice: false) }
+
+  /// The same for a command that runs networks on the device that is asked for, where it is a GPU.
+  package func notice(honoringDevice: Bool) -> String? {
+    let isGPU = honoringDevice && gpu != nil
+    var keys = ignoredKeys.filter { !isGPU || $0 != "Global.use_gpu" } + unusedDecoderKeys
+    if case .text(let device)? = self["Global.device"], device != "cpu", !isGPU { keys.insert("Global.device", at: 0) }
     return keys.isEmpty ? nil : "these keys have no effect here: \(keys.joined(separator: ", "))"
   }
 

@@ -38,6 +38,8 @@ public struct HGNetError: Error, Sendable, CustomStringConvertible {
     public static let noInput = Code("noInput")
     /// A download failed.
     public static let networkFailure = Code("networkFailure")
+    /// A device that networks run on is not there, cannot be used or failed.
+    public static let deviceFailure = Code("deviceFailure")
     /// Something that must hold inside the package does not.
     public static let internalInconsistency = Code("internalInconsistency")
   }

@@ -12,6 +12,8 @@ package struct MemoryNeed: Sendable {
   /// What it is for, such as `a batch of 8 pictures of 224×224`.
   package let subject: String
   private var parts: [(name: String, byteCount: Int)] = []
+  /// What a device may give, where it is the device's memory and not that of the process.
+  package var limit: MemoryLimit?
 
   /// Begins with nothing.
   package init(_ subject: String) { self.subject = subject }
@@ -40,13 +42,15 @@ package struct MemoryNeed: Sendable {
   /// Cost: nothing below `smallest`, else reading a few small files of the system.
   ///
   /// - Parameters:
-  ///   - limit: what the process may have; nil asks the system.
+  ///   - limit: what the process may have; nil asks the system, or takes that of the need itself.
   ///   - advice: what would fit, from the share of the need that there is room for, inside 0 ..< 1.
   /// - Throws: `HGNetError.Code.limitExceeded` saying how much is needed, for what, how much there is, and what would fit.
   package func check(limit: MemoryLimit? = nil, advice: (_ share: Double) -> String = { _ in "" }) throws(HGNetError) {
     let needed = byteCount
-    guard limit != nil || needed >= MemoryNeed.smallest else { return }
-    let limit = limit ?? .current()
+    let known = limit ?? self.limit
+    let owner = limit == nil && self.limit != nil ? "the device" : "this process"
+    guard known != nil || needed >= MemoryNeed.smallest else { return }
+    let limit = known ?? .current()
     guard needed > limit.byteCount else { return }
     let named = parts.filter { !$0.name.isEmpty }
     let list = named.map { "\(MemoryNeed.text($0.byteCount)) for \($0.name)" }.joined(separator: ", ")
@@ -54,7 +58,7 @@ package struct MemoryNeed: Sendable {
     throw HGNetError(
       .limitExceeded,
       "not enough memory for \(subject): it takes \(MemoryNeed.text(needed))" + (list.isEmpty ? "" : " (\(list))")
-        + ", and this process may have \(MemoryNeed.text(limit.byteCount)) more (\(limit.reason))"
+        + ", and \(owner) may have \(MemoryNeed.text(limit.byteCount)) more (\(limit.reason))"
         + (hint.isEmpty ? "" : "; \(hint)"))
   }
 

@@ -22,15 +22,19 @@ package struct InferenceProgram: Sendable {
 
   /// Orders the layers and finds a place for each result.
   ///
+  /// - Parameters:
+  ///   - program: for the size of the pictures.
+  ///   - batch: the number of pictures.
+  ///   - channelUnit: as for `Placement`.
   /// - Throws: `HGNetError.Code.invalidArgument` for a batch out of range, `limitExceeded` for one beyond any memory.
-  package init(_ program: Program, batch: Int) throws(HGNetError) {
+  package init(_ program: Program, batch: Int, channelUnit: Int = 1) throws(HGNetError) {
     guard batch >= 1, batch <= 1 << 16 else {
       throw HGNetError(.invalidArgument, "expected a batch of 1 to 65536, found \(batch)")
     }
     try program.graph.checkCounts(batch: batch)
     self.program = program
     self.batch = batch
-    placement = Placement(program, batch: batch)
+    placement = Placement(program, batch: batch, channelUnit: channelUnit)
     var steps: [Step] = []
     for (number, layer) in program.layers.enumerated() {
       if layer.kind == .concatenate {

@@ -99,6 +99,14 @@ package struct Program: Sendable {
   /// Whether a layer only copies a result into another type.
   package func isConversion(_ layer: Layer) -> Bool { layer.kind == .copy && layer.result >= graph.nodes.count }
 
+  /// The same layers with every result in one type.
+  package func storing(_ element: ElementType) -> Program {
+    Program(
+      graph: graph, isTraining: isTraining, layers: layers, outputs: outputs,
+      elements: [ElementType](repeating: element, count: elements.count), copied: copied, quantization: quantization,
+      mixedPrecision: mixedPrecision)
+  }
+
   /// The layer that computes a result; nil for the input.
   package func layer(computing result: Int) -> Layer? { layers.first { $0.result == result } }
 }

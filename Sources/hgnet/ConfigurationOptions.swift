@@ -22,7 +22,9 @@ struct ConfigurationOptions: ParsableArguments {
   var profilerOptions: String?
 
   /// The configuration, after saying which keys have no effect; nil without `-c`.
-  func load() throws -> Configuration? {
+  ///
+  /// - Parameter honoringDevice: whether a GPU that it asks for has an effect.
+  func load(honoringDevice: Bool = false) throws -> Configuration? {
     guard let file else {
       guard overrides.isEmpty else {
         throw HGNetError(
@@ -31,14 +33,14 @@ struct ConfigurationOptions: ParsableArguments {
       return nil
     }
     let configuration = try Configuration(contentsOf: file, overrides: overrides)
-    if let notice = configuration.notice { StandardError.write("hgnet: \(notice)") }
+    if let notice = configuration.notice(honoringDevice: honoringDevice) { StandardError.write("hgnet: \(notice)") }
     if verbose { for line in configuration.root.lines() { StandardError.write(line) } }
     return configuration
   }
 
   /// The configuration that a command cannot do without.
-  func require() throws -> Configuration {
-    guard let configuration = try load() else {
+  func require(honoringDevice: Bool = false) throws -> Configuration {
+    guard let configuration = try load(honoringDevice: honoringDevice) else {
       throw HGNetError(
         .invalidArgument, "expected a configuration; give one with -c FILE, such as Configs/PPHGNetV2_B4.yaml")
     }

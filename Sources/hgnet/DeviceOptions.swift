@@ -4,7 +4,9 @@ import HGNetCore
 
 /// `--device NAME`, `--precision NAME` and `--threads N`, for training.
 struct TrainingDeviceOptions: ParsableArguments {
-  @Option(help: DeviceOptions.deviceHelp) var device: Device.Kind = .cpu
+  @Option(
+    help: ArgumentHelp("What trains the network: cpu (default), or reference (float64, very slow).", valueName: "name"))
+  var device: DeviceChoice?
 
   @Option(
     help: ArgumentHelp(
@@ -15,17 +17,22 @@ struct TrainingDeviceOptions: ParsableArguments {
   @OptionGroup var compute: ThreadOptions
 
   func validate() throws {
-    if precision == .int8 {
+    if case .gpu? = device { throw ValidationError("a GPU runs networks and does not train them; leave out --device") }
+    if precision == .int8 || precision == .float16 {
       throw ValidationError(
-        "expected --precision float32 or bfloat16, found int8; training for it is Slim.quant.name=pact")
+        "expected --precision float32 or bfloat16, found \(precision == .int8 ? "int8; training for it is Slim.quant.name=pact" : "float16")")
     }
   }
 
   /// What networks run on, with as many threads as wanted and allowed; evaluations as `hgnet eval` would.
-  func training(configured: PrecisionChoice?) -> Device {
+  ///
+  /// - Throws: as `Device`.
+  func training(configured: PrecisionChoice?) throws(HGNetError) -> Device {
     // Weights in training are float.
     let evaluation = configured == .int8 ? nil : configured
-    return Device(device, pool: compute.pool(), precision: (precision ?? evaluation ?? .float32).precision)
+    return try Device(
+      device == .auto ? .cpu : device ?? .cpu, pool: compute.pool(),
+      precision: (precision ?? evaluation ?? .float32).precision)
   }
 
   /// What training computes with; nil for what the configuration says.
@@ -37,10 +44,10 @@ struct TrainingDeviceOptions: ParsableArguments {
 /// `--device NAME`, `--precision NAME` and `--threads N`.
 struct DeviceOptions: ParsableArguments {
   static let deviceHelp = ArgumentHelp(
-    "What runs the network: cpu, or reference (float64 by the definition of each layer, to check with; very slow).",
+    "What runs the network: cpu (default), gpu or gpu:N of hgnet devices, auto for a GPU where there is one, or reference (float64 by the definition of each layer, to check with; very slow).",
     valueName: "name")
 
-  @Option(help: deviceHelp) var device: Device.Kind = .cpu
+  @Option(help: deviceHelp) var device: DeviceChoice?
 
   @OptionGroup var precision: PrecisionOptions
 
@@ -50,21 +57,54 @@ struct DeviceOptions: ParsableArguments {
   ///
   /// - Parameters:
   ///   - defaultCount: how many are wanted where the command line says nothing.
-  ///   - configured: what a configuration asks for, where the command line says nothing.
+  ///   - configured: the precision that a configuration asks for, where the command line says nothing.
+  ///   - gpu: the GPU that it asks for; where there is none, the processor does it, with a note.
   ///   - parameters: of the network, for the line that says what `auto` is; nil where they are in float.
+  /// - Throws: as `Device`.
   func device(
-    defaultCount: Int? = nil, configured: PrecisionChoice? = nil, for parameters: ParameterStore? = nil
-  ) -> Device {
-    let device = silentDevice(defaultCount: defaultCount, configured: configured)
+    defaultCount: Int? = nil, configured: PrecisionChoice? = nil, gpu: String? = nil,
+    for parameters: ParameterStore? = nil
+  ) throws(HGNetError) -> Device {
+    let device = try silentDevice(defaultCount: defaultCount, configured: configured, gpu: gpu)
     let taken = parameters.map { device.precision(for: $0) } ?? device.chosenPrecision
     if device.precision == nil { StandardError.write("hgnet: note: --precision auto: \(taken.rawValue)") }
     return device
   }
 
+  /// What trains a network.
+  ///
+  /// - Throws: as `Device`; for a GPU, which does not.
+  func trainingDevice() throws -> Device {
+    if case .gpu? = device { throw ValidationError("a GPU runs networks and does not train them; leave out --device") }
+    return try silentDevice()
+  }
+
   /// The same, for those who tell later what `auto` is, once they know the weights.
-  func silentDevice(defaultCount: Int? = nil, configured: PrecisionChoice? = nil) -> Device {
-    let chosen = precision.precision ?? configured ?? .float32
-    return Device(device, pool: compute.pool(defaultCount: defaultCount), precision: chosen.precision)
+  ///
+  /// - Throws: as `Device`.
+  func silentDevice(
+    defaultCount: Int? = nil, configured: PrecisionChoice? = nil, gpu: String? = nil
+  ) throws(HGNetError) -> Device {
+    let pool = compute.pool(defaultCount: defaultCount)
+    func open(_ choice: DeviceChoice) throws(HGNetError) -> Device {
+      // 16 bits that a configuration asks for are those of the device.
+      let isGPU: Bool = if case .gpu = choice { true } else { false }
+      let chosen = precision.precision ?? (isGPU && configured == .bfloat16 ? .float16 : configured) ?? .float32
+      return try Device(choice, pool: pool, precision: chosen.precision)
+    }
+    if device == nil, let gpu {
+      do throws(HGNetError) {
+        guard let choice = DeviceChoice(gpu) else {
+          throw HGNetError(.invalidConfiguration, "expected gpu or gpu:N, found \(HGNetError.quoted(gpu))")
+        }
+        return try open(choice)
+      } catch {
+        StandardError.write("hgnet: note: Global.device \(gpu): \(error); the processor computes")
+      }
+    }
+    let opened = try open(device ?? .cpu)
+    if device == .auto { StandardError.write("hgnet: note: --device auto: \(opened)") }
+    return opened
   }
 }
 
@@ -72,7 +112,7 @@ struct DeviceOptions: ParsableArguments {
 struct PrecisionOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "What the network computes with: float32 (default), bfloat16, int8 for weights of hgnet quantize, or auto for the fastest on this machine.",
+      "What the network computes with: float32 (default), bfloat16, float16 on a GPU, int8 for weights of hgnet quantize, or auto for the fastest on this machine.",
       valueName: "name"))
   var precision: PrecisionChoice?
 }
@@ -80,11 +120,14 @@ struct PrecisionOptions: ParsableArguments {
 extension PrecisionOptions {
   /// Refuses what training cannot do.
   func requireTraining() throws {
-    guard precision == .int8 else { return }
-    throw ValidationError("training computes in float32 or bfloat16; leave out --precision int8")
+    guard let precision, precision == .int8 || precision == .float16 else { return }
+    throw ValidationError("training computes in float32 or bfloat16; leave out --precision \(precision.rawValue)")
   }
 }
 
-extension Device.Kind: ExpressibleByArgument {}
+extension DeviceChoice: ExpressibleByArgument {
+  /// Reads the word on the command line.
+  public init?(argument: String) { self.init(argument) }
+}
 extension PrecisionChoice: ExpressibleByArgument {}
 extension MixedPrecision: ExpressibleByArgument {}

@@ -231,7 +231,8 @@ struct ServingLimitOptions: ParsableArguments {
       bounds.queueCapacity = limits.queue
       bounds.pixelLimit = limits.pixels * 1_000_000
       let source = try await source()
-      let models = ModelRepository(source: source, device: compute.silentDevice(), limits: bounds, log: log)
+      let models = ModelRepository(
+        source: source, device: try compute.silentDevice(), limits: bounds, log: log)
       models.metrics.registry.bootstrap()
       let state = ServingState(
         repository: models, log: log, token: token, requestTimeout: .seconds(limits.request),

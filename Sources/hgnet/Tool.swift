@@ -20,7 +20,7 @@ struct Tool: AsyncParsableCommand {
     subcommands: [
       Train.self, Evaluate.self, Export.self, Convert.self, Quantize.self,
       Predict.self, Infer.self, Embed.self, ModelsCommand.self, Run.self, Preprocess.self, Summary.self, Bench.self,
-      DatasetCommand.self, Demo.self,
+      Devices.self, DatasetCommand.self, Demo.self,
       Serve.self,
     ])
 

@@ -1,5 +1,7 @@
 import HGNetCPU
 import HGNetCore
+import HGNetGPU
+import HGNetPlatform
 import HGNetProgram
 import HGNetReference
 import Testing
@@ -34,6 +36,30 @@ struct EngineSubject: Sendable, CustomTestStringConvertible {
         twins: [1, 3, 4].map { CPUEngine(pool: ThreadPool(count: $0), instructionSet: instructionSet) })
     }
 
+  /// The GPU whose number is in `HGNET_TEST_GPU`, with products in tiles of its choice and in others; none without it.
+  ///
+  /// `Scripts/check-gpu` sets it for software devices.
+  static let gpu: [EngineSubject] = {
+    guard let text = getenv("HGNET_TEST_GPU"), let number = Int(String(cString: text)) else { return [] }
+    do {
+      let engine = try GPUEngine(number: number)
+      let tiles = [TileChoice(rows: 32, columns: 32), TileChoice(rows: 128, columns: 64, depth: 8)]
+      var subjects = [EngineSubject(engine: engine, twins: tiles.map { GPUEngine(engine.device, tiles: $0) })]
+      // With products on matrix units where there are such, and without.
+      for usesMatrices in engine.fastestPrecision == .float16 ? [true, false] : [] {
+        let tiles = [16, 32].map { TileChoice(rows: 32, columns: 32, depth: $0, usesMatrices: usesMatrices) }
+        subjects.append(
+          EngineSubject(
+            engine: GPUEngine(engine.device, tiles: tiles[0]), twins: [GPUEngine(engine.device, tiles: tiles[1])],
+            tolerance: 4e-3, precision: .float16))
+      }
+      return subjects
+    } catch {
+      Issue.record("HGNET_TEST_GPU=\(number): \(error)")
+      return []
+    }
+  }()
+
   /// The processor in bfloat16, with each of its instruction sets.
   static let bfloat16: [EngineSubject] = all.dropFirst().map { subject in
     var subject = subject
@@ -43,7 +69,7 @@ struct EngineSubject: Sendable, CustomTestStringConvertible {
   }
 
   /// All engines at all of their precisions: inference.
-  static var inference: [EngineSubject] { all + bfloat16 }
+  static var inference: [EngineSubject] { all + bfloat16 + gpu }
 
   /// The reference and the fastest of each other kind, for what takes long.
   static var main: [EngineSubject] { Array(all.prefix(2)) }

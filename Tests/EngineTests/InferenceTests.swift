@@ -11,7 +11,7 @@ import Testing
     let graph = try Model.named(name).graph(options: ModelOptions(classCount: 20), inputSize: size)
     let comparison = try InferenceComparison(
       graph, parameters: Model.randomParameters(for: graph, seed: 11), pictures: seededPictures(1, size))
-    for subject in EngineSubject.main + EngineSubject.bfloat16.prefix(1) {
+    for subject in EngineSubject.main + EngineSubject.bfloat16.prefix(1) + EngineSubject.gpu.prefix(1) {
       expectNothing(try comparison.finding(subject))
     }
   }

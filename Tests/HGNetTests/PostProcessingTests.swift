@@ -52,7 +52,8 @@ struct PostProcessingTests {
     arguments: [
       (.fileNotFound, 66), (.unreadableFile, 66), (.noInput, 66), (.unwritableFile, 73), (.malformedData, 65),
       (.unsupported, 65), (.unsafeContent, 65), (.limitExceeded, 65), (.parameterMismatch, 65), (.shapeMismatch, 65),
-      (.invalidArgument, 64), (.invalidConfiguration, 78), (.networkFailure, 69), (.internalInconsistency, 70),
+      (.invalidArgument, 64), (.invalidConfiguration, 78), (.networkFailure, 69),
+      (.deviceFailure, 69), (.internalInconsistency, 70),
     ] as [(HGNetError.Code, Int32)])
   func exitStatus(code: HGNetError.Code, status: Int32) {
     #expect(ExitStatus(code).rawValue == status)

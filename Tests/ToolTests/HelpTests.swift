@@ -11,7 +11,7 @@ struct HelpTests {
       "", "predict", "infer", "embed", "models", "run", "preprocess", "summary", "bench", "dataset", "train", "eval",
       "export", "convert",
       "quantize",
-      "demo",
+      "demo", "devices",
     ])
   func snapshot(command: String) throws {
     let run = try ToolRun(command.isEmpty ? ["--help"] : [command, "--help"], environment: ["COLUMNS": "100"])

@@ -26,7 +26,7 @@
  * Processes. A child that was made with fork may use the classifiers of its parent: its first call starts threads of its
  * own, and the answers are the same. Where another thread of the parent was in a call with the classifier at that moment,
  * that work stays unfinished in the child, and the call returns HGNET_UNSUPPORTED at once: open the weights again there,
- * or fork before they are used.
+ * or fork before they are used. A classifier on a GPU is of the process that opened it.
  *
  * Memory. What a call will need is computed first and compared with what the process may have; a call that would need
  * more returns HGNET_LIMIT_EXCEEDED, and the text says how much, for what, and what would fit.
@@ -75,7 +75,8 @@ typedef enum hgnet_status {
   HGNET_INTERNAL_ERROR = 13,       /* a mistake in the library; please report it */
   HGNET_CANCELLED = 14,            /* the cancel hook asked for the end */
   HGNET_NETWORK_FAILURE = 15,      /* published weights cannot be fetched */
-  HGNET_UNWRITABLE_FILE = 16       /* a file cannot be written completely */
+  HGNET_UNWRITABLE_FILE = 16,      /* a file cannot be written completely */
+  HGNET_DEVICE_FAILURE = 17        /* a GPU that is not there, cannot be used or failed */
 } hgnet_status;
 
 /* An open classifier: weights, the recipe that belongs to them, threads. A value to be copied freely, not a pointer;
@@ -108,7 +109,8 @@ typedef enum hgnet_precision {
   HGNET_FLOAT32 = 0,
   HGNET_BFLOAT16 = 1,      /* weights and activations of 16 bits, sums in float32; logits about 5e-3 of the largest away */
   HGNET_INT8 = 2,          /* bytes, for weights that `hgnet quantize` has made */
-  HGNET_PRECISION_AUTO = 3 /* the fastest that the processor has for the weights */
+  HGNET_PRECISION_AUTO = 3, /* the fastest that the device has for the weights */
+  HGNET_FLOAT16 = 4        /* weights and activations of 16 bits, on a GPU only; logits about 1e-3 of the largest away */
 } hgnet_precision;
 
 /* How important a line of the log is. */
@@ -141,7 +143,7 @@ typedef struct hgnet_options {
   double threshold;        /* tell every class whose score reaches this; 0 for the recipe's choice. Scores are those of
                               the weights' own head: softmax, or sigmoid for several labels a picture */
   hgnet_precision precision; /* what the network computes with */
-  const char *device;        /* what runs the network, a name of hgnet's option --device; NULL for "cpu" */
+  const char *device;        /* "cpu", "gpu", "gpu:N" as `hgnet devices` counts, or "auto"; NULL for the processor */
   hgnet_log_hook log;        /* receives what is noticed while the weights are opened; NULL for nobody */
   void *log_context;         /* handed to it */
   hgnet_cancel_hook is_cancelled; /* asked in functions that take several pictures, before each few of them; may be NULL */

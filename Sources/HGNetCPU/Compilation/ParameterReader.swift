@@ -2,16 +2,6 @@ import CHGNetKernels
 import HGNetCore
 import HGNetProgram
 
-/// The numbers of an epilogue; the residual's place is the plan's business.
-struct EpilogueValues: Hashable, Sendable {
-  var lower: Float
-  var scale: Float
-  var shift: Float
-
-  /// Leaves a result as it is.
-  static let none = EpilogueValues(lower: -.infinity, scale: 1, shift: 0)
-}
-
 /// Reads parameters by name with their shapes checked.
 struct ParameterReader {
   let store: any ParameterSource
@@ -36,27 +26,7 @@ struct ParameterReader {
     parameter.discardPages()
   }
 
-  func scalar(_ name: String, layer: String) throws(HGNetError) -> Float {
-    try store.parameter(name, shape: [1], layer: layer).tensor()[0]
-  }
-
-  /// The whole affine part of a layer's epilogue as one factor and one addend.
-  func epilogue(of layer: Layer) throws(HGNetError) -> EpilogueValues {
-    var scale: Float = 1
-    var shift: Float = 0
-    for step in layer.affine {
-      switch step {
-      case .affine(let scaleName, let biasName):
-        let factor = try scalar(scaleName, layer: layer.name)
-        scale *= factor
-        shift = shift * factor + (try scalar(biasName, layer: layer.name))
-      case .dropout(let probability):
-        scale *= 1 - probability
-        shift *= 1 - probability
-      }
-    }
-    return EpilogueValues(lower: layer.hasReLU ? 0 : -.infinity, scale: scale, shift: shift)
-  }
+  func epilogue(of layer: Layer) throws(HGNetError) -> EpilogueValues { try store.epilogue(of: layer) }
 
   /// Folds a convolution's normalisation and writes its bias; `body` packs the weights, each column times its factor.
   func packConvolution(
@@ -67,18 +37,7 @@ struct ParameterReader {
       throw HGNetError(.internalInconsistency, "expected a convolution", layer: layer.name)
     }
     let columns = convolution.outputChannels
-    var factors = [Float](repeating: 1, count: columns)
-    var biases = [Float](repeating: 0, count: columns)
-    func values(_ name: String) throws(HGNetError) -> [Float] {
-      try tensor(name, shape: [columns], layer: layer.name).values
-    }
-    if let normalization {
-      let folding = try normalization.folding(into: convolution.bias, values: values)
-      factors = folding.factors.map { Float($0) }
-      biases = folding.biases
-    } else if let name = convolution.bias {
-      biases = try values(name)
-    }
+    let (factors, biases) = try store.folding(convolution, normalization, layer: layer.name)
     packed.bias.update(from: biases, count: columns)
     if convolution.isIdentity { return body(convolution, [Float](repeating: 1, count: columns), factors) }
     try withValues(

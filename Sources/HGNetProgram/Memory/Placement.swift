@@ -13,6 +13,7 @@ package struct Placement: Sendable {
   /// Whether a buffer holds the pictures of one group only, one per buffer.
   private var isGroupOnly: [Bool] = []
   private let batch: Int
+  private let channelUnit: Int
 
   /// A result that must be copied into a concatenation.
   package struct Copy: Hashable, Sendable {
@@ -29,8 +30,11 @@ package struct Placement: Sendable {
   /// - Parameters:
   ///   - program: for the size that is wanted.
   ///   - batch: the number of pictures.
-  package init(_ program: Program, batch: Int) {
+  ///   - channelUnit: what the distance between pixels of a buffer is a multiple of, for engines that take several
+  ///     channels at a time.
+  package init(_ program: Program, batch: Int, channelUnit: Int = 1) {
     self.batch = batch
+    self.channelUnit = channelUnit
     let (shapes, elements) = (program.shapes, program.elements)
     locations = [Location?](repeating: nil, count: shapes.count)
     // From the last to the first, so that a concatenation inside another one finds its place first.
@@ -56,7 +60,7 @@ package struct Placement: Sendable {
   }
 
   private mutating func newBuffer(_ shape: ActivationShape, _ element: ElementType) -> Location {
-    var stride = shape.channels
+    var stride = shape.channels.roundedUp(to: channelUnit)
     // Pixels at a multiple of 4 KiB would all fall into the same few lines of the first cache.
     if stride * element.byteCount % 4096 == 0, shape.height * shape.width > 1 { stride += 64 / element.byteCount }
     pictureBytes.append(shape.height * shape.width * stride * element.byteCount)
@@ -69,6 +73,11 @@ package struct Placement: Sendable {
   package mutating func touch(_ result: Int, step: Int) {
     guard let location = locations[result] else { return }
     buffers[location.buffer].touch(step)
+  }
+
+  /// Makes the length of every buffer a multiple, so that in an arena each begins at one.
+  package mutating func align(to byteCount: Int) {
+    for index in buffers.indices { buffers[index].byteCount = buffers[index].byteCount.roundedUp(to: byteCount) }
   }
 
   /// Bytes of one picture that are touched both by a step or one before it and by a later one.

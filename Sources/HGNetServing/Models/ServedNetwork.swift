@@ -46,7 +46,7 @@ package struct ServedNetwork: Sendable {
     }
     var outputs = [Graph.Output.Role.logits]
     if case .success = head { outputs = ClassActivation.outputs(of: weights.graph) }
-    let single = Device(device.kind, pool: ThreadPool(count: 1), precision: device.precision)
+    let single = device.with(ThreadPool(count: 1))
     let made = try InferenceModel(
       graph: weights.graph.selecting(outputs: outputs), parameters: weights.parameters,
       device: isAlone ? device : single)

@@ -25,6 +25,9 @@ struct Bench: ParsableCommand {
   @Flag(help: "Show each step beside what this machine's arithmetic and memory allow at most.")
   var roofline = false
 
+  @Flag(help: "Show the best time of each step, on a GPU by its own clock.")
+  var verbose = false
+
   @Option(help: ArgumentHelp("Pictures per run. (default: 1; with --training 16)", valueName: "n"))
   var batch: Int?
 
@@ -58,7 +61,9 @@ struct Bench: ParsableCommand {
     if level != nil, !training || ![.bfloat16, .auto].contains(compute.precision.precision) {
       throw ValidationError("--level is of training steps in bfloat16; give it with --training --precision bfloat16")
     }
-    if training, roofline { throw ValidationError("--roofline shows the steps of inference; leave out --training") }
+    if training, roofline || verbose {
+      throw ValidationError("--\(roofline ? "roofline" : "verbose") shows the steps of inference; leave out --training")
+    }
     try check(batch, "--batch", 1...65536)
     try check(iterations, "--iterations", 1...10_000_000)
     try check(warmup, "--warmup", 0...10_000_000)
@@ -66,7 +71,7 @@ struct Bench: ParsableCommand {
 
   func run() throws {
     guard training else { return try measureInference() }
-    let device = compute.device()
+    let device = try compute.trainingDevice()
     let bench = TrainingBench(
       subject: subject, batch: batch ?? 16, size: inputSize?.size, iterations: iterations ?? 10, warmup: warmup ?? 2,
       device: device, level: device.chosenPrecision == .bfloat16 ? level ?? .o1 : nil)
@@ -79,23 +84,27 @@ struct Bench: ParsableCommand {
     let clock = ContinuousClock()
     let begin = clock.now
     let opened = try ModelOrFile(subject)
-    let device = compute.device(for: opened.file?.parameters)
+    let device = try compute.device(for: opened.file?.parameters)
+    if roofline, device.kind != .cpu {
+      throw ValidationError("--roofline knows the processor only; --verbose shows the steps of other devices")
+    }
+    let isTimed = roofline || verbose
     let graph = opened.graph
     let size = inputSize?.size ?? graph.inputSize
     let model = try InferenceModel(graph: graph, parameters: opened.parameters(for: device), device: device)
-    var session = try model.session(batch: batch, inputSize: size, isTimed: roofline)
+    var session = try model.session(batch: batch, inputSize: size, isTimed: isTimed)
     let load = clock.now - begin
 
     session.withInput { FixedNoise.fill($0) }
     for _ in 0..<warmup { try session.execute() }
     var times: [Double] = []
     times.reserveCapacity(iterations)
-    var steps = [Double](repeating: .infinity, count: roofline ? session.layerDescriptions.count : 0)
+    var steps = [Double](repeating: .infinity, count: isTimed ? session.layerDescriptions.count : 0)
     for _ in 0..<iterations {
       let start = clock.now
       try session.execute()
       times.append((clock.now - start).milliseconds)
-      if roofline {
+      if isTimed {
         for (index, time) in session.layerSeconds().enumerated() { steps[index] = min(steps[index], time) }
       }
     }
@@ -106,9 +115,10 @@ struct Bench: ParsableCommand {
       parameterCount: graph.parameters.reduce(0) { $0 + $1.shape.count },
       multiplyAdds: try graph.resized(to: size).multiplyAdds,
       peakMemory: PeakMemory.bytes)
-    guard roofline else { return try StandardOutput.write(json ? report.json : report.text) }
+    guard isTimed else { return try StandardOutput.write(json ? report.json : report.text) }
     let table = RooflineReport(
-      peak: try MachinePeak.measured(on: device.pool), steps: session.layerDescriptions, seconds: steps)
+      peak: roofline ? try MachinePeak.measured(on: device.pool) : nil, steps: session.layerDescriptions, seconds: steps
+    )
     try StandardOutput.write(json ? report.json(with: table.json) : report.text + "\n\n" + table.text)
   }
 }

@@ -46,7 +46,7 @@ struct Run: ParsableCommand {
     let graph = try file.graph.selecting(
       outputs: [file.hasClassifier ? .logits : .embedding] + (features ? file.graph.stages.map(\.role) : []))
     let network = try InferenceModel(
-      graph: graph, parameters: file.parameters, device: compute.device(for: file.parameters))
+      graph: graph, parameters: file.parameters, device: try compute.device(for: file.parameters))
     let results = try TensorRun(model: network).run(tensor)
     if !file.hasClassifier {
       StandardError.write(

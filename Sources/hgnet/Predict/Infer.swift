@@ -32,7 +32,7 @@ struct Infer: AsyncParsableCommand {
   @OptionGroup var output: PredictionOutputOptions
 
   func run() async throws {
-    let configuration = try options.require()
+    let configuration = try options.require(honoringDevice: true)
     let input = try configuration.input()
     guard let pictures = input.pictures else {
       throw HGNetError(
@@ -60,7 +60,9 @@ struct Infer: AsyncParsableCommand {
     // The configuration is that of the training: it says what the head is.
     recipe.activation = recipe.activation ?? weights.activation ?? recipe.postProcessing.activation
     let classifier = try Classifier(
-      weights, recipe: recipe, device: compute.device(configured: configuration.precision(), for: weights.parameters))
+      weights, recipe: recipe,
+      device: try compute.device(
+        configured: configuration.precision(), gpu: configuration.gpu, for: weights.parameters))
 
     let hasLabels = recipe.labels != nil
     var file = try input.saveFile.map { path throws(HGNetError) in try FileOutput(path: path) }

@@ -80,7 +80,7 @@ struct Predict: AsyncParsableCommand {
   func run() async throws { try await RankedCommand.run(run) }
 
   private func run(_ communicator: any Communicator) async throws {
-    let configuration = try options.load()
+    let configuration = try options.load(honoringDevice: true)
     let input = try configuration?.input()
     let model = try self.model.map { name throws(HGNetError) in try Model.named(name) }
     let pictures = try pictures(configuration: configuration, input: input)
@@ -92,9 +92,9 @@ struct Predict: AsyncParsableCommand {
     }
     try opened.requireClassifier()
     let recipe = try recipe(configuration: configuration, weights: opened, isFirst: communicator.isFirst)
-    let device = compute.device(
+    let device = try compute.device(
       defaultCount: try processors(of: configuration), configured: try configuration?.precision(),
-      for: opened.parameters)
+      gpu: configuration?.gpu, for: opened.parameters)
     let classifier = try Classifier(opened, recipe: recipe, device: device)
 
     let defaultBatch = PictureRun.batchSize(for: recipe, pictures: pictures.count, ranks: communicator.rankCount)

@@ -57,6 +57,7 @@ struct Evaluate: AsyncParsableCommand {
     var log: TrainingLogFile?
     var configuration: String
     var precision: PrecisionChoice?
+    var gpu: String?
   }
 
   func run() async throws { try await RankedCommand.run(run) }
@@ -69,7 +70,8 @@ struct Evaluate: AsyncParsableCommand {
       subject = try await configured(communicator)
     }
     let isFirst = communicator.isFirst
-    let device = compute.device(configured: subject.precision, for: subject.weights.parameters)
+    let device = try compute.device(
+      configured: subject.precision, gpu: subject.gpu, for: subject.weights.parameters)
     let evaluator = Evaluator(
       data: subject.data, loss: subject.loss, metrics: subject.metrics, printInterval: subject.printInterval,
       device: device, communicator: communicator)
@@ -110,7 +112,7 @@ struct Evaluate: AsyncParsableCommand {
 
   /// With `-c`: the model, weights, data and metrics of a configuration.
   private func configured(_ communicator: any Communicator) async throws -> Subject {
-    let configuration = try options.require()
+    let configuration = try options.require(honoringDevice: true)
     try communicator.agree(on: [("configurations", SingleProcess.hash(of: configuration.root.yaml))])
     let settings = try TrainingConfiguration(configuration)
     guard let data = try TrainingData(configuration, part: "Eval", classCount: settings.options.classCount) else {
@@ -137,7 +139,7 @@ struct Evaluate: AsyncParsableCommand {
       weights: weights, data: data, loss: settings.evaluationLoss, metrics: settings.evaluationMetrics,
       printInterval: settings.printInterval, labels: try TrainingRun.labels(configuration, data: data), log: log,
       configuration: configuration.root.yaml,
-      precision: try configuration.precision() ?? (settings.isQuantizationAware ? .int8 : nil))
+      precision: try configuration.precision() ?? (settings.isQuantizationAware ? .int8 : nil), gpu: configuration.gpu)
   }
 
   /// With `--data`: cross entropy and top-k on the pictures of a folder, mAP where the network gives several labels.

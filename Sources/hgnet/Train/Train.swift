@@ -94,7 +94,7 @@ struct Train: AsyncParsableCommand {
       }
       try communicator.barrier()
     }
-    let device = compute.training(configured: try configuration.precision())
+    let device = try compute.training(configured: try configuration.precision())
     let run = try TrainingRun(
       configuration, prepared: prepared, device: device, precision: compute.precision(on: device), isOffline: offline,
       communicator: communicator)
