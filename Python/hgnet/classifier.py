@@ -38,7 +38,8 @@ class Classifier:
     - `weights`: a file in any format that the library reads, the folder of a Paddle inference model, the bytes of a
       file, or the name of a model or of published weights, which are fetched once.
     - `threads`: 1 to 1024; None for as many as the process may use.
-    - `device`: what runs the network, `"cpu"` or `"reference"` (exact and very slow).
+    - `device`: what runs the network: `"cpu"`, `"gpu"`, `"gpu:N"` as `hgnet devices` counts, `"auto"`, or `"reference"`
+      (exact and very slow).
     - `precision`: `"float32"`, `"bfloat16"`, `"int8"` (weights of `hgnet quantize`) or `"auto"` for the fastest.
     - `model`: the name of the model; None to recognise it by the weights.
     - `recipe`: how pictures become input: `"weights"` for what belongs to the weights, `"evaluation"` or `"deployment"`

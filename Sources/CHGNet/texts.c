@@ -37,6 +37,7 @@ const char *hgnet_status_name(hgnet_status status) {
     case HGNET_CANCELLED: return "HGNET_CANCELLED";
     case HGNET_NETWORK_FAILURE: return "HGNET_NETWORK_FAILURE";
     case HGNET_UNWRITABLE_FILE: return "HGNET_UNWRITABLE_FILE";
+    case HGNET_DEVICE_FAILURE: return "HGNET_DEVICE_FAILURE";
   }
   return "unknown";
 }
