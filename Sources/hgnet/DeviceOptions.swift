@@ -18,9 +18,10 @@ struct TrainingDeviceOptions: ParsableArguments {
 
   func validate() throws {
     if case .gpu? = device { throw ValidationError("a GPU runs networks and does not train them; leave out --device") }
-    if precision == .int8 || precision == .float16 {
+    if precision == .float16 { throw ValidationError("expected --precision float32 or bfloat16, found float16") }
+    if precision == .int8 {
       throw ValidationError(
-        "expected --precision float32 or bfloat16, found \(precision == .int8 ? "int8; training for it is Slim.quant.name=pact" : "float16")")
+        "expected --precision float32 or bfloat16, found int8; training for it is Slim.quant.name=pact")
     }
   }
 

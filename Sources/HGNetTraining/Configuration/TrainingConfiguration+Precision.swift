@@ -34,6 +34,10 @@ extension TrainingConfiguration {
         .unsupported,
         "expected the precision float32 or bfloat16 for training, found int8; fine-tuning for int8 is "
           + "Slim.quant.name=pact")
+    case .float16:
+      throw HGNetError(
+        .unsupported,
+        "expected the precision float32 or bfloat16 for training, found float16, which GPUs have for inference")
     case .bfloat16:
       guard device.engine.mixesPrecision else {
         throw HGNetError(
