@@ -293,6 +293,26 @@ import Testing
     #expect(error?.context.key == "Arch.teacher_logits_cache")
   }
 
+  @Test("A teacher in fewer bits says nearly the same", arguments: ["bfloat16", "int8"])
+  func teacherPrecision(_ precision: String) throws {
+    let workspace = try TrainerTests.Workspace()
+    func firstLoss(_ arch: String) throws -> Double {
+      let run = try Run(workspace, arch: arch)
+      let trainer = try run.trainer(saving: nil)
+      var loss: Double?
+      _ = try trainer.run(from: run.initial(), log: { _ in }) { event in
+        guard case .step(let step) = event, loss == nil else { return }
+        loss = step.loss
+        trainer.stop()
+      }
+      return try #require(loss)
+    }
+    let (exact, found) = (try firstLoss(""), try firstLoss("teacher_precision: \(precision)"))
+    #expect(found != exact && abs(found - exact) < 0.01 * exact, "\(found) beside \(exact)")
+    let error = #expect(throws: HGNetError.self) { try Run(workspace, arch: "teacher_precision: float8") }
+    #expect(error?.context.key == "Arch.teacher_precision")
+  }
+
   @Test("A teacher in training mode keeps its weights, and its statistics drift") func observed() throws {
     let run = try Run(TrainerTests.Workspace(), arch: "teacher_in_training_mode: True")
     let initial = try run.initial()
