@@ -92,7 +92,7 @@ static void several(hgnet_classifier classifier) {
   IS(HGNET_OK, hgnet_classifier_close(other));
   options.device = "toaster";
   IS(HGNET_INVALID_ARGUMENT, hgnet_classifier_open(weights, &options, &other));
-  CHECK(strstr(hgnet_error_text(), "cpu, reference") != NULL);
+  CHECK(strstr(hgnet_error_text(), "cpu, gpu, gpu:N, auto or reference") != NULL);
   free(weight_bytes);
   free(embeddings);
   free(bytes);
