@@ -146,8 +146,6 @@ struct StepBuilder {
     switch layer.kind {
     case .convolution(let convolution, _):
       let isDepthwise = convolution.isDepthwise || convolution.isIdentity
-      var window = hgv_step()
-      window.setWindow(convolution.kernel, convolution.stride, convolution.padding)
       if isDepthwise || values == 1 {
         var step = try step("direct", values, input, output, layer.name)
         step.numbers.setWindow(convolution.kernel, convolution.stride, convolution.padding)

@@ -17,7 +17,7 @@ struct TrainingDeviceOptions: ParsableArguments {
   @OptionGroup var compute: ThreadOptions
 
   func validate() throws {
-    if case .gpu? = device { throw ValidationError("a GPU runs networks and does not train them; leave out --device") }
+    try requireTraining(device)
     if precision == .float16 { throw ValidationError("expected --precision float32 or bfloat16, found float16") }
     if precision == .int8 {
       throw ValidationError(
@@ -40,6 +40,11 @@ struct TrainingDeviceOptions: ParsableArguments {
   func precision(on device: Device) -> Precision? {
     precision.map { $0.precision ?? device.engine.fastestPrecision }
   }
+}
+
+/// Refuses a device that does not train.
+private func requireTraining(_ device: DeviceChoice?) throws {
+  if case .gpu? = device { throw ValidationError("a GPU runs networks and does not train them; leave out --device") }
 }
 
 /// `--device NAME`, `--precision NAME` and `--threads N`.
@@ -76,7 +81,7 @@ struct DeviceOptions: ParsableArguments {
   ///
   /// - Throws: as `Device`; for a GPU, which does not.
   func trainingDevice() throws -> Device {
-    if case .gpu? = device { throw ValidationError("a GPU runs networks and does not train them; leave out --device") }
+    try requireTraining(device)
     return try silentDevice()
   }
 

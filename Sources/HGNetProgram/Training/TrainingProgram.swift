@@ -4,7 +4,8 @@ import HGNetCore
 ///
 /// The layers are those of inference, so that a unit is a convolution with its normalisation, ReLU, affine block and
 /// residual. Of a unit two arrays are kept for the backward pass, the convolution's result and the unit's result, which at
-/// the level O2 is computed again instead; the gradient of the first takes its place. A value without addresses, kernels or threads; an engine turns each operation
+/// the level O2 is computed again instead; the gradient of the first takes its place.
+/// A value without addresses, kernels or threads; an engine turns each operation
 /// into its own steps and may keep more. Threads: safe to share.
 package struct TrainingProgram: Sendable {
   /// The network.
