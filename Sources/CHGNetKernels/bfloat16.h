@@ -2,23 +2,6 @@
 // HG_PAIRS (whether the processor's instructions for bfloat16 are used) are defined.
 #include "vector.h"
 
-#if HG_PAIRS
-#define hg_narrow(x) ((hg_halves)_mm512_cvtneps_pbh((__m512)(x)))
-#endif
-
-// A vector from or to an array of either type, at an element.
-HG_INLINE hg_vector hg_read(const void *p, int is_float, int64_t at, int count) {
-  return is_float ? hg_load_some((const float *)p + at, count) : hg_widen_some((const hg_bfloat16 *)p + at, count);
-}
-HG_INLINE void hg_write(void *p, int is_float, int64_t at, hg_vector x, int count) {
-  if (is_float)
-    hg_store_some((float *)p + at, x, count);
-  else if (count >= HG_LANES)
-    *(hg_halves *)((hg_bfloat16 *)p + at) = hg_narrow(x);
-  else
-    hg_narrow_some((hg_bfloat16 *)p + at, x, count);
-}
-
 HG_INLINE hg_vector hg_bend(const hg_bfloat16_epilogue *e, hg_vector x) {
   return hg_max(x, hg_splat(e->lower)) * hg_splat(e->scale) + hg_splat(e->shift);
 }

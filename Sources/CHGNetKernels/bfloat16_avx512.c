@@ -1,4 +1,6 @@
 // The bfloat16 kernels for x86-64 with AVX-512 (F, VL, DQ, BW).
+#include <math.h>
+
 #include "CHGNetBFloat16.h"
 #include "CHGNetKernels.h"
 

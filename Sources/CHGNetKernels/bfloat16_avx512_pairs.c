@@ -1,4 +1,6 @@
 // The bfloat16 kernels for x86-64 with AVX-512 whose instruction for pairs of bfloat16 is as quick as a multiply-add.
+#include <math.h>
+
 #include "CHGNetBFloat16.h"
 #include "CHGNetKernels.h"
 

@@ -1,4 +1,6 @@
 // The bfloat16 kernels for any processor of the target architecture.
+#include <math.h>
+
 #include "CHGNetBFloat16.h"
 #include "CHGNetKernels.h"
 

@@ -1,4 +1,6 @@
 // The bfloat16 kernels for arm64.
+#include <math.h>
+
 #include "CHGNetBFloat16.h"
 #include "CHGNetKernels.h"
 

@@ -1,7 +1,9 @@
 // Training in mixed precision over bfloat16.h: arrays in bfloat16, sums and parameters in float32. Included once per
 // instruction set.
 #include "gradient_windows.h"
+#include "pointwise.h"
 #include "unit.h"
+#include "window_gradients.h"
 
 // Two rows of 16 values, a value of the second behind that of the first.
 HG_INLINE void hg_interleave(const hg_bfloat16 *first, const hg_bfloat16 *second, int count, hg_bfloat16 *to) {
@@ -59,146 +61,37 @@ static void HG_NAME(hg_bfloat16_pack)(const void *descriptor, int32_t task, floa
   }
 }
 
-// MARK: - Units. Z, O and G are constants: whether z, the output and the gradient of z are in bfloat16.
-
-HG_INLINE const void *hg_element(const void *p, int is_half, int64_t at) {
-  return is_half ? (const void *)((const hg_bfloat16 *)p + at) : (const void *)((const float *)p + at);
-}
-
-HG_INLINE void hg_half_sums_run(const hg_unit *d, int64_t first, int count, int c, int lanes, double *sums, const int V) {
-  hg_vector sum[HG_SUM_VECTORS] = {{0}}, squares[HG_SUM_VECTORS] = {{0}};
-  const hg_bfloat16 *from = (const hg_bfloat16 *)d->z + first * d->channels + c;
-  for (int r = 0; r < count; r++, from += d->channels)
-    HG_UNROLL for (int v = 0; v < V; v++) {
-      const hg_vector z = V > 1 ? hg_widen(from + v * HG_LANES) : hg_widen_some(from, lanes);
-      sum[v] += z;
-      squares[v] += z * z;
-    }
-  HG_UNROLL for (int v = 0; v < V; v++) {
-    hg_add_wide(sums + c + v * HG_LANES, sum[v]);
-    hg_add_wide(sums + HG_PADDED(d->channels) + c + v * HG_LANES, squares[v]);
-  }
-}
+// MARK: - Units
 
 static void HG_NAME(hg_bfloat16_sums)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
-  const hg_unit *d = &((const hg_bfloat16_unit *)descriptor)->unit;
-  const int padded = HG_PADDED(d->channels), C = d->channels, wide = HG_SUM_VECTORS * HG_LANES;
-  double *sums = d->sums + (int64_t)task * 4 * padded;
-  const int64_t row0 = (int64_t)task * d->rows_per_chunk, row1 = hg_min(row0 + d->rows_per_chunk, d->rows);
-  __builtin_memset(sums, 0, sizeof(double) * 4 * (size_t)padded);
-  for (int64_t first = row0; first < row1; first += 16) {
-    const int count = hg_min(16, row1 - first);
-    int c = 0;
-    for (; c + wide <= C; c += wide) hg_half_sums_run(d, first, count, c, HG_LANES, sums, HG_SUM_VECTORS);
-    for (; c < C; c += HG_LANES) hg_half_sums_run(d, first, count, c, C - c, sums, 1);
-  }
-}
-
-HG_INLINE void hg_half_apply_rows(const hg_bfloat16_unit *h, int64_t row0, int64_t row1, const int Z, const int O) {
-  const hg_unit *d = &h->unit;
-  const hg_vector lower = hg_splat(d->is_rectified ? 0 : -__builtin_inff());
-  const hg_vector scale = hg_splat(d->scale ? *d->scale : 1), shift = hg_splat(d->shift ? *d->shift : 0);
-  const int C = d->channels;
-  for (int64_t row = row0; row < row1; row++)
-    for (int c = 0; c < C; c += HG_LANES) {
-      const int lanes = C - c;
-      hg_vector y = hg_read(d->z, !Z, row * C + c, lanes) * hg_load(d->k + c) + hg_load(d->o + c);
-      y = hg_max(y, lower) * scale + shift;
-      if (d->residual) y += hg_read(d->residual, !h->is_half_residual, row * d->residual_stride + c, lanes);
-      hg_write(d->output, !O, row * d->output_stride + c, y, lanes);
-    }
+  hg_unit_sums_task(&((const hg_bfloat16_unit *)descriptor)->unit, task, 1);
 }
 
 static void HG_NAME(hg_bfloat16_apply)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_bfloat16_unit *h = descriptor;
-  const int64_t row0 = (int64_t)task * h->unit.rows_per_task;
-  const int64_t row1 = hg_min(row0 + h->unit.rows_per_task, h->unit.rows);
-  if (h->is_half_z && h->is_half_output) hg_half_apply_rows(h, row0, row1, 1, 1);
-  else if (h->is_half_z) hg_half_apply_rows(h, row0, row1, 1, 0);
-  else if (h->is_half_output) hg_half_apply_rows(h, row0, row1, 0, 1);
-  else hg_half_apply_rows(h, row0, row1, 0, 0);
-}
-
-HG_INLINE void hg_half_gradient_sums_run(const hg_bfloat16_unit *h, int64_t first, int count, int c, int lanes,
-                                         double *sums, const int Z, const int O, const int V) {
-  const hg_unit *d = &h->unit;
-  const int padded = HG_PADDED(d->channels);
-  const hg_vector scale = hg_splat(d->scale ? *d->scale : 1);
-  hg_vector plain[HG_SUM_VECTORS] = {{0}}, centred[HG_SUM_VECTORS] = {{0}};
-  hg_vector rectified[HG_SUM_VECTORS] = {{0}}, all[HG_SUM_VECTORS] = {{0}};
-  for (int64_t row = first; row < first + count; row++)
-    HG_UNROLL for (int v = 0; v < V; v++) {
-      const int at = c + v * HG_LANES, some = V > 1 ? HG_LANES : lanes;
-      const hg_vector value = hg_read(d->z, !Z, row * d->channels + at, some);
-      const hg_vector g = hg_read(d->output, !O, row * d->output_stride + at, some);
-      hg_vector r;
-      const hg_vector dy = hg_unit_gradient(d, value, g, at, scale, &r);
-      plain[v] += dy;
-      centred[v] += dy * (value - hg_load(d->mean + at));
-      rectified[v] += g * r;
-      all[v] += g;
-    }
-  HG_UNROLL for (int v = 0; v < V; v++) {
-    double *to = sums + c + v * HG_LANES;
-    hg_add_wide(to, plain[v]);
-    hg_add_wide(to + padded, centred[v]);
-    hg_add_wide(to + 2 * padded, rectified[v]);
-    hg_add_wide(to + 3 * padded, all[v]);
-  }
-}
-
-HG_INLINE void hg_half_gradient_sums(const hg_bfloat16_unit *h, int32_t task, const int Z, const int O) {
-  const hg_unit *d = &h->unit;
-  const int padded = HG_PADDED(d->channels), C = d->channels, wide = HG_SUM_VECTORS * HG_LANES;
-  double *sums = d->sums + (int64_t)task * 4 * padded;
-  const int64_t row0 = (int64_t)task * d->rows_per_chunk, row1 = hg_min(row0 + d->rows_per_chunk, d->rows);
-  __builtin_memset(sums, 0, sizeof(double) * 4 * (size_t)padded);
-  for (int64_t first = row0; first < row1; first += 16) {
-    const int count = hg_min(16, row1 - first);
-    int c = 0;
-    for (; c + wide <= C; c += wide)
-      hg_half_gradient_sums_run(h, first, count, c, HG_LANES, sums, Z, O, HG_SUM_VECTORS);
-    for (; c < C; c += HG_LANES) hg_half_gradient_sums_run(h, first, count, c, C - c, sums, Z, O, 1);
-  }
+  if (h->is_half_z && h->is_half_output) hg_unit_apply_task(&h->unit, task, h->is_half_residual, 1, 1);
+  else if (h->is_half_z) hg_unit_apply_task(&h->unit, task, h->is_half_residual, 1, 0);
+  else if (h->is_half_output) hg_unit_apply_task(&h->unit, task, h->is_half_residual, 0, 1);
+  else hg_unit_apply_task(&h->unit, task, h->is_half_residual, 0, 0);
 }
 
 static void HG_NAME(hg_bfloat16_gradient_sums)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_bfloat16_unit *h = descriptor;
-  if (h->is_half_z && h->is_half_output) hg_half_gradient_sums(h, task, 1, 1);
-  else if (h->is_half_z) hg_half_gradient_sums(h, task, 1, 0);
-  else if (h->is_half_output) hg_half_gradient_sums(h, task, 0, 1);
-  else hg_half_gradient_sums(h, task, 0, 0);
-}
-
-HG_INLINE void hg_half_gradient_rows(const hg_bfloat16_unit *h, int64_t row0, int64_t row1, const int Z, const int G) {
-  const hg_unit *d = &h->unit;
-  const hg_vector scale = hg_splat(d->scale ? *d->scale : 1);
-  const int C = d->channels, is_float = !h->is_half_output;
-  // A row in bfloat16 lies where its row in float32 began: what is written has been read.
-  const int64_t distance = G && !Z ? 2 * (int64_t)C : C;
-  for (int64_t row = row0; row < row1; row++)
-    for (int c = 0; c < C; c += HG_LANES) {
-      const int lanes = C - c;
-      const hg_vector z = hg_read(d->z, !Z, row * C + c, lanes);
-      const hg_vector g = hg_read(d->output, is_float, row * d->output_stride + c, lanes);
-      hg_vector r;
-      const hg_vector dy = hg_unit_gradient(d, z, g, c, scale, &r);
-      hg_write(d->z, !G, row * distance + c, dy * hg_load(d->k + c) + (z * hg_load(d->alpha + c) + hg_load(d->beta + c)),
-               lanes);
-    }
+  if (h->is_half_z && h->is_half_output) hg_unit_gradient_sums_task(&h->unit, task, 1, 1);
+  else if (h->is_half_z) hg_unit_gradient_sums_task(&h->unit, task, 1, 0);
+  else if (h->is_half_output) hg_unit_gradient_sums_task(&h->unit, task, 0, 1);
+  else hg_unit_gradient_sums_task(&h->unit, task, 0, 0);
 }
 
 static void HG_NAME(hg_bfloat16_gradient_apply)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_bfloat16_unit *h = descriptor;
-  const int64_t row0 = (int64_t)task * h->unit.rows_per_task;
-  const int64_t row1 = hg_min(row0 + h->unit.rows_per_task, h->unit.rows);
-  if (h->is_half_z) hg_half_gradient_rows(h, row0, row1, 1, 1);
-  else if (h->is_half_gradient) hg_half_gradient_rows(h, row0, row1, 0, 1);
-  else hg_half_gradient_rows(h, row0, row1, 0, 0);
+  if (h->is_half_z) hg_unit_gradient_apply_task(&h->unit, task, h->is_half_output, 1, 1);
+  else if (h->is_half_gradient) hg_unit_gradient_apply_task(&h->unit, task, h->is_half_output, 0, 1);
+  else hg_unit_gradient_apply_task(&h->unit, task, h->is_half_output, 0, 0);
 }
 
 // MARK: - The gradient of dense weights: sums over pairs of pixels.
@@ -326,7 +219,37 @@ static void HG_NAME(hg_bfloat16_weight_gradient)(const void *descriptor, int32_t
   }
 }
 
-#include "bfloat16_gradients.h"
+// MARK: - Depthwise convolutions, pools and elementwise work
+
+static void HG_NAME(hg_bfloat16_depthwise_gradient)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_bfloat16_depthwise_gradient *h = descriptor;
+  hg_depthwise_gradient_task(&h->depthwise, task, h->gradient_stride, 1);
+}
+
+static void HG_NAME(hg_bfloat16_dilate)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_bfloat16_dilate *h = descriptor;
+  hg_dilate_task(&h->dilate, task, h->input_stride, sizeof(hg_bfloat16));
+}
+
+static void HG_NAME(hg_bfloat16_maximum_pool_gradient)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  hg_maximum_pool_gradient_task(descriptor, task, 1);
+}
+
+static void HG_NAME(hg_bfloat16_elementwise_gradient)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_bfloat16_elementwise_gradient *h = descriptor;
+  hg_elementwise_gradient_task(&h->elementwise, task, h->is_half_target, h->is_half_gradient, h->is_half_factor);
+}
+
+static void HG_NAME(hg_bfloat16_gate_gradient)(const void *descriptor, int32_t task, float *scratch) {
+  (void)scratch;
+  const hg_bfloat16_gate_gradient *h = descriptor;
+  hg_gate_gradient_task(&h->gate, task, h->is_half_input, h->is_half_gradient, h->is_half_target);
+}
+
 #include "bfloat16_winograd.h"
 
 static const hg_bfloat16_training_kernels HG_NAME(hg_bfloat16_training_kernels) = {

@@ -1,5 +1,6 @@
 // Training kernels over vector.h and product.h; included once per instruction set.
 #include "unit.h"
+#include "window_gradients.h"
 
 HG_INLINE void hg_pack_winograd_panel(const hg_pack *d, int32_t task, int columns, const int tile) {
   const int P = tile + 2;
@@ -66,35 +67,9 @@ static void HG_NAME(hg_pack_channels_task)(const void *descriptor, int32_t task,
           c < d->channels ? d->weight[(int64_t)c * d->taps + (d->is_flipped ? d->taps - 1 - tap : tap)] : 0;
 }
 
-HG_INLINE void hg_unit_sums_run(const hg_unit *d, int64_t first, int count, int c, int lanes, double *sums, const int V) {
-  hg_vector sum[HG_SUM_VECTORS] = {{0}}, squares[HG_SUM_VECTORS] = {{0}};
-  const float *from = d->z + first * d->channels + c;
-  for (int r = 0; r < count; r++, from += d->channels)
-    HG_UNROLL for (int v = 0; v < V; v++) {
-      const hg_vector z = V > 1 ? hg_load(from + v * HG_LANES) : hg_load_some(from, lanes);
-      sum[v] += z;
-      squares[v] += z * z;
-    }
-  HG_UNROLL for (int v = 0; v < V; v++) {
-    hg_add_wide(sums + c + v * HG_LANES, sum[v]);
-    hg_add_wide(sums + HG_PADDED(d->channels) + c + v * HG_LANES, squares[v]);
-  }
-}
-
 static void HG_NAME(hg_unit_sums)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
-  const hg_unit *d = descriptor;
-  const int padded = HG_PADDED(d->channels), C = d->channels, wide = HG_SUM_VECTORS * HG_LANES;
-  double *sums = d->sums + (int64_t)task * 4 * padded;
-  const int64_t row0 = (int64_t)task * d->rows_per_chunk, row1 = hg_min(row0 + d->rows_per_chunk, d->rows);
-  __builtin_memset(sums, 0, sizeof(double) * 4 * (size_t)padded);
-  // Runs of 16 rows in float, then double.
-  for (int64_t first = row0; first < row1; first += 16) {
-    const int count = hg_min(16, row1 - first);
-    int c = 0;
-    for (; c + wide <= C; c += wide) hg_unit_sums_run(d, first, count, c, HG_LANES, sums, HG_SUM_VECTORS);
-    for (; c < C; c += HG_LANES) hg_unit_sums_run(d, first, count, c, C - c, sums, 1);
-  }
+  hg_unit_sums_task(descriptor, task, 0);
 }
 
 static void HG_NAME(hg_unit_statistics)(const void *descriptor, int32_t task, float *scratch) {
@@ -136,64 +111,12 @@ static void HG_NAME(hg_unit_statistics)(const void *descriptor, int32_t task, fl
 
 static void HG_NAME(hg_unit_apply)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
-  const hg_unit *d = descriptor;
-  const int64_t row0 = (int64_t)task * d->rows_per_task, row1 = hg_min(row0 + d->rows_per_task, d->rows);
-  const hg_vector lower = hg_splat(d->is_rectified ? 0 : -__builtin_inff());
-  const hg_vector scale = hg_splat(d->scale ? *d->scale : 1), shift = hg_splat(d->shift ? *d->shift : 0);
-  for (int64_t row = row0; row < row1; row++) {
-    const float *z = d->z + row * d->channels;
-    float *out = d->output + row * d->output_stride;
-    for (int c = 0; c < d->channels; c += HG_LANES) {
-      const int lanes = d->channels - c;
-      hg_vector y = hg_load_some(z + c, lanes) * hg_load(d->k + c) + hg_load(d->o + c);
-      y = hg_max(y, lower) * scale + shift;
-      if (d->residual) y += hg_load_some(d->residual + row * d->residual_stride + c, lanes);
-      hg_store_some(out + c, y, lanes);
-    }
-  }
-}
-
-HG_INLINE void hg_unit_gradient_sums_run(const hg_unit *d, int64_t first, int count, int c, int lanes, double *sums,
-                                         const int V) {
-  const int padded = HG_PADDED(d->channels);
-  const hg_vector scale = hg_splat(d->scale ? *d->scale : 1);
-  const float *z = d->z + first * d->channels + c, *gradient = d->output + first * d->output_stride + c;
-  hg_vector plain[HG_SUM_VECTORS] = {{0}}, centred[HG_SUM_VECTORS] = {{0}};
-  hg_vector rectified[HG_SUM_VECTORS] = {{0}}, all[HG_SUM_VECTORS] = {{0}};
-  for (int i = 0; i < count; i++, z += d->channels, gradient += d->output_stride)
-    HG_UNROLL for (int v = 0; v < V; v++) {
-      const int at = v * HG_LANES;
-      const hg_vector value = V > 1 ? hg_load(z + at) : hg_load_some(z, lanes);
-      const hg_vector g = V > 1 ? hg_load(gradient + at) : hg_load_some(gradient, lanes);
-      hg_vector r;
-      const hg_vector dy = hg_unit_gradient(d, value, g, c + at, scale, &r);
-      plain[v] += dy;
-      centred[v] += dy * (value - hg_load(d->mean + c + at));
-      rectified[v] += g * r;
-      all[v] += g;
-    }
-  HG_UNROLL for (int v = 0; v < V; v++) {
-    double *to = sums + c + v * HG_LANES;
-    hg_add_wide(to, plain[v]);
-    hg_add_wide(to + padded, centred[v]);
-    hg_add_wide(to + 2 * padded, rectified[v]);
-    hg_add_wide(to + 3 * padded, all[v]);
-  }
+  hg_unit_apply_task(descriptor, task, 0, 0, 0);
 }
 
 static void HG_NAME(hg_unit_gradient_sums)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
-  const hg_unit *d = descriptor;
-  const int padded = HG_PADDED(d->channels), C = d->channels, wide = HG_SUM_VECTORS * HG_LANES;
-  double *sums = d->sums + (int64_t)task * 4 * padded;
-  const int64_t row0 = (int64_t)task * d->rows_per_chunk, row1 = hg_min(row0 + d->rows_per_chunk, d->rows);
-  __builtin_memset(sums, 0, sizeof(double) * 4 * (size_t)padded);
-  for (int64_t first = row0; first < row1; first += 16) {
-    const int count = hg_min(16, row1 - first);
-    int c = 0;
-    for (; c + wide <= C; c += wide) hg_unit_gradient_sums_run(d, first, count, c, HG_LANES, sums, HG_SUM_VECTORS);
-    for (; c < C; c += HG_LANES) hg_unit_gradient_sums_run(d, first, count, c, C - c, sums, 1);
-  }
+  hg_unit_gradient_sums_task(descriptor, task, 0, 0);
 }
 
 static void HG_NAME(hg_unit_gradient_finish)(const void *descriptor, int32_t task, float *scratch) {
@@ -238,20 +161,7 @@ static void HG_NAME(hg_unit_gradient_finish)(const void *descriptor, int32_t tas
 
 static void HG_NAME(hg_unit_gradient_apply)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
-  const hg_unit *d = descriptor;
-  const int64_t row0 = (int64_t)task * d->rows_per_task, row1 = hg_min(row0 + d->rows_per_task, d->rows);
-  const hg_vector scale = hg_splat(d->scale ? *d->scale : 1);
-  for (int64_t row = row0; row < row1; row++) {
-    float *at = d->z + row * d->channels;
-    const float *gradient = d->output + row * d->output_stride;
-    for (int c = 0; c < d->channels; c += HG_LANES) {
-      const int lanes = d->channels - c;
-      const hg_vector z = hg_load_some(at + c, lanes), g = hg_load_some(gradient + c, lanes);
-      hg_vector r;
-      const hg_vector dy = hg_unit_gradient(d, z, g, c, scale, &r);
-      hg_store_some(at + c, dy * hg_load(d->k + c) + (z * hg_load(d->alpha + c) + hg_load(d->beta + c)), lanes);
-    }
-  }
+  hg_unit_gradient_apply_task(descriptor, task, 0, 0, 0);
 }
 
 static void HG_NAME(hg_weight_gradient_join)(const void *descriptor, int32_t task, float *scratch) {
@@ -284,142 +194,28 @@ static void HG_NAME(hg_weight_gradient_join)(const void *descriptor, int32_t tas
 static void HG_NAME(hg_depthwise_gradient)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_depthwise_gradient *d = descriptor;
-  const int c0 = task * HG_PANEL, taps = d->kernel_height * d->kernel_width;
-  double sums[HG_MAXIMUM_TAPS][HG_PANEL] __attribute__((aligned(64)));
-  __builtin_memset(sums, 0, sizeof(double) * (size_t)taps * HG_PANEL);
-  for (int64_t image = 0; image < d->batch; image++)
-    for (int y = 0; y < d->output_height; y++) {
-      const float *dz = d->gradient + (image * d->output_height + y) * d->output_width * (int64_t)d->channels + c0;
-      for (int i = 0; i < d->kernel_height; i++) {
-        const int yy = y * d->stride_height - d->padding_top + i;
-        if (yy < 0 || yy >= d->height) continue;
-        const float *row = d->input + (image * d->height + yy) * (int64_t)d->width * d->input_stride + c0;
-        for (int v = 0; v < HG_PANEL; v += HG_LANES) {
-          const int lanes = d->channels - c0 - v;
-          if (lanes <= 0) break;
-          hg_vector sum[8] = {{0}};
-          const int K = d->kernel_width < 8 ? d->kernel_width : 8;
-          for (int x = 0; x < d->output_width; x++) {
-            const hg_vector g = hg_load_some(dz + (int64_t)x * d->channels + v, lanes);
-            const int left = x * d->stride_width - d->padding_left;
-            for (int j = 0; j < K; j++)
-              if (left + j >= 0 && left + j < d->width)
-                sum[j] += g * hg_load_some(row + (left + j) * d->input_stride + v, lanes);
-          }
-          for (int j = 0; j < K; j++) hg_add_wide(&sums[i * d->kernel_width + j][v], sum[j]);
-        }
-      }
-    }
-  for (int c = c0; c < hg_min(c0 + HG_PANEL, d->channels); c++)
-    for (int tap = 0; tap < taps; tap++) d->weight_gradient[(int64_t)c * taps + tap] += (float)sums[tap][c - c0];
+  hg_depthwise_gradient_task(d, task, d->channels, 0);
 }
 
 static void HG_NAME(hg_dilate)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
   const hg_dilate *d = descriptor;
-  const int height = (d->height - 1) * d->stride_height + 1, width = (d->width - 1) * d->stride_width + 1;
-  const int64_t image = task / height;
-  const int y = task % height;
-  float *out = d->output + (image * height + y) * (int64_t)width * d->channels;
-  __builtin_memset(out, 0, sizeof(float) * (size_t)width * (size_t)d->channels);
-  if (y % d->stride_height) return;
-  const float *from = d->input + (image * d->height + y / d->stride_height) * (int64_t)d->width * d->channels;
-  for (int x = 0; x < d->width; x++)
-    __builtin_memcpy(out + (int64_t)x * d->stride_width * d->channels, from + (int64_t)x * d->channels,
-                     sizeof(float) * (size_t)d->channels);
-}
-
-// One window: the gradient goes to the first pixel that has the maximum, each channel for itself. lanes of HG_LANES is a
-// constant.
-HG_INLINE void hg_maximum_gradient(const float *input, ptrdiff_t input_step, ptrdiff_t input_row, float *target,
-                                   ptrdiff_t target_step, ptrdiff_t target_row, hg_vector gradient, int height, int width,
-                                   int lanes) {
-  hg_vector best = hg_splat(-__builtin_inff());
-  for (int i = 0; i < height; i++)
-    for (int j = 0; j < width; j++) best = hg_max(hg_load_some(input + i * input_row + j * input_step, lanes), best);
-  hg_mask open = best == best;
-  for (int i = 0; i < height; i++)
-    for (int j = 0; j < width; j++) {
-      const hg_mask take = open & (hg_load_some(input + i * input_row + j * input_step, lanes) == best);
-      float *at = target + i * target_row + j * target_step;
-      hg_store_some(at, hg_load_some(at, lanes) + (hg_vector)(take & (hg_mask)gradient), lanes);
-      open &= ~take;
-    }
+  hg_dilate_task(d, task, d->channels, sizeof(float));
 }
 
 static void HG_NAME(hg_maximum_pool_gradient)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
-  const hg_maximum_pool_gradient *d = descriptor;
-  const int blocks = (d->channels + HG_PANEL - 1) / HG_PANEL, c0 = task % blocks * HG_PANEL;
-  const int64_t image = task / blocks;
-  const ptrdiff_t input_step = d->input_stride, input_row = d->width * input_step;
-  const ptrdiff_t target_step = d->input_gradient_stride, target_row = d->width * target_step;
-  for (int y = 0; y < d->output_height; y++)
-    for (int x = 0; x < d->output_width; x++) {
-      const int top = y * d->stride_height - d->padding_top, left = x * d->stride_width - d->padding_left;
-      const int i0 = top < 0 ? 0 : top, height = hg_min(top + d->kernel_height, d->height) - i0;
-      const int j0 = left < 0 ? 0 : left, width = hg_min(left + d->kernel_width, d->width) - j0;
-      const int64_t pixel = (image * d->height + i0) * d->width + j0;
-      const float *gradient =
-          d->gradient + ((image * d->output_height + y) * d->output_width + x) * d->gradient_stride;
-      for (int c = c0; c < hg_min(c0 + HG_PANEL, d->channels); c += HG_LANES) {
-        const int lanes = d->channels - c;
-        const float *from = d->input + pixel * input_step + c;
-        float *to = d->input_gradient + pixel * target_step + c;
-        if (lanes < HG_LANES)
-          hg_maximum_gradient(from, input_step, input_row, to, target_step, target_row,
-                              hg_load_some(gradient + c, lanes), height, width, lanes);
-        else if (height == 2 && width == 2)
-          hg_maximum_gradient(from, input_step, input_row, to, target_step, target_row, hg_load(gradient + c), 2, 2,
-                              HG_LANES);
-        else
-          hg_maximum_gradient(from, input_step, input_row, to, target_step, target_row, hg_load(gradient + c), height,
-                              width, HG_LANES);
-      }
-    }
+  hg_maximum_pool_gradient_task(descriptor, task, 0);
 }
 
 static void HG_NAME(hg_elementwise_gradient)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
-  const hg_elementwise_gradient *d = descriptor;
-  const int64_t row0 = (int64_t)task * d->rows_per_task, row1 = hg_min(row0 + d->rows_per_task, d->rows);
-  const hg_vector share = hg_splat(1 / (float)d->rows_per_image);
-  for (int64_t row = row0; row < row1; row++) {
-    float *target = d->target + row * d->target_stride;
-    const int64_t image = row / d->rows_per_image;
-    const float *gradient = d->gradient ? d->gradient + (d->kind == HG_GRADIENT_MEAN ? image : row) * d->gradient_stride : NULL;
-    const float *factor = d->factor ? d->factor + (d->kind == HG_GRADIENT_GATED ? image : row) * d->factor_stride : NULL;
-    for (int c = 0; c < d->channels; c += HG_LANES) {
-      const int lanes = d->channels - c;
-      hg_vector x = {0};
-      if (d->kind != HG_GRADIENT_ZERO) x = hg_load_some(target + c, lanes);
-      const hg_vector g = gradient ? hg_load_some(gradient + c, lanes) : x, f = factor ? hg_load_some(factor + c, lanes) : x;
-      switch (d->kind) {
-        case HG_GRADIENT_ADD: x += g; break;
-        case HG_GRADIENT_MEAN: x += g * share; break;
-        case HG_GRADIENT_GATED: x += g * f; break;
-        case HG_GRADIENT_MASK: x *= f; break;
-        case HG_GRADIENT_ZERO: break;
-        default: x += hg_pointwise_gradient(d->kind - HG_GRADIENT_POINTWISE, g, f); break;
-      }
-      hg_store_some(target + c, x, lanes);
-    }
-  }
+  hg_elementwise_gradient_task(descriptor, task, 0, 0, 0);
 }
 
 static void HG_NAME(hg_gate_gradient)(const void *descriptor, int32_t task, float *scratch) {
   (void)scratch;
-  const hg_gate_gradient *d = descriptor;
-  const int64_t first = (int64_t)task * d->pixels;
-  for (int c = 0; c < d->channels; c += HG_LANES) {
-    const int lanes = d->channels - c;
-    hg_vector sum = {0};
-    for (int pixel = 0; pixel < d->pixels; pixel++)
-      sum += hg_load_some(d->input + (first + pixel) * d->input_stride + c, lanes) *
-             hg_load_some(d->gradient + (first + pixel) * d->gradient_stride + c, lanes);
-    float *target = d->target + task * d->target_stride + c;
-    hg_store_some(target, hg_load_some(target, lanes) + sum, lanes);
-  }
+  hg_gate_gradient_task(descriptor, task, 0, 0, 0);
 }
 
 const hg_training_kernels HG_NAME(hg_training_kernels) = {

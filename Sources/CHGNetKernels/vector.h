@@ -80,3 +80,21 @@ HG_INLINE void hg_narrow_some(hg_bfloat16 *p, hg_vector x, int count) {
   for (int i = 0; i < HG_LANES; i++)
     if (i < count) p[i] = lanes[i];
 }
+
+#if HG_PAIRS
+// The processor's own rounding.
+#define hg_narrow(x) ((hg_halves)_mm512_cvtneps_pbh((__m512)(x)))
+#endif
+
+// A vector from or to an array of either type, at an element.
+HG_INLINE hg_vector hg_read(const void *p, int is_float, int64_t at, int count) {
+  return is_float ? hg_load_some((const float *)p + at, count) : hg_widen_some((const hg_bfloat16 *)p + at, count);
+}
+HG_INLINE void hg_write(void *p, int is_float, int64_t at, hg_vector x, int count) {
+  if (is_float)
+    hg_store_some((float *)p + at, x, count);
+  else if (count >= HG_LANES)
+    *(hg_halves *)((hg_bfloat16 *)p + at) = hg_narrow(x);
+  else
+    hg_narrow_some((hg_bfloat16 *)p + at, x, count);
+}
