@@ -111,7 +111,7 @@ let package = Package(
       dependencies: [
         "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetFormats",
         "HGNetVision",
-        "HGNet", "HGNetConfiguration", .target(name: "CHGNetMPI", condition: .when(traits: ["MPI"])),
+        "HGNet", "HGNetConfiguration", "HGNetDownload", .target(name: "CHGNetMPI", condition: .when(traits: ["MPI"])),
       ],
       exclude: ["README.md"]),
     .target(

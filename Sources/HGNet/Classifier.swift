@@ -11,8 +11,12 @@ import HGNetVision
 /// ```
 ///
 /// The recipe is the one that belongs to the weights, by the rule of `WeightsRecipe`; `recipeOrigin` says where it was
-/// found, or that it is assumed. The recipe, the weights and the threads are fixed; make another classifier for others. Threads: safe to share; calls
-/// from several tasks decode side by side and take turns at the network, which uses all threads anyway.
+/// found, or that it is assumed. The recipe, the weights and the threads are fixed; make another classifier for others.
+///
+/// A call computes on the thread that makes it. In `async` functions use `BatchingClassifier`, which does not.
+///
+/// Threads: safe to share; calls from several threads decode side by side and take turns at the network, which uses all
+/// threads anyway.
 public final class Classifier: Sendable {
   /// How pictures become input, and logits become classes.
   public let recipe: Recipe
@@ -126,12 +130,16 @@ public final class Classifier: Sendable {
   /// - Throws: as `classes(of:)`.
   package func classes(ofPrepared pictures: [PreparedPicture]) throws(HGNetError) -> [[ScoredClass]] {
     var results: [[ScoredClass]] = []
-    for row in try logits(ofPrepared: pictures) {
-      results.append(
-        try recipe.postProcessing.classes(
-          of: row, activation: recipe.activation ?? recipe.postProcessing.activation, labels: recipe.labels))
-    }
+    for row in try logits(ofPrepared: pictures) { results.append(try classes(ofLogits: row)) }
     return results
+  }
+
+  /// Chooses the classes of one picture.
+  ///
+  /// - Throws: `HGNetError.Code.malformedData` for logits that are no numbers.
+  func classes(ofLogits logits: [Float]) throws(HGNetError) -> [ScoredClass] {
+    try recipe.postProcessing.classes(
+      of: logits, activation: recipe.activation ?? recipe.postProcessing.activation, labels: recipe.labels)
   }
 
   /// The logits of pictures of one size, a row for each.

@@ -30,7 +30,7 @@ package enum ExitStatus: Int32, Sendable, CaseIterable {
       self = .dataError
     case .invalidArgument: self = .usage
     case .invalidConfiguration: self = .configuration
-    case .networkFailure, .deviceFailure: self = .unavailable
+    case .networkFailure, .deviceFailure, .queueFull: self = .unavailable
     default: self = .software
     }
   }

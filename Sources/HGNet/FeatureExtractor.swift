@@ -39,7 +39,8 @@ public final class FeatureExtractor: Sendable {
   public let recipeOrigin: WeightsRecipe.Origin
   /// How many values an embedding has.
   public let embeddingCount: Int
-  private let pool: ThreadPool
+  /// The network up to what its classifier reads.
+  let model: InferenceModel
   private let outputCount: Int
   private let sessions: ForkSafeLock<SessionKeeper<Session>>
 
@@ -77,8 +78,8 @@ public final class FeatureExtractor: Sendable {
     outputCount = 1 + stages.count
     let model = try InferenceModel(
       graph: weights.graph.selecting(outputs: [.embedding] + stages), parameters: weights.parameters, device: device)
+    self.model = model
     sessions = ForkSafeLock(SessionKeeper(model: model))
-    pool = device.pool
     embeddingCount = model.graph.output(.embedding).map { model.graph[$0.node].shape.count } ?? 0
   }
 
@@ -109,12 +110,33 @@ public final class FeatureExtractor: Sendable {
   ///   run together.
   /// - Throws: only what concerns the network itself, such as `HGNetError.Code.limitExceeded` for lack of memory.
   public func embeddings(contentsOf paths: [String]) throws(HGNetError) -> [Result<[Float], HGNetError>] {
-    let results = try PictureBatch.results(paths.count, pool: pool) { [recipe] (index) throws(HGNetError) in
+    let results = try PictureBatch.results(paths.count, pool: model.device.pool) {
+      [recipe] (index) throws(HGNetError) in
       try recipe.picture(decoding: Blob(mapping: paths[index]))
     } run: { (pictures) throws(HGNetError) in
       try embeddings(ofPrepared: pictures)
     }
     return zip(paths, results).map { path, result in result.mapError { $0.at(path: path) } }
+  }
+
+  /// The embeddings of pictures in memory as one batch: the bytes of JPEG, PNG, WebP or BMP files.
+  ///
+  /// - Returns: a result for each picture, in order.
+  /// - Throws: as the form that is given paths.
+  public func embeddings(decoding blobs: [Blob]) throws(HGNetError) -> [Result<[Float], HGNetError>] {
+    try PictureBatch.results(blobs.count, pool: model.device.pool) { [recipe] (index) throws(HGNetError) in
+      try recipe.picture(decoding: blobs[index])
+    } run: { (pictures) throws(HGNetError) in
+      try embeddings(ofPrepared: pictures)
+    }
+  }
+
+  /// The embeddings of pictures of one size.
+  ///
+  /// - Parameter pictures: tensors `[H, W, 3]` of the same shape, as the recipe makes them.
+  /// - Throws: `HGNetError.Code.shapeMismatch` for pictures of different or unfit sizes, `limitExceeded`.
+  public func embeddings(of pictures: [Tensor]) throws(HGNetError) -> [[Float]] {
+    try embeddings(ofPrepared: pictures.map { .numbers($0) })
   }
 
   /// The embeddings of pictures of one size.

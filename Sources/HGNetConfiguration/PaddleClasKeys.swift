@@ -67,7 +67,7 @@ enum PaddleClasKeys {
         + "epochs image_shape save_inference_dir use_multilabel seed update_freq iter_per_epoch eval_mode train_mode "
         + "print_batch_step pdx_model_name class_num infer_imgs inference_model_dir batch_size cpu_num_threads "
         + "model_name use_visualdl use_tensorboard save_safetensors use_sync_bn scale_learning_rate "
-        + "recompute_learning_rate bf16_allreduce"),
+        + "recompute_learning_rate bf16_allreduce early_stop_patience"),
     ignored(
       "to_static use_dali use_gpu enable_mkldnn use_tensorrt gpu_mem use_npu use_xpu use_mlu gpu_id ir_optim",
       Reason.processor),

@@ -36,6 +36,8 @@ public struct HGNetError: Error, Sendable, CustomStringConvertible {
     public static let invalidConfiguration = Code("invalidConfiguration")
     /// Nothing to work on was found.
     public static let noInput = Code("noInput")
+    /// As much waits already as may wait; later there is room again.
+    public static let queueFull = Code("queueFull")
     /// A download failed.
     public static let networkFailure = Code("networkFailure")
     /// A device that networks run on is not there, cannot be used or failed.

@@ -1,5 +1,5 @@
 /// The version of the package; `hgnet.h` has it, too, and `Scripts/check` compares them.
 package enum PackageVersion {
   /// Major, minor and patch.
-  package static let text = "0.1.0"
+  package static let text = "0.2.0"
 }

@@ -47,4 +47,7 @@ package final class SystemThread: Sendable {
 
   /// Waits until the function has returned.
   package func join() { pthread_join(thread, nil) }
+
+  /// Lets the thread end by itself; it must not be joined then.
+  package func detach() { pthread_detach(thread) }
 }

@@ -33,7 +33,7 @@ struct Serve: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp(
       "The model, such as PPHGNetV2_B0; without --weights its published weights are fetched once (default: PPHGNetV2_B4).",
-      valueName: "name"))
+      valueName: "name"), completion: .modelNames)
   var model: String?
 
   @Option(help: ArgumentHelp("A folder of models, NAME/VERSION/.", valueName: "folder"))

@@ -1,23 +1,17 @@
-import Dispatch
 import HGNet
-import HGNetCore
 import Testing
 
 struct PictureService: Sendable {
-  let classifier: Classifier
-  private let queue = DispatchQueue(label: "pictures", attributes: .concurrent)
+  let classifier: BatchingClassifier
 
   init(weights: String, threads: Int) throws {
-    classifier = try Classifier(weights: weights, threads: threads)
+    classifier = try BatchingClassifier(
+      weights: weights, threads: threads, limits: BatchingLimits(batchSize: 8, queueCapacity: 128))
   }
 
   /// The classes of the bytes of a JPEG, PNG, WebP or BMP file, best first.
   func classes(of body: [UInt8]) async throws -> [ScoredClass] {
-    try await withCheckedThrowingContinuation { continuation in
-      queue.async {
-        continuation.resume(with: Result { try classifier.classify(decoding: Blob(body)) })
-      }
-    }
+    try await classifier.classify(decoding: Blob(body))
   }
 }
 
@@ -25,6 +19,7 @@ func status(of error: HGNetError) -> Int {
   switch error.code {
   case .malformedData, .unsupported, .shapeMismatch: 422
   case .limitExceeded: 413
+  case .queueFull: 503
   default: 500
   }
 }
@@ -63,7 +58,7 @@ struct ClassifyingPicturesCode {
     } catch let error as HGNetError {
       #expect(status(of: error) == 422)
     }
-    let lines = try report(on: ["/none.jpg"], classifier: service.classifier)
+    let lines = try report(on: ["/none.jpg"], classifier: service.classifier.classifier)
     #expect(lines.count == 1)
   }
 

@@ -1,4 +1,3 @@
-import HGNet
 import HGNetExport
 import Testing
 

@@ -1,5 +1,4 @@
 import HGNet
-import HGNetCore
 import Testing
 
 func nearest(to picture: String, among paths: [String], extractor: FeatureExtractor) throws -> [String] {
@@ -8,6 +7,11 @@ func nearest(to picture: String, among paths: [String], extractor: FeatureExtrac
     (path: path, similarity: try extractor.features(contentsOf: path).similarity(to: wanted))
   }
   return scored.sorted { $0.similarity > $1.similarity }.map(\.path)
+}
+
+func embeddings(of pictures: [Blob], extractor: FeatureExtractor) async throws -> [[Float]] {
+  let batching = try BatchingFeatureExtractor(extractor)
+  return try await batching.embeddings(decoding: pictures).map { try $0.get() }
 }
 
 @Suite("Article: taking features")
@@ -25,6 +29,16 @@ struct TakingFeaturesCode {
     #expect(left.stages.isEmpty)
     #expect(abs(left.similarity(to: left) - 1) < 1e-12)
     #expect(try nearest(to: picture, among: [other, picture], extractor: extractor) == [picture, other])
+  }
+
+  @Test("Embeddings of many pictures")
+  func batch() async throws {
+    let material = Material()
+    let paths = [try material.picture("a.png", seed: 1), try material.picture("b.png", seed: 7)]
+    let extractor = try FeatureExtractor(weights: material.weights(classCount: 2))
+    let blobs = try paths.map { (path) throws(HGNetError) in try Blob(mapping: path) }
+    let expected = try paths.map { try extractor.features(contentsOf: $0).embedding }
+    #expect(try await DocumentationTests.embeddings(of: blobs, extractor: extractor) == expected)
   }
 
   @Test("Maps of the stages")

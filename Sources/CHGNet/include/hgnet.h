@@ -55,7 +55,7 @@ extern "C" {
 #endif
 
 /* The version of this header; hgnet_version is that of the library. */
-#define HGNET_VERSION "0.1.0"
+#define HGNET_VERSION "0.2.0"
 
 /* How a call ended. The numbers are part of the interface. */
 typedef enum hgnet_status {
@@ -231,7 +231,7 @@ typedef struct hgnet_published {
   int32_t height, width;     /* of a picture, in pixels */
 } hgnet_published;
 
-/* The version of the library, such as "0.1.0". The text lives for ever. */
+/* The version of the library, such as "0.2.0". The text lives for ever. */
 const char *hgnet_version(void);
 
 /* The name of a status, such as "HGNET_FILE_NOT_FOUND", or "unknown". The text lives for ever. */

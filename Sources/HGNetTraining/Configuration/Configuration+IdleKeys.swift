@@ -57,7 +57,7 @@ extension Configuration {
     """
     checkpoints save_interval eval_during_train eval_interval start_eval_epoch epochs update_freq iter_per_epoch seed
     use_visualdl use_tensorboard save_safetensors scale_learning_rate recompute_learning_rate use_sync_bn
-    bf16_allreduce
+    bf16_allreduce early_stop_patience
     """.split(whereSeparator: \.isWhitespace).map { "Global.\($0)" }
       + ["lr_mult_list", "freeze_at", "freeze_norm", "use_sync_bn", "freeze_params_list"].map { "Arch.\($0)" })
 }

@@ -9,15 +9,19 @@ import HGNetVision
 /// can be looked at, changed, and run again.
 public struct FolderConfiguration: Sendable {
   /// What happens to a picture before it is trained on.
-  public enum Augmentation: Sendable {
+  public enum Augmentation: String, Sendable, CaseIterable {
     /// Crops, flips, changes of colour and form, erased parts: for few pictures and many epochs.
     case full
     /// Crops and flips: for a run that is too short for more.
     case light
+    /// Nothing that is left to chance: what evaluation sees.
+    case plain = "none"
   }
 
   /// The folder: one folder per class, or `train` and `val` (or `test`) with one folder per class each.
   public var folder: String
+  /// Another folder with the pictures to evaluate on, with one folder per class; nil for those of `folder`.
+  public var evaluationFolder: String?
   /// Where lists, checkpoints and the report go.
   public var output: String
   /// The network.
@@ -61,15 +65,7 @@ public struct FolderConfiguration: Sendable {
     package let training, evaluation: Dataset
     /// What was decided or passed over, a line each.
     package let notes: [String]
-    private let folder, output: String
-
-    fileprivate init(
-      _ value: ConfigurationValue, training: Dataset, evaluation: Dataset, notes: [String], folder: String,
-      output: String
-    ) {
-      (self.value, self.training, self.evaluation, self.notes) = (value, training, evaluation, notes)
-      (self.folder, self.output) = (folder, output)
-    }
+    fileprivate let folder, evaluationFolder, output: String
 
     /// Writes `train_list.txt`, `val_list.txt` and `labels.txt` into the output folder, which is made if need be.
     ///
@@ -77,7 +73,8 @@ public struct FolderConfiguration: Sendable {
     package func write() throws(HGNetError) {
       _ = try CheckpointFolder(path: output)
       _ = try Dataset.writeLists(
-        training: training, evaluation: evaluation, names: training.classNames ?? [], to: output, relativeTo: folder)
+        training: training, evaluation: evaluation, names: training.classNames ?? [], to: output, relativeTo: folder,
+        evaluationFolder: evaluationFolder)
     }
 
     /// The pictures of a part as its list will name them; nil where a configuration names other ones.
@@ -123,7 +120,10 @@ public struct FolderConfiguration: Sendable {
     var notes = layout.notes + whole.notes
     let first: Dataset
     let second: Dataset
-    if let evaluation = layout.evaluation {
+    if let other = layout.evaluation, let evaluationFolder {
+      notes.append("evaluated on \(evaluationFolder); \(other) is not looked at")
+    }
+    if let evaluation = evaluationFolder ?? layout.evaluation {
       (first, second) = (whole, try Dataset(folder: evaluation, classNames: whole.classNames))
       notes += second.notes
     } else {
@@ -135,11 +135,13 @@ public struct FolderConfiguration: Sendable {
         .noInput, "expected at least two pictures of a class, to train on and to evaluate on; found \(whole.count)",
         path: folder)
     }
-    try Dataset.checkLists(of: [first, second], names: first.classNames ?? [], relativeTo: folder)
+    let root = evaluationFolder ?? folder
+    try Dataset.checkLists(of: [first], names: first.classNames ?? [], relativeTo: folder)
+    try Dataset.checkLists(of: [second], names: [], relativeTo: root)
     return Prepared(
-      try ConfigurationValue(
+      value: try ConfigurationValue(
         yaml: text(Dataset.listFiles(in: output), classes: first.classCount, pictures: first.count)),
-      training: first, evaluation: second, notes: notes, folder: folder, output: output)
+      training: first, evaluation: second, notes: notes, folder: folder, evaluationFolder: root, output: output)
   }
 
   /// The side that the shorter side of a picture is resized to before the crop: 232 for 224.
@@ -161,7 +163,7 @@ public struct FolderConfiguration: Sendable {
     let topK = classes > 5 ? "[1, 5]" : "[1]"
     let pretrained = weights == nil && !isFromScratch
     let evaluation = evaluationTransforms(resize: resize, crop: crop)
-    let training = trainingTransforms(crop: crop)
+    let training = augmentation == .plain ? evaluation : trainingTransforms(crop: crop)
     return """
       Global:
         checkpoints: null
@@ -205,7 +207,7 @@ public struct FolderConfiguration: Sendable {
         Eval:
           dataset:
             name: ImageNetDataset
-            image_root: \(quoted(folder))
+            image_root: \(quoted(evaluationFolder ?? folder))
             cls_label_path: \(quoted(files.evaluation))
             transform_ops:
       \(evaluation)
@@ -244,7 +246,7 @@ public struct FolderConfiguration: Sendable {
     }
     let steps =
       switch augmentation {
-      case .light: [first, randomCrop("[0.85, 1.0], ratio: [0.9, 1.11]"), flip, last]
+      case .light, .plain: [first, randomCrop("[0.85, 1.0], ratio: [0.9, 1.11]"), flip, last]
       case .full:
         [
           first, randomCrop("[0.35, 1.0]"), flip,

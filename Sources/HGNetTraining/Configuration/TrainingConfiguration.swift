@@ -35,6 +35,8 @@ public struct TrainingConfiguration: Sendable {
   public var firstEvaluatedEpoch = 0
   /// Epochs of the whole training, at least 1 (`Global.epochs`).
   public var epochs: Int
+  /// Evaluations in a row without a better one after which training ends, nil for none (`Global.early_stop_patience`).
+  public var earlyStopPatience: Int?
   /// Iterations between log lines, at least 1 (`Global.print_batch_step`).
   public var printInterval = 10
   /// Whether TensorBoard records are written (`Global.use_visualdl`, `Global.use_tensorboard`).
@@ -174,6 +176,7 @@ public struct TrainingConfiguration: Sendable {
     if let interval = try configuration.integer("Global.eval_interval", in: counts) { evaluationInterval = interval }
     if let epoch = try configuration.integer("Global.start_eval_epoch") { firstEvaluatedEpoch = epoch }
     if let interval = try configuration.integer("Global.print_batch_step", in: counts) { printInterval = interval }
+    earlyStopPatience = try configuration.integer("Global.early_stop_patience", in: counts)
     let usesVisualDL = try configuration.boolean("Global.use_visualdl") ?? false
     writesTensorBoard = try configuration.boolean("Global.use_tensorboard") ?? usesVisualDL
     savesSafetensors = try configuration.boolean("Global.save_safetensors") ?? false

@@ -28,6 +28,8 @@ public final class Trainer: Sendable {
     case evaluated(epoch: Int, Evaluator.Result)
     /// The average of the parameters was evaluated after an epoch.
     case averageEvaluated(epoch: Int, Evaluator.Result)
+    /// Checkpoints were written: their paths without endings.
+    case saved([String])
     /// Evaluation goes on: batches that are done, and all of them.
     case evaluating(epoch: Int, done: Int, of: Int)
     /// An epoch has ended: the means of its metrics and losses, how long its steps waited for data and how long they
@@ -77,6 +79,8 @@ public final class Trainer: Sendable {
     public let progress: TrainingProgress
     /// Whether it was asked to stop before its last epoch.
     public let wasStopped: Bool
+    /// Whether it ended before its last epoch because no evaluation was better any more.
+    public internal(set) var endedEarly = false
     /// The last evaluation.
     public let evaluation: Evaluator.Result?
   }
@@ -91,7 +95,7 @@ public final class Trainer: Sendable {
   public let precision: TrainingPrecision
   let training: TrainingData
   private let evaluator: Evaluator?
-  private let folder: CheckpointFolder?
+  let folder: CheckpointFolder?
   let device: Device
   private let communicator: any Communicator
   private let isStopping = Atomic<Bool>(false)
@@ -219,12 +223,12 @@ public final class Trainer: Sendable {
     var evaluation: Evaluator.Result?
     var isPending = progress.values.removeValue(forKey: Trainer.pendingEvaluation) == 1
 
-    while isPending || progress.epoch < configuration.epochs {
+    while isPending || progress.epoch < configuration.epochs && !hasEndedEarly(progress) {
       if !isPending {
         let isComplete = try runEpoch(&step, &progress, plan: plan, seed: seed, log: log, report: report)
         try step.align()
         guard isComplete else {
-          try folder?.save(contents(of: step, progress))
+          try save(step, progress, report: report)
           return Outcome(
             parameters: try step.store(), progress: progress, wasStopped: true, evaluation: evaluation)
         }
@@ -237,21 +241,21 @@ public final class Trainer: Sendable {
       if let evaluator, configuration.evaluates(after: progress.epoch) {
         guard let result = try evaluate(evaluator, step: &step, &progress, log: log, report: report) else {
           progress.values[Trainer.pendingEvaluation] = 1
-          try folder?.save(contents(of: step, progress))
+          try save(step, progress, report: report)
           return Outcome(
             parameters: try step.store(), progress: progress, wasStopped: true, evaluation: evaluation)
         }
         evaluation = result
       }
-      if let written = try folder?.save(contents(of: step, progress)) {
-        for prefix in written { log(TrainingLog.saved(prefix)) }
-      }
+      for prefix in try save(step, progress, report: report) { log(TrainingLog.saved(prefix)) }
       if try isToStop(), progress.epoch < configuration.epochs {
         return Outcome(
           parameters: try step.store(), progress: progress, wasStopped: true, evaluation: evaluation)
       }
     }
-    return Outcome(parameters: try step.store(), progress: progress, wasStopped: false, evaluation: evaluation)
+    return Outcome(
+      parameters: try step.store(), progress: progress, wasStopped: false, endedEarly: hasEndedEarly(progress),
+      evaluation: evaluation)
   }
 
   /// Checks that all ranks begin with the same.
@@ -459,6 +463,7 @@ public final class Trainer: Sendable {
       if other.isFinite, !result.isFinite || other.decisive > result.decisive { result = other }
     }
     progress.metric = result.decisive
+    noteImprovement(result, in: &progress)
     if !result.isFinite {
       report(
         .warning(
@@ -469,7 +474,10 @@ public final class Trainer: Sendable {
       progress.bestMetric = result.decisive
       progress.bestEpoch = epoch
       try folder?.saveBest(contents(of: step, progress), inferred: configuration.distillation?.inferred)
-      if let folder { log(TrainingLog.saved(folder.best)) }
+      if let folder {
+        log(TrainingLog.saved(folder.best))
+        report(.saved([folder.best]))
+      }
     }
     log(TrainingLog.best(epoch: epoch, metric: progress.bestMetric ?? 0))
     return result

@@ -82,6 +82,11 @@ enum HTML {
     figcaption small { display:block; color:var(--soft); overflow:hidden; text-overflow:ellipsis; white-space:nowrap; }
     .note { color:var(--soft); font-size:13px; margin:10px 0 0; } summary { cursor:pointer; color:var(--soft); }
     pre { overflow:auto; font:12.5px/1.5 ui-monospace,"DejaVu Sans Mono",monospace; margin:10px 0 0; }
+    h1, header p { overflow-wrap:anywhere; }
+    @media (max-width:520px) { main { padding:20px 12px 40px; } section { padding:14px; } h1 { font-size:22px; }
+      .mistakes { grid-template-columns:repeat(auto-fill,minmax(130px,1fr)); gap:10px; }
+      section.figures { grid-template-columns:repeat(auto-fit,minmax(105px,1fr)); } .figure { padding:10px 12px; }
+      .figure b { font-size:18px; } svg text { font-size:17px; } }
     @media print { body { background:#fff; } section { break-inside:avoid; } .tall { max-height:none; } }
     """
 

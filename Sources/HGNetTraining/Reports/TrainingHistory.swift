@@ -63,7 +63,7 @@ public struct TrainingHistory: Sendable {
       if result.isFinite, result.decisive >= best?.result.decisive ?? -.infinity { best = (epoch, result) }
     case .broken(let pictures):
       for picture in pictures { broken[picture.path] = picture.error }
-    case .evaluating, .warning: break
+    case .evaluating, .warning, .saved: break
     }
   }
 

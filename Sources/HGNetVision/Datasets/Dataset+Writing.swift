@@ -69,15 +69,19 @@ extension Dataset {
   ///   - names: the names of the classes by number.
   ///   - target: the folder for the three files.
   ///   - folder: what the paths in the lists are relative to.
+  ///   - evaluationFolder: what those in `val_list.txt` are relative to, where that is another folder.
   /// - Returns: the three files.
   /// - Throws: as `writeList`.
   package static func writeLists(
-    training: Dataset, evaluation: Dataset, names: [String], to target: String, relativeTo folder: String
+    training: Dataset, evaluation: Dataset, names: [String], to target: String, relativeTo folder: String,
+    evaluationFolder: String? = nil
   ) throws(HGNetError) -> (training: String, evaluation: String, labels: String) {
     let files = listFiles(in: target)
-    try checkLists(of: [training, evaluation], names: names, relativeTo: folder)
+    let evaluationFolder = evaluationFolder ?? folder
+    try checkLists(of: [training], names: names, relativeTo: folder)
+    try checkLists(of: [evaluation], names: [], relativeTo: evaluationFolder)
     try training.writeList(to: files.training, relativeTo: folder)
-    try evaluation.writeList(to: files.evaluation, relativeTo: folder)
+    try evaluation.writeList(to: files.evaluation, relativeTo: evaluationFolder)
     var labels = try FileOutput(path: files.labels)
     for (number, name) in names.enumerated() { try labels.write("\(number) \(name)\n") }
     try labels.commit()

@@ -16,7 +16,9 @@ struct Bench: ParsableCommand {
       and Momentum update on one batch.
       """)
 
-  @Argument(help: ArgumentHelp("A model such as PPHGNetV2_B4, or a file of weights.", valueName: "model-or-file"))
+  @Argument(
+    help: ArgumentHelp("A model such as PPHGNetV2_B4, or a file of weights.", valueName: "model-or-file"),
+    completion: .modelNames)
   var subject: String
 
   @Flag(help: "Measure training steps instead of inference.")

@@ -29,7 +29,8 @@ struct Convert: AsyncParsableCommand {
   @Argument(help: ArgumentHelp("The file or folder to write.", valueName: "out"))
   var output: String
 
-  @Option(help: ArgumentHelp("The model; otherwise it is recognised.", valueName: "name"))
+  @Option(
+    help: ArgumentHelp("The model; otherwise it is recognised.", valueName: "name"), completion: .modelNames)
   var model: String?
 
   @Option(help: ArgumentHelp("safetensors: whose names: paddle, timm or huggingface.", valueName: "system"))

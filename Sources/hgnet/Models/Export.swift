@@ -51,7 +51,8 @@ struct Export: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The model, such as PPHGNetV2_B0; without --weights its published weights are fetched once.", valueName: "name"))
+      "The model, such as PPHGNetV2_B0; without --weights its published weights are fetched once.", valueName: "name"),
+    completion: .modelNames)
   var model: String?
 
   @Option(

@@ -19,7 +19,8 @@ struct Run: ParsableCommand {
     help: ArgumentHelp("A file of weights in any format, or the folder of an inference model.", valueName: "weights"))
   var weights: String
 
-  @Option(help: ArgumentHelp("The model; otherwise it is recognised.", valueName: "name"))
+  @Option(
+    help: ArgumentHelp("The model; otherwise it is recognised.", valueName: "name"), completion: .modelNames)
   var model: String?
 
   @Option(help: ArgumentHelp("The tensor, .npy.", valueName: "file"))

@@ -12,7 +12,9 @@ struct Summary: ParsableCommand {
     discussion: "Parameters count what an optimiser changes; the running statistics of batch normalisation come on top."
   )
 
-  @Argument(help: ArgumentHelp("A model such as PPHGNetV2_B4, or a file of weights.", valueName: "model-or-file"))
+  @Argument(
+    help: ArgumentHelp("A model such as PPHGNetV2_B4, or a file of weights.", valueName: "model-or-file"),
+    completion: .modelNames)
   var subject: String
 
   @Option(name: .customLong("input-size"), help: ArgumentHelp("Height and width in pixels.", valueName: "HxW"))

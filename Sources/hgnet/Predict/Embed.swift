@@ -27,7 +27,7 @@ struct Embed: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp(
       "The model, such as PPHGNetV2_B0; without --weights its published weights are fetched once (default: PPHGNetV2_B4).",
-      valueName: "name"))
+      valueName: "name"), completion: .modelNames)
   var model: String?
 
   @Option(

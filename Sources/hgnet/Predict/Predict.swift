@@ -35,7 +35,7 @@ struct Predict: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp(
       "The model, such as PPHGNetV2_B0; without --weights its published weights are fetched once (default: PPHGNetV2_B4).",
-      valueName: "name"))
+      valueName: "name"), completion: .modelNames)
   var model: String?
 
   @Option(name: .customLong("top-k"), help: ArgumentHelp("How many classes are told (default: 5).", valueName: "k"))

@@ -129,7 +129,7 @@ struct Evaluate: AsyncParsableCommand {
       communicator.isFirst
       ? try TrainingLogFile(
         path: "\(CheckpointFolder(path: settings.outputFolder).path)/eval.log",
-        hidesIterations: isatty(1) == 1 && isatty(2) == 1) : TrainingLogFile()
+        hidden: isatty(1) == 1 && isatty(2) == 1 ? .iterations : .nothing) : TrainingLogFile()
     if !json { for line in configuration.root.lines() { log.write(line) } }
     let overrides = try options.overrides.map { (text) throws(HGNetError) in try ConfigurationOverride(text).key }
     if communicator.isFirst, let text = configuration.idleNotice(for: .evaluation(overrides: overrides)) {

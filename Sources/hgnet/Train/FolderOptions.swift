@@ -14,7 +14,7 @@ struct FolderOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "The model, with --data (default: PPHGNetV2_B0 in training, that of the weights in evaluation).",
-      valueName: "name"))
+      valueName: "name"), completion: .modelNames)
   var model: String?
 
   @Option(

@@ -17,7 +17,7 @@ struct Train: AsyncParsableCommand {
       With a training configuration, as tools/train.py:
         hgnet train -c Configs/PPHGNetV2_B4.yaml -o DataLoader.Train.sampler.batch_size=16
       Going on after a stop:
-        hgnet train -c output/config.yaml -o Global.checkpoints=output/latest
+        hgnet train --resume output
       Fine-tuning for --precision int8, from float weights; best_model.safetensors is in 8 bits:
         hgnet train -c output/config.yaml -o Slim.quant.name=pact -o Global.epochs=2 \\
           -o Global.pretrained_model=output/best_model -o Global.output_dir=output_int8
@@ -39,10 +39,22 @@ struct Train: AsyncParsableCommand {
   @Flag(name: .customLong("from-scratch"), help: "Begin with random weights instead of the published ones.")
   var isFromScratch = false
 
+  @Option(
+    help: ArgumentHelp(
+      "A folder with the pictures to evaluate on, one folder per class, with --data (default: val or test in the folder, else one picture in ten).",
+      valueName: "folder"), completion: .directory)
+  var val: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "What happens to pictures before they are trained on, with --data: full (crops, flips, RandAugment, erasing; the default), light (crops and flips) or none.",
+      valueName: "name"))
+  var augmentation: FolderConfiguration.Augmentation?
+
   @Option(name: .customLong("output"), help: ArgumentHelp("The folder for results.", valueName: "folder"))
   var output: String?
 
-  @Option(help: ArgumentHelp("Epochs, with --data (default: 20, from scratch 60).", valueName: "n"))
+  @Option(help: ArgumentHelp("Epochs, with --data (default: 20, from scratch 60) or --resume.", valueName: "n"))
   var epochs: Int?
 
   @Option(
@@ -56,15 +68,21 @@ struct Train: AsyncParsableCommand {
   @Flag(help: "Never touch the network; published weights must have been fetched before.")
   var offline = false
 
+  @OptionGroup var shortcuts: TrainingShortcuts
   @OptionGroup var options: ConfigurationOptions
   @OptionGroup var compute: TrainingDeviceOptions
 
   func validate() throws {
+    if folder.data != nil, shortcuts.resume != nil {
+      throw ValidationError("--resume takes the pictures from the run's config.yaml; leave out --data")
+    }
+    let resumesFolder = shortcuts.resume != nil && options.file == nil
     try folder.check(
-      configuration: options.file,
+      configuration: options.file ?? shortcuts.resume,
       others: [
-        ("--from-scratch", isFromScratch), ("--output", output != nil), ("--epochs", epochs != nil),
-        ("--learning-rate", learningRate != nil), ("--seed", seed != nil),
+        ("--from-scratch", isFromScratch), ("--output", output != nil), ("--epochs", epochs != nil && !resumesFolder),
+        ("--learning-rate", learningRate != nil), ("--seed", seed != nil), ("--val", val != nil),
+        ("--augmentation", augmentation != nil),
       ])
     if folder.weights != nil, isFromScratch {
       throw ValidationError("expected --weights or --from-scratch, found both")
@@ -80,6 +98,7 @@ struct Train: AsyncParsableCommand {
   func run() async throws { try await RankedCommand.run(run) }
 
   private func run(_ communicator: any Communicator) async throws {
+    let options = shortcuts.applied(to: options, epochs: epochs)
     let prepared = try folder.data.map { data in try self.prepared(data, isFirst: communicator.isFirst) }
     let configuration =
       try prepared.map { prepared in
@@ -126,6 +145,8 @@ struct Train: AsyncParsableCommand {
     if let inputSize = folder.inputSize { settings.size = inputSize.size }
     if let batch = folder.batch { settings.batchSize = batch }
     if let seed { settings.seed = seed }
+    if let augmentation { settings.augmentation = augmentation }
+    settings.evaluationFolder = val
     let prepared = try settings.prepared()
     guard isFirst else { return prepared }
     for note in prepared.notes { StandardError.write("hgnet: note: \(note)") }

@@ -9,8 +9,18 @@ import HGNetTraining
 final class TrainingLogFile {
   /// The file; empty until there is one.
   private(set) var path = ""
-  /// Whether the lines of single iterations are left to the progress bar.
-  let hidesIterations: Bool
+  /// What a terminal shows in another form.
+  enum Hidden {
+    /// Nothing.
+    case nothing
+    /// The lines of single iterations, of which there is a bar.
+    case iterations
+    /// The lines of training, evaluation and checkpoints, of which there is a line an epoch.
+    case epochs
+  }
+
+  /// Which lines are in the file alone.
+  let hidden: Hidden
   /// Whether lines go to standard output at all; warnings and errors always do.
   let isEchoed: Bool
   private var descriptor: Int32?
@@ -21,14 +31,14 @@ final class TrainingLogFile {
   /// Opens the file to append to it.
   ///
   /// - Throws: `HGNetError.Code.unwritableFile`.
-  convenience init(path: String, hidesIterations: Bool, isEchoed: Bool = true) throws(HGNetError) {
-    self.init(hidesIterations: hidesIterations, isEchoed: isEchoed)
+  convenience init(path: String, hidden: Hidden, isEchoed: Bool = true) throws(HGNetError) {
+    self.init(hidden: hidden, isEchoed: isEchoed)
     try open(path)
   }
 
   /// A log that keeps its lines until it knows its file, so that a run that fails before it begins leaves none.
-  init(hidesIterations: Bool, isEchoed: Bool) {
-    self.hidesIterations = hidesIterations
+  init(hidden: Hidden, isEchoed: Bool) {
+    self.hidden = hidden
     self.isEchoed = isEchoed
     waiting = []
   }
@@ -57,7 +67,7 @@ final class TrainingLogFile {
 
   /// A log that keeps nothing, for all ranks but the first.
   init() {
-    hidesIterations = true
+    hidden = .epochs
     isEchoed = false
   }
 
@@ -66,9 +76,17 @@ final class TrainingLogFile {
     let line = TrainingLog.line(message, level: level, time: Date().timeIntervalSince1970)
     record(line: line)
     let isShown = isEchoed || level != .info
-    guard keepsLines, isShown, !(hidesIterations && message.contains("][Iter: ")) else { return }
+    guard keepsLines, isShown, level != .info || !isHidden(message) else { return }
     // A reader that has gone away must not end the run either.
     try? StandardOutput.write(line)
+  }
+
+  private func isHidden(_ message: String) -> Bool {
+    switch hidden {
+    case .nothing: false
+    case .iterations: message.contains("][Iter: ")
+    case .epochs: ["[Train]", "[Eval]", "Already save model in"].contains { message.hasPrefix($0) }
+    }
   }
 
   /// Writes a line into the file alone.

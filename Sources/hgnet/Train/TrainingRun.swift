@@ -130,6 +130,7 @@ struct TrainingRun {
       settings.writesTensorBoard && isFirst
       ? try TrainingCurves(folder: path, printInterval: settings.printInterval) : nil
     var brokenCount = 0
+    var epochs = EpochLines()
     let signals = StopSignals { trainer.stop() }
     defer { signals.end() }
     let outcome: Trainer.Outcome
@@ -152,6 +153,10 @@ struct TrainingRun {
         }
         if case .evaluated = event, isFirst { try? history.write(to: historyPath) }
         observe(event)
+        if let line = epochs.line(after: event), isTerminal, echoesLog {
+          bar.clear()
+          try? StandardOutput.write(line)
+        }
         bar.show(event)
         curves?.add(event)
       }
@@ -161,6 +166,11 @@ struct TrainingRun {
       throw advised(error, folder: folder)
     }
     bar.clear()
+    if outcome.endedEarly, let patience = settings.earlyStopPatience {
+      log.write(
+        "Ended after epoch \(outcome.progress.epoch) of \(settings.epochs): no better evaluation in the last \(patience) "
+          + "(Global.early_stop_patience)")
+    }
     if let failure = curves?.failure { log.write("\(failure); the curves end there", level: .warning) }
     let signal = try signal(of: signals)
     let report = "\(path)/report.html"
@@ -172,7 +182,7 @@ struct TrainingRun {
     if outcome.wasStopped, let folder {
       log.write(
         "Stopped after epoch \(outcome.progress.epoch), iteration \(outcome.progress.stepInEpoch) of the next; "
-          + "saved. Go on with -o Global.checkpoints=\(folder.latest)")
+          + "saved. Go on with -o Global.checkpoints=\(folder.latest), or --resume \(folder.path)")
     }
     return Outcome(history: history, training: outcome, report: report, signal: signal)
   }
@@ -180,7 +190,8 @@ struct TrainingRun {
   /// Opens the log with the configuration, the device and what a person should know.
   private func openLog(echoesLog: Bool) -> TrainingLogFile {
     let log =
-      communicator.isFirst ? TrainingLogFile(hidesIterations: isTerminal, isEchoed: echoesLog) : TrainingLogFile()
+      communicator.isFirst
+      ? TrainingLogFile(hidden: isTerminal ? .epochs : .nothing, isEchoed: echoesLog) : TrainingLogFile()
     for line in configuration.root.lines() { log.record(line, level: .info) }
     let ranks = communicator.rankCount > 1 ? ", ranks: \(communicator.rankCount)" : ""
     log.write(

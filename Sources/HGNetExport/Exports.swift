@@ -1,0 +1,2 @@
+// `import HGNetExport` is enough for a program that exports.
+@_exported import HGNet

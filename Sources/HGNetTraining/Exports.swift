@@ -1,0 +1,2 @@
+// `import HGNetTraining` is enough for a program that trains.
+@_exported import HGNet
