@@ -114,7 +114,8 @@ package struct StepNetworks: ~Copyable {
         role = .observed(parameters)
       } else {
         let own = fixed.parameters(behind: "\(network.name).")
-        let place = try teacherDevice ?? distillation.teacherDevice(beside: device)
+        let place: Device
+        if let teacherDevice { place = teacherDevice } else { place = try distillation.teacherDevice(beside: device) }
         teacherDevice = place
         let model = try TeacherModel.compiled(
           graph, parameters: fixed, precision: distillation.teacherPrecision, data: data, device: place)
