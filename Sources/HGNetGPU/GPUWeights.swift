@@ -70,6 +70,7 @@ final class GPUWeights: Sendable {
     layout = try WeightLayout(program, forms: forms, on: device.description, element: element)
     var need = MemoryNeed("the weights of the network")
     need.add("the packed weights", bytes: layout.byteCount)
+    need.add("their way", bytes: Uploader.byteCount)
     need.limit = device.memoryLimit
     try need.check()
     var pieces: [DeviceBuffer] = []
