@@ -47,7 +47,7 @@ struct GPUPlan: Sendable {
   /// Makes the steps.
   ///
   /// - Throws: `HGNetError.Code.limitExceeded` naming a layer with more values than the device counts.
-  init(_ places: GPUPlaces, weights: GPUWeights, tiles: TileChoice, device: GPUDescription) throws(HGNetError) {
+  init(_ places: GPUPlaces, weights: WeightPlan, tiles: TileChoice, device: GPUDescription) throws(HGNetError) {
     self.places = places
     let builder = StepBuilder(places: places, weights: weights, tiles: tiles, device: device)
     var steps = [try builder.enter()]

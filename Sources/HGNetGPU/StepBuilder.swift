@@ -5,7 +5,7 @@ import HGNetProgram
 /// Makes the steps of a program for its places.
 struct StepBuilder {
   let places: GPUPlaces
-  let weights: GPUWeights
+  let weights: WeightPlan
   let tiles: TileChoice
   let device: GPUDescription
 
