@@ -19,7 +19,6 @@ layout(constant_id = 8) const uint K = 16;
 
 const uint SUBGROUPS = TILE_ROWS / PART_ROWS * (TILE_COLUMNS / PART_COLUMNS);
 const uint TILE_VALUES = TILE_COLUMNS / 4, DEPTH_VALUES = DEPTH / 4;
-const uint ROW_STEP = gl_WorkGroupSize.x / DEPTH_VALUES, GATHERED = (TILE_ROWS + ROW_STEP - 1) / ROW_STEP;
 // Rows begin at multiples of 16 bytes and in different banks.
 const uint PIXEL_PITCH = DEPTH_VALUES + 2, FACTOR_PITCH = TILE_VALUES + 2;
 const uint BLOCK_ROWS = PART_ROWS / M, BLOCK_COLUMNS = PART_COLUMNS / N;
@@ -35,9 +34,7 @@ void main() {
   const uint partRow = gl_SubgroupID / across * PART_ROWS, partColumn = gl_SubgroupID % across * PART_COLUMNS;
   const uint depth = p.kernelHeight * p.kernelWidth * p.channels;  // in values
 
-  const uint part = thread % DEPTH_VALUES;
-  Window windows[GATHERED];
-  [[unroll]] for (uint i = 0; i < GATHERED; i++) windows[i] = window(firstRow + thread / DEPTH_VALUES + i * ROW_STEP);
+  const uint part = thread % DEPTH_VALUES, rowStep = threads / DEPTH_VALUES;
   Tap tap = Tap(0, 0, 0);
   advance(tap, part);
 
@@ -46,11 +43,10 @@ void main() {
     blocks[i] = coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator>(0.0);
   }
   for (uint first = 0; first < depth; first += DEPTH_VALUES) {
-    [[unroll]] for (uint i = 0; i < GATHERED; i++) {
-      const uint row = thread / DEPTH_VALUES + i * ROW_STEP;
-      if (TILE_ROWS % ROW_STEP != 0 && row >= TILE_ROWS) break;
+    for (uint row = thread / DEPTH_VALUES; row < TILE_ROWS; row += rowStep) {
+      const uint pixel = firstRow + row;
       f16vec4 value = f16vec4(0);
-      if (first + part < depth) value = gathered(windows[i], tap);
+      if (pixel < p.rows && first + part < depth) value = gathered(pixel, tap);
       pixels[row * PIXEL_PITCH + part] = value;
     }
     for (uint e = thread; e < DEPTH * TILE_VALUES; e += threads) {
