@@ -36,7 +36,9 @@ extension GPUTests {
           if !(distance <= worst) { worst = distance.isNaN ? .infinity : distance }
         }
       }
-      if TestDevice.isVerbose { print("\(name) in \(precision.rawValue)\(tiles.usesMatrices ? "" : ", no matrices"): \(worst)") }
+      if TestDevice.isVerbose {
+        print("\(name) in \(precision.rawValue)\(tiles.usesMatrices ? "" : ", no matrices"): \(worst)")
+      }
       return worst
     }
 

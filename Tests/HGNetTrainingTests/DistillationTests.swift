@@ -347,7 +347,9 @@ import Testing
     }
     // Numbers end long before this one on any machine.
     let run = try Run(workspace, arch: "teacher_device: gpu:63")
-    let error = #expect(throws: HGNetError.self) { try run.trainer(saving: nil).run(from: run.initial(), log: { _ in }) }
+    let error = #expect(throws: HGNetError.self) {
+      try run.trainer(saving: nil).run(from: run.initial(), log: { _ in })
+    }
     #expect(error?.context.key == "Arch.teacher_device")
   }
 

@@ -116,7 +116,8 @@ struct Bench: ParsableCommand {
     let report = BenchReport(
       title: opened.model?.name ?? subject, isRandom: opened.file == nil, batch: batch, size: size,
       threads: device.pool.count,
-      instructionSet: device.engine.arithmetic, load: load.milliseconds, first: (first ?? load).milliseconds, times: RunTimes(times),
+      instructionSet: device.engine.arithmetic, load: load.milliseconds, first: (first ?? load).milliseconds,
+      times: RunTimes(times),
       parameterCount: graph.parameters.reduce(0) { $0 + $1.shape.count },
       multiplyAdds: try graph.resized(to: size).multiplyAdds,
       peakMemory: PeakMemory.bytes)
