@@ -3,6 +3,7 @@
 //
 //   loader     the library itself has version 1.0
 //   version    the device has version 1.0
+//   queue      the device has no queue that computes
 //   storage    float16 has no place in the device's memory
 //   memory:N   the device has N MiB to give, and taking more fails and is said
 //   lost:N     the device is lost at the N-th submission
@@ -18,6 +19,7 @@ static PFN_vkGetInstanceProcAddr address;
 static PFN_vkGetPhysicalDeviceProperties2 properties;
 static PFN_vkGetPhysicalDeviceFeatures2 features;
 static PFN_vkGetPhysicalDeviceMemoryProperties2 memory;
+static PFN_vkGetPhysicalDeviceQueueFamilyProperties queues;
 static PFN_vkAllocateMemory allocate;
 static PFN_vkFreeMemory give_back;
 static PFN_vkQueueSubmit submit;
@@ -41,6 +43,11 @@ static void VKAPI_PTR own_features(VkPhysicalDevice device, VkPhysicalDeviceFeat
     if (next->sType != VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES) continue;
     ((VkPhysicalDevice16BitStorageFeatures *)next)->storageBuffer16BitAccess = 0;
   }
+}
+
+static void VKAPI_PTR own_queues(VkPhysicalDevice device, uint32_t *count, VkQueueFamilyProperties *list) {
+  queues(device, count, list);
+  for (uint32_t i = 0; list && i < *count && wanted("queue") == 0; i++) list[i].queueFlags = VK_QUEUE_TRANSFER_BIT;
 }
 
 // What is taken, with the memory that it was taken for.
@@ -115,6 +122,7 @@ __attribute__((visibility("default"))) PFN_vkVoidFunction VKAPI_PTR vkGetInstanc
   }
   FRONT(properties, GetPhysicalDeviceProperties2)
   FRONT(features, GetPhysicalDeviceFeatures2)
+  FRONT(queues, GetPhysicalDeviceQueueFamilyProperties)
   FRONT(memory, GetPhysicalDeviceMemoryProperties2)
   FRONT(allocate, AllocateMemory)
   FRONT(give_back, FreeMemory)
