@@ -10,7 +10,6 @@ layout(constant_id = 2) const uint TILE_COLUMNS = 64;
 layout(constant_id = 3) const uint DEPTH = 16;
 layout(constant_id = 4) const uint ROWS = 8;
 layout(constant_id = 5) const uint COLUMNS = 2;  // in values
-layout(constant_id = 6) const bool ONE_TAP = false;
 
 const uint PITCH = TILE_ROWS + 1;
 const uint TILE_VALUES = TILE_COLUMNS / 4, DEPTH_VALUES = DEPTH / 4;
@@ -28,7 +27,7 @@ void main() {
   // Each thread brings the same value of a row at every step, of rows that are a fixed distance apart.
   const uint part = thread % DEPTH_VALUES, rowStep = threads / DEPTH_VALUES;
   Tap tap = Tap(0, 0, 0);
-  if (!ONE_TAP) advance(tap, part);
+  advance(tap, part);
 
   vec4 sums[ROWS][COLUMNS];
   [[unroll]] for (uint i = 0; i < ROWS; i++) [[unroll]] for (uint j = 0; j < COLUMNS; j++) sums[i][j] = vec4(0);
@@ -37,14 +36,14 @@ void main() {
     [[unroll]] for (uint row = thread / DEPTH_VALUES; row < TILE_ROWS; row += rowStep) {
       const uint pixel = firstRow + row;
       vec4 value = vec4(0);
-      if (pixel < p.rows && first + part < depth) value = vec4(gathered(pixel, first + part, tap, ONE_TAP));
+      if (pixel < p.rows && first + part < depth) value = vec4(gathered(pixel, tap));
       [[unroll]] for (uint i = 0; i < 4; i++) pixels[(4 * part + i) * PITCH + row] = value[i];
     }
     [[unroll]] for (uint e = thread; e < DEPTH * TILE_VALUES; e += threads) {
       const uint row = 4 * first + e / TILE_VALUES, column = firstColumn + e % TILE_VALUES;
       factors[e] = row < 4 * depth && column < p.columns ? vec4(w[row * p.columns + column]) : vec4(0);
     }
-    if (!ONE_TAP) advance(tap, DEPTH_VALUES);
+    advance(tap, DEPTH_VALUES);
     barrier();
     [[unroll]] for (uint k = 0; k < DEPTH; k++) {
       float own[ROWS];

@@ -11,9 +11,8 @@ void advance(inout Tap tap, uint values) {
   }
 }
 
-// The value of a pixel of the result; `depth` counts taps and channels together. Zero outside of the picture.
-STORED gathered(uint pixel, uint depth, Tap tap, bool isOneTap) {
-  if (isOneTap) return x[p.xOffset + pixel * p.xStride + depth];
+// The value of a pixel of the result; zero outside of the picture.
+STORED gathered(uint pixel, Tap tap) {
   const uint area = p.outHeight * p.outWidth, picture = pixel / area, place = pixel - picture * area;
   const uint outRow = place / p.outWidth, outColumn = place - outRow * p.outWidth;
   const uint inRow = outRow * p.strideHeight + tap.row - p.top;

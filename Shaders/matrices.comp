@@ -13,10 +13,9 @@ layout(constant_id = 2) const uint TILE_COLUMNS = 64;
 layout(constant_id = 3) const uint DEPTH = 32;
 layout(constant_id = 4) const uint PART_ROWS = 32;
 layout(constant_id = 5) const uint PART_COLUMNS = 32;
-layout(constant_id = 6) const bool ONE_TAP = false;
-layout(constant_id = 7) const uint M = 16;
-layout(constant_id = 8) const uint N = 16;
-layout(constant_id = 9) const uint K = 16;
+layout(constant_id = 6) const uint M = 16;
+layout(constant_id = 7) const uint N = 16;
+layout(constant_id = 8) const uint K = 16;
 
 const uint SUBGROUPS = TILE_ROWS / PART_ROWS * (TILE_COLUMNS / PART_COLUMNS);
 const uint TILE_VALUES = TILE_COLUMNS / 4, DEPTH_VALUES = DEPTH / 4;
@@ -37,7 +36,7 @@ void main() {
 
   const uint part = thread % DEPTH_VALUES, rowStep = threads / DEPTH_VALUES;
   Tap tap = Tap(0, 0, 0);
-  if (!ONE_TAP) advance(tap, part);
+  advance(tap, part);
 
   coopmat<float, gl_ScopeSubgroup, M, N, gl_MatrixUseAccumulator> blocks[BLOCK_ROWS * BLOCK_COLUMNS];
   [[unroll]] for (uint i = 0; i < BLOCK_ROWS * BLOCK_COLUMNS; i++) {
@@ -47,7 +46,7 @@ void main() {
     for (uint row = thread / DEPTH_VALUES; row < TILE_ROWS; row += rowStep) {
       const uint pixel = firstRow + row;
       f16vec4 value = f16vec4(0);
-      if (pixel < p.rows && first + part < depth) value = gathered(pixel, first + part, tap, ONE_TAP);
+      if (pixel < p.rows && first + part < depth) value = gathered(pixel, tap);
       pixels[row * PIXEL_PITCH + part] = value;
     }
     for (uint e = thread; e < DEPTH * TILE_VALUES; e += threads) {
@@ -55,7 +54,7 @@ void main() {
       factors[own * FACTOR_PITCH + column] =
           row < 4 * depth && firstColumn + column < p.columns ? w[row * p.columns + firstColumn + column] : f16vec4(0);
     }
-    if (!ONE_TAP) advance(tap, DEPTH_VALUES);
+    advance(tap, DEPTH_VALUES);
     barrier();
     [[unroll]] for (uint k = 0; k < DEPTH; k += K) {
       coopmat<float16_t, gl_ScopeSubgroup, K, N, gl_MatrixUseB> other[BLOCK_COLUMNS];

@@ -19,6 +19,7 @@ enum PaddleClasKeys {
         "models": .list(.open(.section(architecture))),
         "pretrained_list": .value, "freeze_params_list": .value, "infer_model_name": .value,
         "teacher_in_training_mode": .value, "teacher_logits_cache": .value, "teacher_precision": .value,
+        "teacher_device": .value,
       ]) { first, _ in first }),
     // PaddleClas' own configurations have it here, beside Arch.
     "MLDecoder": decoder,

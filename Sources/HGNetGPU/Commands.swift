@@ -38,6 +38,8 @@ final class Uploader {
   }
 
   private static let slotByteCount = 8 << 20
+  /// What it takes of the device's memory for a while.
+  static let byteCount = 2 * slotByteCount
   private let device: GPUDevice
   private var slots: [Slot]
   private var current = 0

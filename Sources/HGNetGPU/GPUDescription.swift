@@ -83,5 +83,5 @@ package struct GPUDescription: Sendable {
   }
 
   /// One line for people.
-  package var title: String { "gpu:\(number) \(name) (\(kind), \(driver))" }
+  package var title: String { "gpu:\(number) \(name) (\(kind)\(driver.isEmpty ? "" : ", \(driver)"))" }
 }

@@ -1,6 +1,7 @@
 import CHGNetVulkan
 import HGNetCore
 import HGNetPlatform
+import Synchronization
 
 /// A device that was opened: its queue, and the shaders that were compiled for it.
 ///
@@ -75,17 +76,43 @@ package final class GPUDevice: Sendable {
   ///
   /// - Throws: `HGNetError.Code.deviceFailure`, `limitExceeded` without memory.
   func pipeline(_ key: PipelineKey) throws(HGNetError) -> OpaquePointer {
-    try pipelines.withLock { (table) throws(HGNetError) in
-      if let found = table.made[key] { return found }
-      var made: OpaquePointer?
-      try hgv_pipeline_make(
-        handle, hgv_all_shaders() + key.shader.index, key.constants, UInt32(key.constants.count), key.subgroup, &made
-      ).check("compiling the shader \(key.shader.name)")
-      guard let made else { throw HGNetError(.internalInconsistency, "Vulkan gave no pipeline") }
-      table.made[key] = made
-      return made
+    if let found = try pipelines.withLock({ (table) throws(HGNetError) in table.made[key] }) { return found }
+    // Without the lock, so that several are compiled at once.
+    var made: OpaquePointer?
+    try hgv_pipeline_make(
+      handle, hgv_all_shaders() + key.shader.index, key.constants, UInt32(key.constants.count), key.subgroup, &made
+    ).check("compiling the shader \(key.shader.name)")
+    guard let made else { throw HGNetError(.internalInconsistency, "Vulkan gave no pipeline") }
+    nonisolated(unsafe) let own = made
+    return try pipelines.withLock { (table) throws(HGNetError) in
+      if let found = table.made[key] {
+        hgv_pipeline_destroy(own)
+        return found
+      }
+      table.made[key] = own
+      return own
     }
   }
+
+  /// Compiles shaders on several threads; a failure is left to `pipeline`, which meets it again.
+  ///
+  /// - Returns: the threads, to be joined.
+  func compiling(_ keys: Set<PipelineKey>) -> [SystemThread] {
+    guard isOwn else { return [] }
+    let known = try? pipelines.withLock { (table) throws(HGNetError) in Set(table.made.keys) }
+    let list = Array(keys.subtracting(known ?? [])), next = Counter()
+    return (0..<min(list.count, ProcessorCount.current().count, 16)).compactMap { _ in
+      SystemThread {
+        while true {
+          let index = next.value.add(1, ordering: .relaxed).oldValue
+          guard index < list.count else { return }
+          _ = try? self.pipeline(list[index])
+        }
+      }
+    }
+  }
+
+  private final class Counter: Sendable { let value = Atomic<Int>(0) }
 
   /// Writes the compiled shaders to the file if there are new ones; failures only cost the next process time.
   func storePipelines() {

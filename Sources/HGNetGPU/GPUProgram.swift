@@ -18,7 +18,13 @@ final class GPUProgram: CompiledProgram {
     self.precision = precision
     self.device = device
     self.tiles = tiles
-    weights = try GPUWeights(self.program, parameters: parameters, on: device, element: element)
+    let plan = try WeightPlan(self.program, parameters: parameters, on: device.description, element: element)
+    // Most runs are of this size, and shaders hardly depend on it: they are compiled while the weights are on their way.
+    let places = try? GPUPlaces(self.program, batch: 1, on: device.description)
+    let first = places.flatMap { try? GPUPlan($0, weights: plan, tiles: tiles, device: device.description) }
+    let threads = device.compiling(Set(first?.steps.map(\.pipeline) ?? []))
+    defer { for thread in threads { thread.join() } }
+    weights = try GPUWeights(plan, of: self.program, parameters: parameters, on: device, element: element)
   }
 
   private func places(_ extent: RunExtent) throws(HGNetError) -> GPUPlaces {
@@ -48,7 +54,7 @@ final class GPUProgram: CompiledProgram {
       throw HGNetError(
         .shapeMismatch, "expected memory for batch \(extent.batch) of \(extent.inputSize) on the same device")
     }
-    let plan = try GPUPlan(places, weights: weights, tiles: tiles, device: device.description)
+    let plan = try GPUPlan(places, weights: weights.plan, tiles: tiles, device: device.description)
     return try GPUSession(plan, weights: weights, memory: own, on: device, isTimed: isTimed)
   }
 }

@@ -68,6 +68,7 @@ final class GPUSession: EngineSession {
   deinit { commands.finish() }
 
   private func record(on device: GPUDevice) throws(HGNetError) {
+    for thread in device.compiling(Set(plan.steps.map(\.pipeline))) { thread.join() }
     let barriers = plan.barriers
     var time: UInt32 = 0
     for (index, step) in plan.steps.enumerated() {

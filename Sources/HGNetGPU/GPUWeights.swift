@@ -49,14 +49,32 @@ struct WeightLayout: Sendable {
   var byteCount: Int { pieces.reduce(0, +) }
 }
 
-/// The folded parameters of a program in the memory of a device.
+/// What steps know of the parameters of a program before these are in the memory of a device.
 ///
-/// Threads: safe to share.
-final class GPUWeights: Sendable {
+/// Threads: a value.
+struct WeightPlan: Sendable {
   let layout: WeightLayout
   let forms: LayerForms
   /// By the number of the layer.
   let epilogues: [EpilogueValues]
+
+  /// - Throws: as `WeightLayout`, and `HGNetError.Code.parameterMismatch`.
+  init(
+    _ program: Program, parameters: some ParameterSource, on device: GPUDescription, element: ElementType
+  ) throws(HGNetError) {
+    forms = try LayerForms(program)
+    layout = try WeightLayout(program, forms: forms, on: device, element: element)
+    var epilogues: [EpilogueValues] = []
+    for layer in program.layers { epilogues.append(try parameters.epilogue(of: layer)) }
+    self.epilogues = epilogues
+  }
+}
+
+/// The folded parameters of a program in the memory of a device.
+///
+/// Threads: safe to share.
+final class GPUWeights: Sendable {
+  let plan: WeightPlan
   let pieces: [DeviceBuffer]
 
   /// Folds, packs and sends the parameters, layer by layer.
@@ -64,12 +82,14 @@ final class GPUWeights: Sendable {
   /// - Throws: `HGNetError.Code.parameterMismatch` naming parameter and layer, `limitExceeded` without memory,
   ///   `deviceFailure`.
   init(
-    _ program: Program, parameters: some ParameterSource, on device: GPUDevice, element: ElementType
+    _ plan: WeightPlan, of program: Program, parameters: some ParameterSource, on device: GPUDevice,
+    element: ElementType
   ) throws(HGNetError) {
-    forms = try LayerForms(program)
-    layout = try WeightLayout(program, forms: forms, on: device.description, element: element)
+    self.plan = plan
+    let layout = plan.layout
     var need = MemoryNeed("the weights of the network")
     need.add("the packed weights", bytes: layout.byteCount)
+    need.add("their way", bytes: Uploader.byteCount)
     need.limit = device.memoryLimit
     try need.check()
     var pieces: [DeviceBuffer] = []
@@ -78,10 +98,8 @@ final class GPUWeights: Sendable {
     }
     self.pieces = pieces
     let uploader = try Uploader(on: device)
-    var epilogues: [EpilogueValues] = []
     for (index, layer) in program.layers.enumerated() {
-      epilogues.append(try parameters.epilogue(of: layer))
-      guard let shape = forms.weights[index] else { continue }
+      guard let shape = plan.forms.weights[index] else { continue }
       let packed = try PackedLayer(layer, shape: shape, parameters: parameters)
       if let slice = layout.weights[index] {
         try packed.withBytes(as: element) { (bytes) throws(HGNetError) in
@@ -94,7 +112,6 @@ final class GPUWeights: Sendable {
         }
       }
     }
-    self.epilogues = epilogues
     try uploader.finish()
   }
 }

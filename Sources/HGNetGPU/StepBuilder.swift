@@ -5,7 +5,7 @@ import HGNetProgram
 /// Makes the steps of a program for its places.
 struct StepBuilder {
   let places: GPUPlaces
-  let weights: GPUWeights
+  let weights: WeightPlan
   let tiles: TileChoice
   let device: GPUDescription
 
@@ -186,8 +186,7 @@ struct StepBuilder {
   private func product(
     _ layer: Layer, _ input: Location, _ output: Location, _ kernel: Size, _ stride: Size, _ padding: Padding
   ) throws(HGNetError) -> GPUStep {
-    let isOneTap = kernel == Size(1) && stride == Size(1) && padding == Padding(0)
-    let isRow = isOneTap && output.pixels == 1
+    let isRow = kernel == Size(1) && stride == Size(1) && padding == Padding(0) && output.pixels == 1
     var step = try step(isRow ? "linear" : "convolution", 4, input, output, layer.name)
     step.numbers.setWindow(kernel, stride, padding)
     let rows = Int(step.numbers.rows), columns = output.shape.channels
@@ -195,15 +194,13 @@ struct StepBuilder {
       step.groups = try grid(rows, beside: Int(step.numbers.columns).divided(by: 8), layer.name)
     } else if isHalf, tiles.usesMatrices, let shape = device.matrixShape {
       step.pipeline = try shader("matrices", 4)
-      step.pipeline.constants = tiles.matrixConstants(
-        rows: rows, columns: columns, isOneTap: isOneTap, device: device, shape: shape)
+      step.pipeline.constants = tiles.matrixConstants(rows: rows, columns: columns, device: device, shape: shape)
       step.pipeline.subgroup = device.info.largest_subgroup
       step.groups = try grid(
         rows.divided(by: Int(step.pipeline.constants[1])),
         beside: columns.divided(by: Int(step.pipeline.constants[2])), layer.name)
     } else {
-      step.pipeline.constants = tiles.constants(
-        rows: rows, columns: columns, isOneTap: isOneTap, isSoftware: device.isSoftware)
+      step.pipeline.constants = tiles.constants(rows: rows, columns: columns, isSoftware: device.isSoftware)
       step.groups = try grid(
         rows.divided(by: Int(step.pipeline.constants[1])),
         beside: columns.divided(by: Int(step.pipeline.constants[2])), layer.name)

@@ -32,6 +32,12 @@ package final class VulkanLibrary: Sendable {
       throw HGNetError(
         .deviceFailure, "there is no GPU to be used: expected Vulkan 1.1 or later, found \(name) of version 1.0")
     }
+    if let result = hgv_result_name(status.result), String(cString: result) == "VK_ERROR_INCOMPATIBLE_DRIVER" {
+      throw HGNetError(
+        .deviceFailure,
+        "there is no GPU to be used: Vulkan's library \(name) finds no driver; install that of the GPU, or say where its "
+          + "file is with VK_DRIVER_FILES", cause: "vkCreateInstance: VK_ERROR_INCOMPATIBLE_DRIVER")
+    }
     try status.check("looking for drivers of GPUs")
     guard let handle else { throw HGNetError(.internalInconsistency, "Vulkan gave no instance") }
     self.handle = handle

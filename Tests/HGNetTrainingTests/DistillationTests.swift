@@ -313,6 +313,46 @@ import Testing
     #expect(error?.context.key == "Arch.teacher_precision")
   }
 
+  /// Those that compute as exactly as the processor, and the GPU that `Scripts/check-gpu` names.
+  private static let teacherDevices =
+    ["reference"] + (ProcessInfo.processInfo.environment["HGNET_TEST_GPU"].map { ["gpu:\($0)"] } ?? [])
+
+  @Test("A teacher on another device says the same", arguments: teacherDevices)
+  func teacherDevice(_ device: String) throws {
+    let workspace = try TrainerTests.Workspace()
+    func losses(_ arch: String) throws -> [Double] {
+      let run = try Run(workspace, arch: arch)
+      var losses: [Double] = []
+      _ = try run.trainer(saving: nil).run(from: run.initial(), log: { _ in }) { event in
+        if case .step(let step) = event { losses.append(step.loss) }
+      }
+      return losses
+    }
+    let (expected, found) = (try losses(""), try losses("teacher_device: \(device)"))
+    #expect(found.count == expected.count && !found.isEmpty && found != expected)
+    for (one, other) in zip(found, expected) { #expect(abs(one - other) <= 1e-3 * abs(other), "\(found), \(expected)") }
+  }
+
+  @Test("A teacher's device that there is not, or that does not go with the rest, is an error")
+  func wrongTeacherDevice() throws {
+    let workspace = try TrainerTests.Workspace()
+    for (arch, key) in [
+      ("teacher_device: tpu", "Arch.teacher_device"),
+      ("teacher_device: gpu, teacher_in_training_mode: True", "Arch.teacher_device"),
+      ("teacher_device: gpu, teacher_precision: int8", "Arch.teacher_precision"),
+    ] {
+      let lines = arch.replacingOccurrences(of: ", ", with: "\n  ")
+      let error = #expect(throws: HGNetError.self) { try Run(workspace, arch: lines) }
+      #expect(error?.context.key == key)
+    }
+    // Numbers end long before this one on any machine.
+    let run = try Run(workspace, arch: "teacher_device: gpu:63")
+    let error = #expect(throws: HGNetError.self) {
+      try run.trainer(saving: nil).run(from: run.initial(), log: { _ in })
+    }
+    #expect(error?.context.key == "Arch.teacher_device")
+  }
+
   @Test("A teacher in training mode keeps its weights, and its statistics drift") func observed() throws {
     let run = try Run(TrainerTests.Workspace(), arch: "teacher_in_training_mode: True")
     let initial = try run.initial()

@@ -1,3 +1,4 @@
+import HGNet
 import HGNetConfiguration
 import HGNetCore
 
@@ -18,6 +19,8 @@ package struct Distillation: Sendable {
   package var logitsCache: String?
   /// What frozen networks compute with (`Arch.teacher_precision`); nil for what the device computes with.
   package var teacherPrecision: PrecisionChoice?
+  /// What frozen networks run on (`Arch.teacher_device`); nil for what the others run on.
+  package var teacherDevice: DeviceChoice?
 
   /// Reads `Arch` and `Loss.Train`; nil for a configuration of one network.
   ///
@@ -41,11 +44,12 @@ package struct Distillation: Sendable {
     if let name = try configuration.text("Arch.teacher_precision") {
       guard let precision = PrecisionChoice(rawValue: name) else {
         throw HGNetError(
-          .invalidConfiguration, "expected float32, bfloat16, int8 or auto, found \(name)", path: path,
+          .invalidConfiguration, "expected float32, float16, bfloat16, int8 or auto, found \(name)", path: path,
           key: "Arch.teacher_precision")
       }
       teacherPrecision = precision
     }
+    teacherDevice = try configuration.teacherDevice(observed: observesTeachers, precision: teacherPrecision)
     guard let student = networks.first(where: { $0.name == inferred }) else {
       throw HGNetError(
         .invalidConfiguration, "none of the models is named \(inferred)", path: path, key: "Arch.infer_model_name")
@@ -87,6 +91,34 @@ package struct Distillation: Sendable {
 }
 
 extension Configuration {
+  /// What frozen networks run on; nil without the key.
+  ///
+  /// - Throws: `HGNetError.Code.invalidConfiguration` for an unknown device, a teacher in training mode, and a precision
+  ///   that a GPU does not have.
+  fileprivate func teacherDevice(
+    observed: Bool, precision: PrecisionChoice?
+  ) throws(HGNetError) -> DeviceChoice? {
+    let key = "Arch.teacher_device"
+    guard let name = try text(key) else { return nil }
+    guard let device = DeviceChoice(name) else {
+      throw HGNetError(
+        .invalidConfiguration, "expected cpu, gpu, gpu:N or auto, found \(name)", path: path, key: key)
+    }
+    if observed {
+      throw HGNetError(
+        .invalidConfiguration,
+        "a teacher in training mode runs where training does; leave teacher_in_training_mode out, or this key",
+        path: path, key: key)
+    }
+    if case .gpu = device, precision == .int8 || precision == .bfloat16 {
+      throw HGNetError(
+        .invalidConfiguration,
+        "a GPU computes in float32 and float16; leave teacher_precision out, or choose float16 or auto", path: path,
+        key: "Arch.teacher_precision")
+    }
+    return device
+  }
+
   /// The losses of a distillation, nil without the key.
   ///
   /// - Throws: `HGNetError.Code.invalidConfiguration`, `unsupported` for losses without meaning here.

@@ -1,3 +1,4 @@
+import HGNet
 import HGNetCore
 import HGNetPlatform
 import HGNetVision
@@ -24,12 +25,13 @@ package final class LogitsCache {
   ///   - name: the teacher's name.
   ///   - parameters: its weights.
   ///   - precision: what it computes with.
+  ///   - device: where; another rounds otherwise.
   ///   - classes: the number of its logits.
   ///   - data: the pictures, which must look the same in every epoch.
   /// - Throws: `HGNetError.Code.invalidConfiguration` where pictures are changed by chance, `unwritableFile`.
   package init(
-    folder: String, name: String, parameters: ParameterStore, precision: Precision = .float32, classes: Int,
-    data: TrainingData
+    folder: String, name: String, parameters: ParameterStore, precision: Precision = .float32,
+    device: Device.Kind = .cpu, classes: Int, data: TrainingData
   ) throws(HGNetError) {
     let chances = data.transforms.steps.compactMap { step in
       if case .random(let augmentation) = step { "\(augmentation)" } else { nil }
@@ -46,6 +48,7 @@ package final class LogitsCache {
     for path in data.dataset.paths { sum.add(path) }
     sum.add("\(data.transforms.decodingStyle) \(data.transforms.steps)")
     if precision != .float32 { sum.add(precision.rawValue) }
+    if device != .cpu { sum.add(device.rawValue) }
     self.classes = classes
     path = "\(folder)/\(name)-\(sum.text).logits"
     descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)

@@ -2,6 +2,21 @@ import HGNet
 import HGNetCore
 import HGNetVision
 
+extension Distillation {
+  /// What frozen networks run on, opened.
+  ///
+  /// - Parameter device: what is trained on; its threads read pictures, and its precision holds.
+  /// - Throws: as `Device.init`, naming the key.
+  func teacherDevice(beside device: Device) throws(HGNetError) -> Device {
+    guard let choice = teacherDevice else { return device }
+    do throws(HGNetError) {
+      return try Device(choice, pool: device.pool, precision: device.precision)
+    } catch {
+      throw HGNetError(error.code, error.message, key: "Arch.teacher_device", cause: error.cause)
+    }
+  }
+}
+
 /// A frozen network of a distillation as the inference engine runs it.
 enum TeacherModel {
   /// How many pictures the ranges of a teacher in int8 come from.

@@ -67,10 +67,10 @@ package struct StepNetworks: ~Copyable {
   ///   - initial: a value for each parameter, under its name with that of the network in front.
   ///   - isFrozen: which parameters of the networks that learn are kept, by their names without that of the network.
   ///   - data: what is trained on, for the logits that are kept; nil keeps none.
-  ///   - device: what the networks run on.
+  ///   - device: what the networks run on; frozen ones on `Arch.teacher_device`, if there is such a key.
   ///   - mixedPrecision: the level of mixed precision of what is trained; nil for float32.
   /// - Throws: `HGNetError.Code.parameterMismatch` naming a parameter that is missing or has another shape, and what
-  ///   `LogitsCache.init` throws.
+  ///   `Device.init` and `LogitsCache.init` throw.
   package init(
     _ distillation: Distillation, initial: ParameterStore, isFrozen: (ParameterDeclaration) -> Bool = { _ in false },
     data: TrainingData? = nil, device: Device, mixedPrecision: MixedPrecision? = nil
@@ -103,6 +103,8 @@ package struct StepNetworks: ~Copyable {
     }
     let parameters = try device.engine.trainingState(
       of: changing, parameters: initial, isFrozen: { kept.contains($0.name) })
+    // Opened once, for all that need it.
+    var teacherDevice: Device?
     var networks: [StepNetwork] = []
     for (network, graph) in zip(distillation.networks, graphs) {
       let role: StepNetwork.Role
@@ -112,12 +114,15 @@ package struct StepNetworks: ~Copyable {
         role = .observed(parameters)
       } else {
         let own = fixed.parameters(behind: "\(network.name).")
+        let place: Device
+        if let teacherDevice { place = teacherDevice } else { place = try distillation.teacherDevice(beside: device) }
+        teacherDevice = place
         let model = try TeacherModel.compiled(
-          graph, parameters: fixed, precision: distillation.teacherPrecision, data: data, device: device)
+          graph, parameters: fixed, precision: distillation.teacherPrecision, data: data, device: place)
         var cache: LogitsCache?
         if let folder = distillation.logitsCache, let data {
           cache = try LogitsCache(
-            folder: folder, name: network.name, parameters: own, precision: model.precision,
+            folder: folder, name: network.name, parameters: own, precision: model.precision, device: place.kind,
             classes: network.options.classCount, data: data)
         }
         role = .inferred(model, cache)

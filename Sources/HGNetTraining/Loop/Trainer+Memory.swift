@@ -105,6 +105,8 @@ private struct RunNetwork {
   ) throws(HGNetError) -> MemoryNeed {
     let graph = try graph.selecting(outputs: graph.outputs.prefix(1).map(\.role))
     if isInferred {
+      // The memory of a GPU is checked by what opens it.
+      if case .gpu = configuration.distillation?.teacherDevice { return MemoryNeed("the teacher") }
       return try device.engine.memoryNeed(
         of: Program(graph), at: device.chosenPrecision, extent: RunExtent(batch: batch, inputSize: size))
     }

@@ -98,13 +98,18 @@ struct Bench: ParsableCommand {
     let load = clock.now - begin
 
     session.withInput { FixedNoise.fill($0) }
-    for _ in 0..<warmup { try session.execute() }
+    var first: Duration?
+    func execute(_ session: inout Session) throws(HGNetError) {
+      try session.execute()
+      if first == nil { first = clock.now - begin }
+    }
+    for _ in 0..<warmup { try execute(&session) }
     var times: [Double] = []
     times.reserveCapacity(iterations)
     var steps = [Double](repeating: .infinity, count: isTimed ? session.layerDescriptions.count : 0)
     for _ in 0..<iterations {
       let start = clock.now
-      try session.execute()
+      try execute(&session)
       times.append((clock.now - start).milliseconds)
       if isTimed {
         for (index, time) in session.layerSeconds().enumerated() { steps[index] = min(steps[index], time) }
@@ -113,7 +118,8 @@ struct Bench: ParsableCommand {
     let report = BenchReport(
       title: opened.model?.name ?? subject, isRandom: opened.file == nil, batch: batch, size: size,
       threads: device.pool.count,
-      instructionSet: device.engine.arithmetic, load: load.milliseconds, times: RunTimes(times),
+      instructionSet: device.engine.arithmetic, load: load.milliseconds, first: (first ?? load).milliseconds,
+      times: RunTimes(times),
       parameterCount: graph.parameters.reduce(0) { $0 + $1.shape.count },
       multiplyAdds: try graph.resized(to: size).multiplyAdds,
       peakMemory: PeakMemory.bytes)
@@ -134,6 +140,8 @@ struct BenchReport {
   let threads: Int
   let instructionSet: String
   let load: Double
+  /// Until the first result, what a driver compiles by then included.
+  let first: Double
   let times: RunTimes
   let parameterCount: Int
   let multiplyAdds: Int
@@ -149,6 +157,7 @@ struct BenchReport {
       \(title)\(isRandom ? " (random weights)" : ""), input \(batch)×3×\(size), \(threads) \
       thread\(threads == 1 ? "" : "s"), \(instructionSet)
         load     \(milliseconds(load))\(isRandom ? "   drawing the weights included" : "")
+        first    \(milliseconds(first))   until the first result
         minimum  \(milliseconds(times.minimum))
         median   \(milliseconds(median))   \(FixedPoint.text(rate, digits: 1)) pictures/s, \
       \(FixedPoint.text(speed, digits: 0)) GFLOP/s of direct arithmetic
@@ -170,6 +179,7 @@ struct BenchReport {
         ("model", .text(title)), ("random_weights", .boolean(isRandom)), ("batch", .integer(batch)),
         ("input_size", .list([.integer(size.height), .integer(size.width)])), ("threads", .integer(threads)),
         ("instruction_set", .text(instructionSet)), ("load_milliseconds", .number(load)),
+        ("first_result_milliseconds", .number(first)),
       ] + times.json + [
         ("multiply_adds", .integer(multiplyAdds)), ("weight_bytes", .integer(parameterCount * 4)),
         ("peak_memory_bytes", .integer(peakMemory)),
