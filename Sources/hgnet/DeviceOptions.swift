@@ -5,12 +5,12 @@ import HGNetCore
 /// `--device NAME`, `--precision NAME` and `--threads N`, for training.
 struct TrainingDeviceOptions: ParsableArguments {
   @Option(
-    help: ArgumentHelp("What trains the network: cpu (default), or reference (float64, very slow).", valueName: "name"))
+    help: ArgumentHelp("The device: cpu (default), or reference (float64, very slow).", valueName: "name"))
   var device: DeviceChoice?
 
   @Option(
     help: ArgumentHelp(
-      "What training computes with: float32, or bfloat16 for products. By default bfloat16 where the configuration has AMP and this machine is quicker with it, else float32.",
+      "The precision: float32, or bfloat16 (mixed precision). Default: bfloat16 if the configuration has AMP and this machine is faster with it, else float32.",
       valueName: "name"))
   var precision: PrecisionChoice?
 
@@ -50,7 +50,7 @@ private func requireTraining(_ device: DeviceChoice?) throws {
 /// `--device NAME`, `--precision NAME` and `--threads N`.
 struct DeviceOptions: ParsableArguments {
   static let deviceHelp = ArgumentHelp(
-    "What runs the network: cpu (default), gpu or gpu:N of hgnet devices, auto for a GPU where there is one, or reference (float64 by the definition of each layer, to check with; very slow).",
+    "The device: cpu (default), gpu, gpu:N as listed by hgnet devices, auto (a GPU if there is one, else cpu), or reference (float64, exact and very slow).",
     valueName: "name")
 
   @Option(help: deviceHelp) var device: DeviceChoice?
@@ -118,7 +118,7 @@ struct DeviceOptions: ParsableArguments {
 struct PrecisionOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "What the network computes with: float32 (default), bfloat16, float16 on a GPU, int8 for weights of hgnet quantize, or auto for the fastest on this machine.",
+      "The precision: float32 (default), bfloat16, float16 (GPU), int8 (weights of hgnet quantize), or auto (the fastest on this machine).",
       valueName: "name"))
   var precision: PrecisionChoice?
 }

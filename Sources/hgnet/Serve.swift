@@ -40,19 +40,20 @@ struct Serve: AsyncParsableCommand {
   var repository: String?
 
   @Option(
-    help: ArgumentHelp("The name of the one model in addresses (default: that of the network).", valueName: "name"))
+    help: ArgumentHelp("The name of a single model in addresses (default: that of the network).", valueName: "name"))
   var name: String?
 
-  @Option(help: ArgumentHelp("Names of the classes of the one model: lines \"index name\".", valueName: "file"))
+  @Option(help: ArgumentHelp("Class names of a single model: lines \"index name\".", valueName: "file"))
   var labels: String?
 
-  @Option(name: .customLong("top-k"), help: ArgumentHelp("How many classes are told (default: 5).", valueName: "k"))
+  @Option(
+    name: .customLong("top-k"), help: ArgumentHelp("The number of classes to print (default: 5).", valueName: "k"))
   var topK: Int?
 
-  @Flag(help: "Never touch the network for weights; published ones must have been fetched before.")
+  @Flag(help: "Do not use the network for weights; published ones must be in the cache.")
   var offline = false
 
-  @Flag(help: "Load the models, let each answer one picture, and end; nothing is listened on.")
+  @Flag(help: "Load the models, run one picture through each, and exit without listening.")
   var check = false
 
   @OptionGroup(title: "Listening") var listening: ListeningOptions
@@ -87,25 +88,25 @@ struct ListeningOptions: ParsableArguments {
   @Option(help: ArgumentHelp("The address to listen on; 0.0.0.0 for all.", valueName: "address"))
   var host = "127.0.0.1"
 
-  @Option(help: ArgumentHelp("The port of HTTP; 0 for a free one.", valueName: "port"))
+  @Option(help: ArgumentHelp("The HTTP port; 0 for any free port.", valueName: "port"))
   var port = 8080
 
-  @Option(name: .customLong("grpc-port"), help: ArgumentHelp("The port of gRPC; 0 for a free one.", valueName: "port"))
+  @Option(name: .customLong("grpc-port"), help: ArgumentHelp("The gRPC port; 0 for any free port.", valueName: "port"))
   var grpcPort = 8081
 
   @Option(
     name: .customLong("brpc-port"),
     help: ArgumentHelp(
-      "The port of bRPC, on which HTTP and gRPC are answered, too; 0 for a free one (default: none; demonstrations use 9292).",
+      "The bRPC port, which also serves HTTP and gRPC; 0 for any free port (default: none; Paddle Serving's examples use 9292).",
       valueName: "port"))
   var brpcPort: Int?
 
-  @Flag(name: .customLong("no-grpc"), help: "No gRPC.")
+  @Flag(name: .customLong("no-grpc"), help: "Disable gRPC.")
   var isHTTPOnly = false
 
   @Option(
     name: .customLong("tls-certificate"),
-    help: ArgumentHelp("The certificate and those above it, PEM; needs --tls-key.", valueName: "file"))
+    help: ArgumentHelp("The certificate chain, PEM; requires --tls-key.", valueName: "file"))
   var certificate: String?
 
   @Option(name: .customLong("tls-key"), help: ArgumentHelp("The private key, PEM.", valueName: "file"))
@@ -153,50 +154,53 @@ struct ListeningOptions: ParsableArguments {
 
 /// What a server allows.
 struct ServingLimitOptions: ParsableArguments {
-  @Option(name: .customLong("max-batch"), help: ArgumentHelp("Pictures that run together.", valueName: "n"))
+  @Option(name: .customLong("max-batch"), help: ArgumentHelp("The largest batch.", valueName: "n"))
   var batch = 8
 
   @Option(
-    name: .customLong("max-queue"), help: ArgumentHelp("Pictures that may wait; more are refused.", valueName: "n"))
+    name: .customLong("max-queue"),
+    help: ArgumentHelp("Pictures that may wait in the queue; further ones are refused.", valueName: "n"))
   var queue = 128
 
-  @Option(name: .customLong("max-body"), help: ArgumentHelp("MiB of a request's body.", valueName: "MiB"))
+  @Option(name: .customLong("max-body"), help: ArgumentHelp("The largest request body in MiB.", valueName: "MiB"))
   var body = 32
 
   @Option(
-    name: .customLong("max-pixels"), help: ArgumentHelp("Millions of pixels of a picture.", valueName: "millions"))
+    name: .customLong("max-pixels"),
+    help: ArgumentHelp("The largest picture in millions of pixels.", valueName: "millions"))
   var pixels = 50
 
   @Option(
-    name: .customLong("max-connections"), help: ArgumentHelp("Connections of each protocol at a time.", valueName: "n"))
+    name: .customLong("max-connections"), help: ArgumentHelp("Open connections of each protocol.", valueName: "n"))
   var connections = 1024
 
   @Option(
     name: .customLong("max-client-requests"),
-    help: ArgumentHelp("Requests of one client's address that may be in flight; 0 for no limit.", valueName: "n"))
+    help: ArgumentHelp("Requests in flight per client address; 0 for no limit.", valueName: "n"))
   var clientRequests = 0
 
   @Option(
     name: .customLong("idle-timeout"),
-    help: ArgumentHelp("Seconds for a request to arrive, and for an idle connection.", valueName: "s"))
+    help: ArgumentHelp(
+      "Seconds within which a request must arrive; also the limit for idle connections.", valueName: "s"))
   var idle = 30
 
   @Option(
     name: .customLong("request-timeout"),
-    help: ArgumentHelp("Seconds from a whole request to its answer.", valueName: "s"))
+    help: ArgumentHelp("Seconds from the end of a request to its response.", valueName: "s"))
   var request = 30
 
-  @Option(help: ArgumentHelp("Seconds between looks for changed models; 0 for none.", valueName: "s"))
+  @Option(help: ArgumentHelp("Seconds between scans for changed models; 0 for none.", valueName: "s"))
   var poll = 5
 
   @Option(
     name: .customLong("drain-delay"),
-    help: ArgumentHelp("Seconds after SIGTERM for which requests are still taken.", valueName: "s"))
+    help: ArgumentHelp("Seconds after SIGTERM during which requests are still accepted.", valueName: "s"))
   var drainDelay = 1
 
   @Option(
     name: .customLong("drain-timeout"),
-    help: ArgumentHelp("Seconds after that for which requests may finish.", valueName: "s"))
+    help: ArgumentHelp("Seconds after that during which requests may finish.", valueName: "s"))
   var drain = 30
 
   func validate() throws {

@@ -6,7 +6,7 @@ import HGNetPlatform
 struct ThreadOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Threads, at most the processors that affinity, control group and HGNET_NUM_THREADS allow; otherwise all of them.",
+      "The number of threads (default: all cores that the affinity mask, the control group and HGNET_NUM_THREADS allow).",
       valueName: "n"))
   var threads: Int?
 

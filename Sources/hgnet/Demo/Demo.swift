@@ -12,21 +12,20 @@ struct Demo: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Draw pictures, train PPHGNetV2_B0 on them, classify new ones: a first run without network.",
     discussion: """
-      Ten shapes on textured grounds, turned, stretched, painted and partly hidden, are learned from random weights in \
-      about two minutes on two processors. Everything stays in the output folder, so that the other commands can be \
-      tried on it.
+      Draws pictures of ten shapes (rotated, stretched, partly hidden, on textured backgrounds) and trains from random weights, \
+      in about two minutes on two cores. All files stay in the output folder, so that the other commands can be tried on them.
       """)
 
-  @Option(help: ArgumentHelp("How many pictures to train on; a sixth more is drawn to measure with.", valueName: "n"))
+  @Option(help: ArgumentHelp("The number of training pictures; a sixth more is drawn for evaluation.", valueName: "n"))
   var pictures = 6000
 
-  @Option(help: ArgumentHelp("How often each picture is seen.", valueName: "n"))
+  @Option(help: ArgumentHelp("The number of epochs.", valueName: "n"))
   var epochs = 8
 
-  @Option(name: [.short, .customLong("output")], help: ArgumentHelp("The folder for all files.", valueName: "folder"))
+  @Option(name: [.short, .customLong("output")], help: ArgumentHelp("The output folder.", valueName: "folder"))
   var output = "hgnet-demo"
 
-  @Option(help: ArgumentHelp("Decides the pictures, the weights and all chance.", valueName: "n"))
+  @Option(help: ArgumentHelp("The seed of the pictures, the weights and all other random numbers.", valueName: "n"))
   var seed: UInt32 = 1
 
   @OptionGroup var compute: ThreadOptions

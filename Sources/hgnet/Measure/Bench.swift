@@ -10,10 +10,9 @@ struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure load time, time per run and peak memory of a network.",
     discussion: """
-      A model by name gets random weights, in int8 with the ranges of a run on noise. Set HGNET_VERBOSE=1 \
-      for a line per step of the network, or give --roofline for the best time of each beside what the \
-      machine allows. With --training a run is a whole training step: forward, cross entropy, backward \
-      and Momentum update on one batch.
+      A model by name gets random weights (in int8 with ranges calibrated on noise). HGNET_VERBOSE=1 prints a line per layer; \
+      --roofline compares the minimum time of each layer with the limits of the machine. With --training a run is a whole \
+      training step: forward pass, cross entropy, backward pass and Momentum update on one batch.
       """)
 
   @Argument(
@@ -24,22 +23,22 @@ struct Bench: ParsableCommand {
   @Flag(help: "Measure training steps instead of inference.")
   var training = false
 
-  @Flag(help: "Show each step beside what this machine's arithmetic and memory allow at most.")
+  @Flag(help: "Compare each layer with the peak arithmetic and memory bandwidth of this machine.")
   var roofline = false
 
-  @Flag(help: "Show the best time of each step, on a GPU by its own clock.")
+  @Flag(help: "Print the minimum time of each layer (on a GPU by timestamp queries).")
   var verbose = false
 
-  @Option(help: ArgumentHelp("Pictures per run. (default: 1; with --training 16)", valueName: "n"))
+  @Option(help: ArgumentHelp("The batch size. (default: 1; with --training 16)", valueName: "n"))
   var batch: Int?
 
   @Option(name: .customLong("input-size"), help: ArgumentHelp("Height and width in pixels.", valueName: "HxW"))
   var inputSize: SizeArgument?
 
-  @Option(help: ArgumentHelp("Runs that are measured. (default: 50; with --training 10)", valueName: "k"))
+  @Option(help: ArgumentHelp("Measured runs. (default: 50; with --training 10)", valueName: "k"))
   var iterations: Int?
 
-  @Option(help: ArgumentHelp("Runs before, which are not measured. (default: 5; with --training 2)", valueName: "k"))
+  @Option(help: ArgumentHelp("Warm-up runs. (default: 5; with --training 2)", valueName: "k"))
   var warmup: Int?
 
   @Option(

@@ -6,10 +6,10 @@ import HGNetFormats
 /// Lists what networks can run on.
 struct Devices: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "List what networks can run on, with memory and precisions.",
+    abstract: "List the devices: processor and GPUs, with memory and precisions.",
     discussion: """
-      GPUs are found through Vulkan, whose library (libvulkan1 in Debian) and drivers are looked for when this or \
-      --device gpu is called. Software devices, which the processor plays, are for tests and used only by their number.
+      GPUs are found through Vulkan, whose library (libvulkan1 in Debian) and drivers are loaded by this command and by \
+      --device gpu. Software devices, which run on the processor, are for tests and are used only by their number.
       """)
 
   @Flag(help: "Print JSON.")

@@ -30,13 +30,13 @@ struct Convert: AsyncParsableCommand {
   var output: String
 
   @Option(
-    help: ArgumentHelp("The model; otherwise it is recognised.", valueName: "name"), completion: .modelNames)
+    help: ArgumentHelp("The model (default: recognised from the weights).", valueName: "name"), completion: .modelNames)
   var model: String?
 
-  @Option(help: ArgumentHelp("safetensors: whose names: paddle, timm or huggingface.", valueName: "system"))
+  @Option(help: ArgumentHelp("safetensors: the naming scheme, paddle, timm or huggingface.", valueName: "system"))
   var names = TensorNames.paddle
 
-  @Flag(help: "Never touch the network; published weights must have been fetched before.")
+  @Flag(help: "Do not use the network; published weights must be in the cache.")
   var offline = false
 
   func run() async throws {

@@ -18,12 +18,12 @@ struct Export: AsyncParsableCommand {
       Short form:
         hgnet export --weights output/best_model.pdparams --format onnx --output inference
 
-      Head, size, transforms and names are those of the configuration, else those that belong to the weights: of the
-      config.yaml or inference.yml beside them or inside. Both forms write the same files. inference.yml always goes with
-      the model and tells `hgnet predict` and PaddleX how pictures are prepared and what the classes are called. Every
-      export is read back, and a picture file is taken through its recipe to its scores, before its files get their names.
+      Head, size, transforms and class names are those of the configuration, else those that belong to the weights \
+      (config.yaml or inference.yml beside or inside them). Both forms write the same files. inference.yml is written beside \
+      the model, for `hgnet predict` and PaddleX. Every export is read back and checked on a picture file before the files \
+      get their names.
 
-      Weights of `hgnet quantize` become a QDQ model of ONNX, which ONNX Runtime and OpenVINO compute in 8 bits:
+      Weights of `hgnet quantize` become a QDQ model of ONNX, which ONNX Runtime and OpenVINO compute in int8:
         hgnet export --weights best_model_int8.safetensors --format onnx --output exported
       """)
 
@@ -66,7 +66,7 @@ struct Export: AsyncParsableCommand {
       "Height and width of the pictures (default: those of the recipe that belongs to the weights).", valueName: "HxW"))
   var inputSize: SizeArgument?
 
-  @Option(help: ArgumentHelp("Names of the classes: lines \"index name\".", valueName: "file"))
+  @Option(help: ArgumentHelp("Class names: lines \"index name\".", valueName: "file"))
   var labels: String?
 
   @Flag(
@@ -83,14 +83,14 @@ struct Export: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "What the numbers are: float32, float16, bfloat16 (onnx, safetensors), or int8 of quantised weights (default: int8 "
+      "The type of the weights: float32, float16, bfloat16 (onnx, safetensors), or int8 of quantised weights (default: int8 "
         + "for these, else float32).", valueName: "name"))
   var precision: ExportPrecision?
 
   @Flag(
     name: .customLong("symmetric"),
     help:
-      "ONNX of quantised weights: activations as int8 with the zero point 0, as TensorRT wants them, instead of uint8; half as fine."
+      "ONNX of quantised weights: int8 activations with the zero point 0, as TensorRT requires, instead of uint8; coarser."
   )
   var isSymmetric = false
 
@@ -99,10 +99,10 @@ struct Export: AsyncParsableCommand {
     help: "ONNX: put resizing, crop and normalisation into the model, which then takes pictures, uint8 [N, H, W, 3].")
   var withPreprocessing = false
 
-  @Option(help: ArgumentHelp("safetensors: whose names: paddle, timm or huggingface.", valueName: "system"))
+  @Option(help: ArgumentHelp("safetensors: the naming scheme, paddle, timm or huggingface.", valueName: "system"))
   var names = TensorNames.paddle
 
-  @Flag(help: "Never touch the network; published weights must have been fetched before.")
+  @Flag(help: "Do not use the network; published weights must be in the cache.")
   var offline = false
 
   @OptionGroup var options: ConfigurationOptions

@@ -9,7 +9,7 @@ import HGNetModels
 struct ModelsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "models",
-    abstract: "List the models: size, work, published accuracy, and whether the weights are here.",
+    abstract: "List the models: parameters, multiply-adds, published accuracy, cached or not.",
     discussion: """
       Multiply-adds are those of one picture of the input size. Top-1 is the accuracy on ImageNet-1k that PaddleClas' page \
       gives for the weights that --model stands for. Cached weights lie in $XDG_CACHE_HOME/hgnet or ~/.cache/hgnet.

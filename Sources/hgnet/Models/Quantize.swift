@@ -10,14 +10,13 @@ import HGNetTraining
 /// Makes weights in 8 bits for `--precision int8`.
 struct Quantize: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Make weights in 8 bits for --precision int8, and say what they cost.",
+    abstract: "Quantise weights to int8 and report the loss of accuracy.",
     discussion: """
-      The network runs in float32 on pictures like those that it will see; where the values of each \
-      result lie decides what a step of its bytes is worth. Weights get one scale for each output \
-      channel. Then the network runs in int8 on the same pictures and is compared with float32: the \
-      error of each layer, how many pictures keep their class and, where a list or the names of folders \
-      tell the classes, how many are right. OUT is a safetensors file with the recipe, which every \
-      command reads; without --precision int8 or auto it is computed in float32 with its rounded weights.
+      Calibrates the range of every activation in float32 on the given pictures, and rounds weights to int8 with one scale per \
+      output channel. Then runs the network in int8 on the same pictures and compares it with float32: the error of each layer, \
+      the share of pictures with the same class, and the accuracy if the pictures have labels (a list, or a folder per class). \
+      OUT is a safetensors file with the recipe, which every command reads. Without --precision int8 or auto it is computed in \
+      float32 with its rounded weights.
 
         hgnet quantize best_model.pdparams --data photos/ -o best_model_int8.safetensors
         hgnet quantize best_model.pdparams --data val_list.txt --tolerance 0.3 --report report.html \\
@@ -27,34 +26,35 @@ struct Quantize: AsyncParsableCommand {
 
   @Argument(
     help: ArgumentHelp(
-      "A file of weights, the name of a model, whose published weights are fetched once, or of published weights.",
+      "A weights file, the name of a model (its published weights are fetched once), or the name of published weights.",
       valueName: "model"))
   var input: String
 
   @Option(
     help: ArgumentHelp(
-      "Pictures: a folder, with the folders inside, or a list of lines \"path\" or \"path label\".", valueName: "path"))
+      "A folder of pictures (with its subfolders), or a list with lines \"path\" or \"path label\".", valueName: "path")
+  )
   var data: String
 
-  @Option(help: ArgumentHelp("How many of them are run, evenly spread.", valueName: "n"))
+  @Option(help: ArgumentHelp("The number of pictures to use, evenly spaced.", valueName: "n"))
   var pictures = 512
 
   @Option(
     help: ArgumentHelp(
-      "How ranges are chosen. mse: the least mean square of errors; percentile: without one value in ten thousand at "
+      "How ranges are chosen. mse: least mean squared error; percentile: without the 0.01 % of values at "
         + "either end; minmax: the smallest and the largest value.", valueName: "rule"))
   var calibration = RangeRule.mse
 
-  @Flag(inversion: .prefixedNo, help: "Make channels before depthwise convolutions equally large.")
+  @Flag(inversion: .prefixedNo, help: "Scale the channels before depthwise convolutions to equal size.")
   var equalization = true
 
-  @Flag(inversion: .prefixedNo, help: "Take the mean of the rounding out of each layer.")
+  @Flag(inversion: .prefixedNo, help: "Subtract the mean rounding error of each channel from its bias.")
   var biasCorrection = true
 
   @Option(
     help: ArgumentHelp(
-      "Points of top-1 that may be lost, of accuracy where the pictures have labels, else of agreement with float32; the "
-        + "fewest layers that are enough stay in float32.", valueName: "points"))
+      "Points of top-1 that may be lost: of accuracy if the pictures have labels, else of agreement with float32. The "
+        + "fewest layers that suffice stay in float32.", valueName: "points"))
   var tolerance: Double?
 
   @Option(help: ArgumentHelp("Write a page with the error of each layer.", valueName: "file"))
@@ -66,7 +66,7 @@ struct Quantize: AsyncParsableCommand {
   @Option(name: .shortAndLong, help: ArgumentHelp("The file to write, NAME.safetensors.", valueName: "out"))
   var output: String
 
-  @Flag(help: "Never touch the network; published weights must have been fetched before.")
+  @Flag(help: "Do not use the network; published weights must be in the cache.")
   var offline = false
 
   @OptionGroup var compute: ThreadOptions

@@ -7,12 +7,12 @@ import HGNetModels
 /// Runs the bare network on a tensor: no pictures, no softmax.
 struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Run the bare network on a NumPy tensor.",
+    abstract: "Run the network on a NumPy tensor.",
     discussion:
-      "Takes float32 [N, 3, H, W] and writes the logits, float32 [N, K]. With --features also the results of the "
-      + "four stages, [N, C, H, W], as OUTPUT.stages.0.npy to OUTPUT.stages.3.npy (where OUTPUT is the name without .npy). "
-      + "Of a backbone without a classifier, as detectors use it, --features writes the mean over its last stage, float32 "
-      + "[N, C], in place of the logits."
+      "Takes float32 [N, 3, H, W] and writes the logits, float32 [N, K]. With --features also the feature maps of "
+      + "the four stages, [N, C, H, W], as OUTPUT.stages.0.npy to OUTPUT.stages.3.npy (where OUTPUT is the name without .npy). "
+      + "For a backbone without a classifier, --features writes the mean of its last stage, float32 [N, C], in place of the "
+      + "logits."
   )
 
   @Argument(
@@ -20,16 +20,16 @@ struct Run: ParsableCommand {
   var weights: String
 
   @Option(
-    help: ArgumentHelp("The model; otherwise it is recognised.", valueName: "name"), completion: .modelNames)
+    help: ArgumentHelp("The model (default: recognised from the weights).", valueName: "name"), completion: .modelNames)
   var model: String?
 
-  @Option(help: ArgumentHelp("The tensor, .npy.", valueName: "file"))
+  @Option(help: ArgumentHelp("The input tensor, .npy.", valueName: "file"))
   var input: String
 
-  @Option(help: ArgumentHelp("Where the logits go, .npy.", valueName: "file"))
+  @Option(help: ArgumentHelp("The file to write, .npy.", valueName: "file"))
   var output: String
 
-  @Flag(help: "Write the results of the four stages, too.")
+  @Flag(help: "Also write the feature maps of the four stages.")
   var features = false
 
   @OptionGroup var compute: DeviceOptions

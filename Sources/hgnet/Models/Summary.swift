@@ -9,7 +9,7 @@ import HGNetProgram
 struct Summary: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Print the layers of a model: operator, output shape, parameters, multiply-adds.",
-    discussion: "Parameters count what an optimiser changes; the running statistics of batch normalisation come on top."
+    discussion: "The number of parameters excludes the running statistics of batch normalisation."
   )
 
   @Argument(
@@ -24,13 +24,13 @@ struct Summary: ParsableCommand {
     name: .customLong("class-num"), help: ArgumentHelp("The number of classes of a model by name.", valueName: "n"))
   var classCount: Int?
 
-  @Flag(help: "Print what an engine runs instead: fused layers in their order, and where each result lives.")
+  @Flag(help: "Print the compiled program instead: fused layers in order, and the memory place of each result.")
   var program = false
 
   @Flag(help: "With --program: a training step, forward and backward.")
   var training = false
 
-  @Option(help: "With --program: the number of pictures.")
+  @Option(help: "With --program: the batch size.")
   var batch = 1
 
   @Option(
@@ -39,7 +39,8 @@ struct Summary: ParsableCommand {
       valueName: "n"))
   var threads: Int?
 
-  @Option(help: ArgumentHelp("With --threads: GB/s that all threads together read from memory.", valueName: "GB/s"))
+  @Option(
+    help: ArgumentHelp("With --threads: the memory bandwidth of all threads together in GB/s.", valueName: "GB/s"))
   var bandwidth = 100.0
 
   @OptionGroup var precision: PrecisionOptions

@@ -9,11 +9,11 @@ struct Embed: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Write the embeddings of pictures, or find the pictures nearest to one.",
     discussion: """
-      The embedding is what the last layer of the classifier reads: 2048 values in the published models.
+      The embedding is the input of the last linear layer: 2048 values in the published models.
         hgnet embed photos/ -o vectors.npy
         hgnet embed photos/ --nearest photo.jpg --count 10
       vectors.npy is float32 [N, K]; the paths are in vectors.txt, one a line in the same order. vectors.csv has the path and \
-      the values on each line. Nearness is the cosine of the angle between two vectors, 1 for the same direction.
+      the values on each line. --nearest ranks by cosine similarity.
       """)
 
   @OptionGroup var input: PictureArguments
@@ -31,7 +31,7 @@ struct Embed: AsyncParsableCommand {
   var model: String?
 
   @Option(
-    name: [.short, .customLong("output")], help: ArgumentHelp("Where the vectors go, .npy or .csv.", valueName: "file"))
+    name: [.short, .customLong("output")], help: ArgumentHelp("The file to write, .npy or .csv.", valueName: "file"))
   var output: String?
 
   @Option(help: ArgumentHelp("Print the pictures nearest to this one, the nearest first.", valueName: "picture"))
@@ -43,7 +43,7 @@ struct Embed: AsyncParsableCommand {
   @Flag(help: "With --nearest: print JSON.")
   var json = false
 
-  @Flag(help: "Never touch the network; published weights must have been fetched before.")
+  @Flag(help: "Do not use the network; published weights must be in the cache.")
   var offline = false
 
   @OptionGroup var compute: DeviceOptions

@@ -21,12 +21,12 @@ struct Infer: AsyncParsableCommand {
   @OptionGroup var options: ConfigurationOptions
   @OptionGroup var compute: DeviceOptions
 
-  @Flag(help: "Never touch the network; published weights must have been fetched before.")
+  @Flag(help: "Do not use the network; published weights must be in the cache.")
   var offline = false
 
   @Flag(
     name: .customLong("new-head"),
-    help: "Let the classifier differ from the weights (another class_num); it then has random values.")
+    help: "Allow another class_num than that of the weights; the classifier then has random values.")
   var newHead = false
 
   @OptionGroup var output: PredictionOutputOptions

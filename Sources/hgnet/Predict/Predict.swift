@@ -38,27 +38,28 @@ struct Predict: AsyncParsableCommand {
       valueName: "name"), completion: .modelNames)
   var model: String?
 
-  @Option(name: .customLong("top-k"), help: ArgumentHelp("How many classes are told (default: 5).", valueName: "k"))
+  @Option(
+    name: .customLong("top-k"), help: ArgumentHelp("The number of classes to print (default: 5).", valueName: "k"))
   var topK: Int?
 
   @Option(
     help: ArgumentHelp(
-      "Tell every class whose score reaches this, instead of the best. Scores are those of the weights' own head: softmax, or sigmoid where pictures have several labels.",
+      "Print every class with at least this score, instead of the top k. Scores are softmax, or sigmoid for models with several labels per picture.",
       valueName: "score"))
   var threshold: Double?
 
-  @Option(help: ArgumentHelp("Names of the classes: lines \"index name\".", valueName: "file"))
+  @Option(help: ArgumentHelp("Class names: lines \"index name\".", valueName: "file"))
   var labels: String?
 
   @OptionGroup var output: PredictionOutputOptions
 
-  @Flag(help: "Never touch the network; published weights must have been fetched before.")
+  @Flag(help: "Do not use the network; published weights must be in the cache.")
   var offline = false
 
   @Option(
     name: .customLong("batch"),
     help: ArgumentHelp(
-      "Pictures per run of the network; results do not depend on it (default: 8, fewer of large pictures).",
+      "The batch size; results do not depend on it (default: 8, less for large pictures).",
       valueName: "n"))
   var batch: Int?
 

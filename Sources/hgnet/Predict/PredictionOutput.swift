@@ -5,13 +5,13 @@ import HGNetFormats
 
 /// `--json`, `--json-lines`, `--csv`: how the results of pictures are printed.
 struct PredictionOutputOptions: ParsableArguments {
-  @Flag(help: "Print one JSON list, scores in full.")
+  @Flag(help: "Print one JSON array, with unrounded scores.")
   var json = false
 
-  @Flag(name: .customLong("json-lines"), help: "Print one JSON object a line, for each picture.")
+  @Flag(name: .customLong("json-lines"), help: "Print one JSON object per line and picture.")
   var jsonLines = false
 
-  @Flag(help: "Print a table with commas: a line for each class of each picture.")
+  @Flag(help: "Print CSV: one line per picture and class.")
   var csv = false
 
   /// The form, nil for the lines of the command itself.

@@ -8,19 +8,18 @@ import HGNetVision
 /// Writes what the network would see of pictures.
 struct Preprocess: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Write the tensor that the network sees of pictures.",
+    abstract: "Write the input tensor that the transforms make of pictures.",
     discussion:
-      "Writes float32 [N, 3, H, W]. With --weights the pictures are prepared as for these weights, with -c as a "
-      + "configuration says; otherwise as in PaddleClas' evaluation: short side 232, bicubic as Pillow does it, centre "
-      + "crop 224.")
+      "Writes float32 [N, 3, H, W]. The transforms are those of --weights, or of the configuration (-c), or by default "
+      + "PaddleClas' evaluation: short side 232 with Pillow's bicubic filter, centre crop 224.")
 
   @Argument(help: ArgumentHelp("Pictures.", valueName: "picture"))
   var pictures: [String]
 
-  @Option(help: ArgumentHelp("Prepare pictures as for these weights.", valueName: "file"))
+  @Option(help: ArgumentHelp("Use the transforms of these weights.", valueName: "file"))
   var weights: String?
 
-  @Option(help: ArgumentHelp("Where the tensor goes, .npy.", valueName: "file"))
+  @Option(help: ArgumentHelp("The file to write, .npy.", valueName: "file"))
   var output: String
 
   @OptionGroup var options: ConfigurationOptions

@@ -11,28 +11,29 @@ struct DatasetCommand: ParsableCommand {
     commandName: "dataset", abstract: "Check a folder of pictures, and write the lists that training reads.",
     discussion: """
       FOLDER has one folder per class, or the folders train and val (or dev, test) with one folder per class each. Every \
-      picture is decoded; those that cannot be are named, left out of the lists, and make the exit status 65. Nothing is \
-      written unless --output names a folder, which gets train_list.txt, val_list.txt and labels.txt; paths in the lists \
-      are relative to FOLDER, which is the image_root of a configuration.
+      picture is decoded. Pictures that cannot be decoded are named and left out of the lists, and the exit status is 65. \
+      With --output the lists train_list.txt, val_list.txt and labels.txt are written; their paths are relative to FOLDER, \
+      the image_root of a configuration.
       """)
 
   @Argument(help: ArgumentHelp("The folder.", valueName: "folder"))
   var folder: String
 
-  @Option(help: ArgumentHelp("Write the lists into this folder, which is made if need be.", valueName: "folder"))
+  @Option(help: ArgumentHelp("Write the lists into this folder, which is created if necessary.", valueName: "folder"))
   var output: String?
 
   @Option(
     help: ArgumentHelp(
-      "The part of each class's pictures to train on, where there is no folder train.", valueName: "part"))
+      "The share of each class's pictures for training, if there is no folder train.", valueName: "part"))
   var split = 0.9
 
-  @Option(help: ArgumentHelp("Which pictures go where.", valueName: "n"))
+  @Option(help: ArgumentHelp("The seed of the split.", valueName: "n"))
   var seed: UInt64 = 0
 
   @Flag(
     name: .customLong("multi-label"),
-    help: "A picture has all classes whose folders hold it, byte for byte; lists of 0 and 1 for each class.")
+    help:
+      "A picture has every class whose folder contains it (compared byte by byte); write multi-label lists of 0 and 1.")
   var hasMultipleClasses = false
 
   @Flag(help: "Print JSON.")

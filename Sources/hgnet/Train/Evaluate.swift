@@ -16,10 +16,11 @@ struct Evaluate: AsyncParsableCommand {
     discussion: """
       With a training configuration, as tools/eval.py:
         hgnet eval -c Configs/PPHGNetV2_B4.yaml -o Global.pretrained_model=output/best_model
-      Short form, for a folder with one folder per class (its val or test where it has them):
+      Short form, for a folder with one folder per class (its val or test if it has them):
         hgnet eval --data photos --weights output/best_model.pdparams --report report.html
-      The names of the folders say which class they are. Of the folder that the weights were trained on, the pictures are
-      measured that the run held out.
+
+      Classes are found by the names of the folders. On the folder that the weights were trained on, only the pictures that \
+      the training run held out are measured.
       """)
 
   @OptionGroup var folder: FolderOptions
@@ -33,7 +34,7 @@ struct Evaluate: AsyncParsableCommand {
   @Flag(help: "Print JSON instead of the lines of tools/eval.py.")
   var json = false
 
-  @Flag(help: "Never touch the network; published weights must have been fetched before.")
+  @Flag(help: "Do not use the network; published weights must be in the cache.")
   var offline = false
 
   @OptionGroup var options: ConfigurationOptions

@@ -7,7 +7,7 @@ struct FolderOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Weights in any format, or the name of published ones, with --data; to begin with or to measure.",
+      "Weights in any format, or the name of published ones, with --data.",
       valueName: "file"))
   var weights: String?
 
@@ -20,11 +20,11 @@ struct FolderOptions: ParsableArguments {
   @Option(
     name: .customLong("input-size"),
     help: ArgumentHelp(
-      "Height and width that the network sees, with --data (default: 224 in training, those of the training run in evaluation).",
+      "Height and width of the network's input, with --data (default: 224 in training, those of the training run in evaluation).",
       valueName: "HxW"))
   var inputSize: SizeArgument?
 
-  @Option(help: ArgumentHelp("Pictures of a batch, with --data (default: 32).", valueName: "n"))
+  @Option(help: ArgumentHelp("The batch size, with --data (default: 32).", valueName: "n"))
   var batch: Int?
 
   func validate() throws {

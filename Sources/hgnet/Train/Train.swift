@@ -16,9 +16,9 @@ struct Train: AsyncParsableCommand {
         hgnet train --data photos --model PPHGNetV2_B0 --weights best_model.pdparams
       With a training configuration, as tools/train.py:
         hgnet train -c Configs/PPHGNetV2_B4.yaml -o DataLoader.Train.sampler.batch_size=16
-      Going on after a stop:
+      Resuming a run that was stopped:
         hgnet train --resume output
-      Fine-tuning for --precision int8, from float weights; best_model.safetensors is in 8 bits:
+      Quantisation-aware fine-tuning from float weights; best_model.safetensors then has int8 weights:
         hgnet train -c output/config.yaml -o Slim.quant.name=pact -o Global.epochs=2 \\
           -o Global.pretrained_model=output/best_model -o Global.output_dir=output_int8
 
@@ -30,13 +30,13 @@ struct Train: AsyncParsableCommand {
       files of an earlier run there are moved into earlier-1 inside; its best_model also stays until it is replaced.
 
       SIGTERM, SIGINT (Ctrl-C), SIGHUP (a closed terminal; ignored under nohup) and SIGUSR1 save the run and end it (status \
-      143, 130, 129, 138); it goes on from there with the same bits as if it had not been stopped. A second signal ends it \
-      at once. Pictures or an output folder that vanish end it with an error; nothing is replaced.
+      143, 130, 129, 138); resuming gives the same bits as a run without the stop. A second signal ends it \
+      at once. If pictures or the output folder disappear, the run ends with an error and replaces no file.
       """)
 
   @OptionGroup var folder: FolderOptions
 
-  @Flag(name: .customLong("from-scratch"), help: "Begin with random weights instead of the published ones.")
+  @Flag(name: .customLong("from-scratch"), help: "Start from random weights instead of the published ones.")
   var isFromScratch = false
 
   @Option(
@@ -51,7 +51,7 @@ struct Train: AsyncParsableCommand {
       valueName: "name"))
   var augmentation: FolderConfiguration.Augmentation?
 
-  @Option(name: .customLong("output"), help: ArgumentHelp("The folder for results.", valueName: "folder"))
+  @Option(name: .customLong("output"), help: ArgumentHelp("The output folder.", valueName: "folder"))
   var output: String?
 
   @Option(help: ArgumentHelp("Epochs, with --data (default: 20, from scratch 60) or --resume.", valueName: "n"))
@@ -59,13 +59,15 @@ struct Train: AsyncParsableCommand {
 
   @Option(
     name: .customLong("learning-rate"),
-    help: ArgumentHelp("The highest learning rate, with --data (default: by batch and start).", valueName: "rate"))
+    help: ArgumentHelp(
+      "The peak learning rate, with --data (default: depends on the batch size and on the initial weights).",
+      valueName: "rate"))
   var learningRate: Double?
 
-  @Option(help: ArgumentHelp("Decides the order and all chance (default: 0).", valueName: "n"))
+  @Option(help: ArgumentHelp("The seed of all random numbers (default: 0).", valueName: "n"))
   var seed: Int?
 
-  @Flag(help: "Never touch the network; published weights must have been fetched before.")
+  @Flag(help: "Do not use the network; published weights must be in the cache.")
   var offline = false
 
   @OptionGroup var shortcuts: TrainingShortcuts
