@@ -18,8 +18,10 @@ struct IntegerProblem {
   }
 
   var label: String
-  /// Bytes of the output.
+  /// Values of the output.
   var outputCount: Int
+  /// Bytes of a value: 1, or 4 for float32, which lies at a multiple of them as everywhere.
+  var valueSize = 1
 
   static var implementations: [Kernels] {
     (0..<hg_integer_kernels_count() - 1).map { hg_integer_kernels_at($0) }
@@ -47,10 +49,11 @@ struct IntegerProblem {
     _ kernels: Kernels, _ kernel: KeyPath<hg_integer_kernels, Task>,
     _ make: (Kernels, IntegerMemory, UnsafeMutableRawPointer) -> Call<Descriptor>
   ) -> [UInt8] {
-    let guards = 65
+    let guards = 64 + valueSize
+    let byteCount = outputCount * valueSize
     let memory = IntegerMemory()
     defer { memory.free() }
-    let output = memory.keep([UInt8](repeating: 0xA5, count: outputCount + 2 * guards))
+    let output = memory.keep([UInt8](repeating: 0xA5, count: byteCount + 2 * guards))
     var call = make(kernels, memory, UnsafeMutableRawPointer(output + guards))
     let scratch = memory.keep([UInt32](repeating: .max, count: call.scratch + 16))
     scratch.withMemoryRebound(to: Float.self, capacity: call.scratch + 16) { scratch in
@@ -61,11 +64,11 @@ struct IntegerProblem {
     for index in call.scratch..<call.scratch + 16 where scratch[index] != .max {
       Issue.record("\(String(cString: kernels.pointee.name)) \(label): wrote behind its scratch memory")
     }
-    let all = Array(UnsafeBufferPointer(start: output, count: outputCount + 2 * guards))
+    let all = Array(UnsafeBufferPointer(start: output, count: byteCount + 2 * guards))
     for byte in all.prefix(guards) + all.suffix(guards) where byte != 0xA5 {
       Issue.record("\(String(cString: kernels.pointee.name)) \(label): wrote outside of its output")
     }
-    return Array(all[guards..<guards + outputCount])
+    return Array(all[guards..<guards + byteCount])
   }
 }
 
@@ -188,7 +191,8 @@ struct IntegerRandom {
     let finish = Finish(&r, columns: columns, terms: channels, residual: rows * columns)
     let columnTasks = columns.panels.divided(by: panelsPerTask)
     IntegerProblem(
-      label: "product \(rows)×\(channels)×\(columns), seed \(seed)", outputCount: rows * outputStride * finish.valueSize
+      label: "product \(rows)×\(channels)×\(columns), seed \(seed)", outputCount: rows * outputStride,
+      valueSize: finish.valueSize
     ).check(\.product) { kernels, memory, output in
       let packed = memory.keep(
         [Int8](repeating: 99, count: Int(hg_integer_dense_bytes(Int32(columns), Int32(channels), 1))))
@@ -226,7 +230,7 @@ struct IntegerRandom {
     let columnTasks = extents.columns.panels.divided(by: panelsPerTask)
     IntegerProblem(
       label: "convolution \(extents), seed \(seed)",
-      outputCount: extents.outputPixels * outputStride * finish.valueSize
+      outputCount: extents.outputPixels * outputStride, valueSize: finish.valueSize
     ).check(\.convolution) { kernels, memory, output in
       let (columns, channels, taps) = (Int32(extents.columns), Int32(extents.channels), Int32(extents.taps))
       let packed = memory.keep([Int8](repeating: 99, count: Int(hg_integer_dense_bytes(columns, channels, taps))))
@@ -267,7 +271,8 @@ struct IntegerRandom {
     let finish = Finish(
       &r, columns: extents.channels, terms: extents.taps, residual: extents.outputPixels * extents.channels)
     IntegerProblem(
-      label: "depthwise \(extents), seed \(seed)", outputCount: extents.outputPixels * outputStride * finish.valueSize
+      label: "depthwise \(extents), seed \(seed)", outputCount: extents.outputPixels * outputStride,
+      valueSize: finish.valueSize
     ).check(\.depthwise) { kernels, memory, output in
       let (channels, high, wide) = (Int32(extents.channels), Int32(extents.kernel.0), Int32(extents.kernel.1))
       let packed = memory.keep(
@@ -305,7 +310,7 @@ struct IntegerRandom {
       }
     let (isFloat, pixels, channelsPerTask) = (seed % 3 == 0, extents.height * extents.width, 16 * r.pick(1...2))
     IntegerProblem(
-      label: "average pool \(extents), seed \(seed)", outputCount: extents.batch * outputStride * (isFloat ? 4 : 1)
+      label: "average pool \(extents), seed \(seed)", outputCount: extents.batch * outputStride, valueSize: isFloat ? 4 : 1
     ).check(\.average_pool) { _, memory, output in
       IntegerProblem.Call(
         descriptor: hg_integer_average_pool(
@@ -327,7 +332,7 @@ struct IntegerRandom {
     let (floats, gate) = (r.floats(rows * stride, -100...300), r.floats(rows * stride, -1...2))
     IntegerProblem(
       label: "elementwise \(kind) \(rows)×\(channels), seed \(seed)",
-      outputCount: rows * stride * (isFloatOutput ? 4 : 1)
+      outputCount: rows * stride, valueSize: isFloatOutput ? 4 : 1
     ).check(\.elementwise) { _, memory, output in
       IntegerProblem.Call(
         descriptor: hg_integer_elementwise(
