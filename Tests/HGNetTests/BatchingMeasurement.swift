@@ -25,11 +25,12 @@ struct BatchingMeasurement {
         }
       }
       group.addTask {
-        var latest = 0.0
-        while clock.now < end {
-          let due = clock.now + .milliseconds(5)
+        // Late is also who may not even begin.
+        var (latest, due) = (0.0, begin + .milliseconds(5))
+        while due < end {
           try await Task.sleep(until: due, clock: clock)
           latest = max(latest, (clock.now - due) / .seconds(1))
+          due = clock.now + .milliseconds(5)
         }
         return (0, latest)
       }

@@ -254,8 +254,8 @@ public final class Trainer: Sendable {
       }
     }
     return Outcome(
-      parameters: try step.store(), progress: progress, wasStopped: false, endedEarly: hasEndedEarly(progress),
-      evaluation: evaluation)
+      parameters: try step.store(), progress: progress, wasStopped: false,
+      endedEarly: progress.epoch < configuration.epochs, evaluation: evaluation)
   }
 
   /// Checks that all ranks begin with the same.
