@@ -120,12 +120,13 @@ package struct TileChoice: Hashable, Sendable {
     tileRows = self.rows ?? tileRows
     tileColumns = self.columns ?? tileColumns
     while tileColumns > 16, tileColumns / 2 >= columns { tileColumns /= 2 }
-    // A thread computes 8×8 sums of a large tile, fewer of a small one: 64 threads at most tiles.
+    // A thread computes 8×8 sums of a large tile, fewer of a small one: 64 threads at most tiles. (Where the processor plays
+    // them, 16×8 sums take 15 % less time and twice as long to compile.)
     let ownColumns = tileColumns >= 32 ? 2 : 1
     let across = tileColumns / 4 / ownColumns
     let ownRows = max(1, min(8, tileRows * across / 64))
     let threads = tileRows / ownRows * across
-    // The turns of a short sum are compiled in half the time, which is the processor's own here.
+    // Short turns are compiled in half the time, which is the processor's own there.
     return [threads, tileRows, tileColumns, depth ?? (isSoftware ? 8 : 16), ownRows, ownColumns].map { UInt32($0) }
   }
 }
