@@ -38,17 +38,7 @@ layout(std430, set = 0, binding = 2) readonly buffer Bias { VALUE b[]; };
 layout(std430, set = 0, binding = 3) writeonly buffer Output { OUTPUT y[]; };
 layout(std430, set = 0, binding = 4) readonly buffer Other { STORED r[]; };
 
-// As hgv_step in CHGNetVulkan.h; 128 bytes are what every device has.
-layout(push_constant) uniform Step {
-  uint xOffset, xStride, height, width, channels;
-  uint yOffset, yStride, outHeight, outWidth, columns;
-  uint rOffset, rStride;
-  uint kernelHeight, kernelWidth, strideHeight, strideWidth, top, left;
-  // What stands in rows of pixels, and the channels of a group of a convolution.
-  uint rows, group;
-  uint flags, kind;
-  float scale, shift;
-} p;
+#include "step.glsl"
 
 const uint RELU = 1, AFFINE = 2, RESIDUAL = 4;
 
@@ -57,9 +47,4 @@ VALUE finish(VALUE value, uint row, uint column) {
   if ((p.flags & AFFINE) != 0) value = fma(value, VALUE(p.scale), VALUE(p.shift));
   if ((p.flags & RESIDUAL) != 0) value += VALUE(r[p.rOffset + row * p.rStride + column]);
   return value;
-}
-
-// A number for each thread of workgroups of 64, which may stand in several rows of the grid.
-uint flatIndex() {
-  return (gl_WorkGroupID.z * gl_NumWorkGroups.x + gl_WorkGroupID.x) * 64 + gl_LocalInvocationID.x;
 }

@@ -4,7 +4,8 @@ import HGNetProgram
 /// Runs programs on a graphics processor through Vulkan.
 ///
 /// Promise: the bits of the results depend neither on the batch, the place in it nor the tiles of products; another driver
-/// may round otherwise. It does not train. Threads: safe to share; runs take turns at the device.
+/// may round otherwise. Training is in float32, and a step gives
+/// the same bits again on one device and driver. Threads: safe to share; runs take turns at the device.
 package struct GPUEngine: Engine {
   /// The device.
   package let device: GPUDevice
@@ -62,9 +63,18 @@ package struct GPUEngine: Engine {
   /// What results and weights are stored in.
   static func element(_ precision: Precision) -> ElementType { precision == .float16 ? .float16 : .float32 }
 
-  /// Refuses training, and precisions that the device does not have.
+  /// Refuses precisions that the device does not have, and of training what is not built.
   package func refusal(of layer: Layer, in program: Program, at precision: Precision) -> String? {
-    if program.isTraining { return GPUEngine.trainingRefusal }
+    if program.isTraining {
+      if program.quantization != nil || layer.quantization != nil { return GPUEngine.quantizationRefusal }
+      guard precision == .float32, program.mixedPrecision == nil else {
+        return "a GPU trains in float32; leave out --precision, or train with --device cpu"
+      }
+      if case .convolution(let convolution, _) = layer.kind, convolution.groups > 1, !convolution.isDepthwise {
+        return "a GPU does not train convolutions of \(convolution.groups) groups; train with --device cpu"
+      }
+      return TrainingProgram.refusal(of: layer)
+    }
     switch precision {
     case .float32: return nil
     case .float16 where device.description.info.has_float16 != 0: return nil
@@ -74,7 +84,7 @@ package struct GPUEngine: Engine {
     }
   }
 
-  private static let trainingRefusal = "a GPU runs networks and does not train them; train with --device cpu"
+  static let quantizationRefusal = "quantisation-aware training runs on the processor; train with --device cpu"
 
   /// Takes over a program with its parameters.
   ///
@@ -113,21 +123,47 @@ package struct GPUEngine: Engine {
     return need
   }
 
-  private var noTraining: HGNetError { HGNetError(.unsupported, GPUEngine.trainingRefusal) }
-
-  /// - Throws: `HGNetError.Code.unsupported`.
+  /// Sends parameters that are trained to the device.
+  ///
+  /// - Throws: as the protocol says, and `HGNetError.Code.deviceFailure`.
   package func trainingState(
     of declarations: [ParameterDeclaration], parameters: some ParameterSource,
     isFrozen: (ParameterDeclaration) -> Bool
-  ) throws(HGNetError) -> any TrainingState { throw noTraining }
+  ) throws(HGNetError) -> any TrainingState {
+    try GPUTrainingState(declarations, parameters: parameters, isFrozen: declarations.map(isFrozen), on: device)
+  }
 
-  /// - Throws: `HGNetError.Code.unsupported`.
+  /// The activations with their gradients in the memory of the device, and what the host sends and reads.
+  ///
+  /// - Throws: as the protocol says.
   package func trainingMemoryNeed(
     of program: Program, batch: Int, isFrozen: (ParameterDeclaration) -> Bool
-  ) throws(HGNetError) -> MemoryNeed { throw noTraining }
+  ) throws(HGNetError) -> MemoryNeed {
+    try checkLayers(of: program, at: .float32)
+    let frozen = Set(program.trainedParameters.filter(isFrozen).map(\.name))
+    let steps = try TrainingSteps(
+      TrainingProgram(program, batch: batch, frozen: frozen, channelUnit: 4),
+      layout: ParameterLayout(program.trainedParameters, on: device.description), tiles: tiles,
+      device: device.description)
+    return TrainingMemory.need(steps, MemoryPlan(steps.buffers), on: device)
+  }
 
-  /// - Throws: `HGNetError.Code.unsupported`.
+  /// Prepares training steps.
+  ///
+  /// - Throws: as the protocol says, `HGNetError.Code.unsupported` for statistics over several processes, `deviceFailure`.
   package func trainingRun(
     _ program: Program, state: any TrainingState, batch: Int, statistics: (any StatisticsReduction)?
-  ) throws(HGNetError) -> any TrainingRun { throw noTraining }
+  ) throws(HGNetError) -> any TrainingRun {
+    guard let state = state as? GPUTrainingState, state.device === device else {
+      throw HGNetError(.invalidArgument, "expected parameters on this GPU, found those of another engine or device")
+    }
+    guard statistics == nil else {
+      throw HGNetError(
+        .unsupported,
+        "a GPU does not add the sums of batch normalisation over processes; leave out Global.use_sync_bn, or train with "
+          + "--device cpu")
+    }
+    try checkLayers(of: program, at: .float32)
+    return try GPUTrainingRun(program, state: state, batch: batch, tiles: tiles)
+  }
 }

@@ -275,7 +275,7 @@ struct StepBuilder {
 
 extension hgv_step {
   /// The window of a convolution or a pooling.
-  fileprivate mutating func setWindow(_ kernel: Size, _ stride: Size, _ padding: Padding) {
+  mutating func setWindow(_ kernel: Size, _ stride: Size, _ padding: Padding) {
     (kernel_height, kernel_width) = (UInt32(kernel.height), UInt32(kernel.width))
     (stride_height, stride_width) = (UInt32(stride.height), UInt32(stride.width))
     (top, left) = (UInt32(padding.top), UInt32(padding.left))

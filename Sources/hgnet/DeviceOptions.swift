@@ -5,7 +5,9 @@ import HGNetCore
 /// `--device NAME`, `--precision NAME` and `--threads N`, for training.
 struct TrainingDeviceOptions: ParsableArguments {
   @Option(
-    help: ArgumentHelp("The device: cpu (default), or reference (float64, very slow).", valueName: "name"))
+    help: ArgumentHelp(
+      "The device: cpu (default), gpu, gpu:N as listed by hgnet devices, auto (a GPU if there is one, else cpu), or reference (float64, very slow).",
+      valueName: "name"))
   var device: DeviceChoice?
 
   @Option(
@@ -17,7 +19,6 @@ struct TrainingDeviceOptions: ParsableArguments {
   @OptionGroup var compute: ThreadOptions
 
   func validate() throws {
-    try requireTraining(device)
     if precision == .float16 { throw ValidationError("expected --precision float32 or bfloat16, found float16") }
     if precision == .int8 {
       throw ValidationError(
@@ -27,13 +28,14 @@ struct TrainingDeviceOptions: ParsableArguments {
 
   /// What networks run on, with as many threads as wanted and allowed; evaluations as `hgnet eval` would.
   ///
+  /// - Parameters:
+  ///   - configured: the precision that a configuration asks for.
+  ///   - gpu: the GPU that it asks for; where there is none, the processor trains, with a note.
   /// - Throws: as `Device`.
-  func training(configured: PrecisionChoice?) throws(HGNetError) -> Device {
+  func training(configured: PrecisionChoice?, gpu: String?) throws(HGNetError) -> Device {
     // Weights in training are float.
     let evaluation = configured == .int8 ? nil : configured
-    return try Device(
-      device == .auto ? .cpu : device ?? .cpu, pool: compute.pool(),
-      precision: (precision ?? evaluation ?? .float32).precision)
+    return try openDevice(device, gpu: gpu, pool: compute.pool(), precision: precision, configured: evaluation)
   }
 
   /// What training computes with; nil for what the configuration says.
@@ -42,9 +44,31 @@ struct TrainingDeviceOptions: ParsableArguments {
   }
 }
 
-/// Refuses a device that does not train.
-private func requireTraining(_ device: DeviceChoice?) throws {
-  if case .gpu? = device { throw ValidationError("a GPU runs networks and does not train them; leave out --device") }
+/// Opens what a command line asks for, else what a configuration asks for, else the processor.
+///
+/// - Throws: as `Device`.
+private func openDevice(
+  _ device: DeviceChoice?, gpu: String?, pool: ThreadPool, precision: PrecisionChoice?, configured: PrecisionChoice?
+) throws(HGNetError) -> Device {
+  func open(_ choice: DeviceChoice) throws(HGNetError) -> Device {
+    // 16 bits that a configuration asks for are those of the device.
+    let isGPU: Bool = if case .gpu = choice { true } else { false }
+    let chosen = precision ?? (isGPU && configured == .bfloat16 ? .float16 : configured) ?? .float32
+    return try Device(choice, pool: pool, precision: chosen.precision)
+  }
+  if device == nil, let gpu {
+    do throws(HGNetError) {
+      guard let choice = DeviceChoice(gpu) else {
+        throw HGNetError(.invalidConfiguration, "expected gpu or gpu:N, found \(HGNetError.quoted(gpu))")
+      }
+      return try open(choice)
+    } catch {
+      StandardError.write("hgnet: note: Global.device \(gpu): \(error); the processor computes")
+    }
+  }
+  let opened = try open(device ?? .cpu)
+  if device == .auto { StandardError.write("hgnet: note: --device auto: \(opened)") }
+  return opened
 }
 
 /// `--device NAME`, `--precision NAME` and `--threads N`.
@@ -77,40 +101,15 @@ struct DeviceOptions: ParsableArguments {
     return device
   }
 
-  /// What trains a network.
-  ///
-  /// - Throws: as `Device`; for a GPU, which does not.
-  func trainingDevice() throws -> Device {
-    try requireTraining(device)
-    return try silentDevice()
-  }
-
   /// The same, for those who tell later what `auto` is, once they know the weights.
   ///
   /// - Throws: as `Device`.
   func silentDevice(
     defaultCount: Int? = nil, configured: PrecisionChoice? = nil, gpu: String? = nil
   ) throws(HGNetError) -> Device {
-    let pool = compute.pool(defaultCount: defaultCount)
-    func open(_ choice: DeviceChoice) throws(HGNetError) -> Device {
-      // 16 bits that a configuration asks for are those of the device.
-      let isGPU: Bool = if case .gpu = choice { true } else { false }
-      let chosen = precision.precision ?? (isGPU && configured == .bfloat16 ? .float16 : configured) ?? .float32
-      return try Device(choice, pool: pool, precision: chosen.precision)
-    }
-    if device == nil, let gpu {
-      do throws(HGNetError) {
-        guard let choice = DeviceChoice(gpu) else {
-          throw HGNetError(.invalidConfiguration, "expected gpu or gpu:N, found \(HGNetError.quoted(gpu))")
-        }
-        return try open(choice)
-      } catch {
-        StandardError.write("hgnet: note: Global.device \(gpu): \(error); the processor computes")
-      }
-    }
-    let opened = try open(device ?? .cpu)
-    if device == .auto { StandardError.write("hgnet: note: --device auto: \(opened)") }
-    return opened
+    try openDevice(
+      device, gpu: gpu, pool: compute.pool(defaultCount: defaultCount), precision: precision.precision,
+      configured: configured)
   }
 }
 

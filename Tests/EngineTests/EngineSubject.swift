@@ -68,6 +68,9 @@ struct EngineSubject: Sendable, CustomTestStringConvertible {
     return subject
   }
 
+  /// All engines in float32, the GPU among them: training.
+  static var training: [EngineSubject] { all + gpu.filter { $0.precision == .float32 } }
+
   /// All engines at all of their precisions: inference.
   static var inference: [EngineSubject] { all + bfloat16 + gpu }
 

@@ -68,7 +68,7 @@ import Testing
   func updates(index: Int) throws {
     let rule = Self.rules[index]
     let reference = try update(EngineSubject.reference, rule)
-    for subject in EngineSubject.all {
+    for subject in EngineSubject.training {
       let state = try update(subject.engine, rule)
       let twins = try subject.twins.map { try update($0, rule) }
       for (at, declaration) in Self.declarations.enumerated() {
@@ -112,7 +112,7 @@ import Testing
       return try state.store()
     }
     let expected = try train(EngineSubject.reference)
-    for subject in EngineSubject.all.dropFirst() {
+    for subject in EngineSubject.training.dropFirst() {
       let found = try train(subject.engine)
       for declaration in setting.graph.parameters {
         guard let one = expected[declaration.name]?.tensor(), let other = found[declaration.name]?.tensor(),
@@ -130,7 +130,7 @@ import Testing
     }
   }
 
-  @Test("Arrays come back as they were written; what is not kept is an error", arguments: EngineSubject.all)
+  @Test("Arrays come back as they were written; what is not kept is an error", arguments: EngineSubject.training)
   func arrays(subject: EngineSubject) throws {
     let state = try Self.state(subject.engine)
     #expect(state.declarations == Self.declarations)
@@ -162,7 +162,7 @@ import Testing
     #expect(try state.read(.value, of: 0).values == [1, 2, 3, 4, 5], "nothing has changed")
   }
 
-  @Test("Gradients become sums over processes, values their means", arguments: EngineSubject.all)
+  @Test("Gradients become sums over processes, values their means", arguments: EngineSubject.training)
   func processes(subject: EngineSubject) throws {
     let state = try Self.state(subject.engine)
     for at in state.trainedIndices {

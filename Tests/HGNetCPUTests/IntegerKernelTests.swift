@@ -310,7 +310,8 @@ struct IntegerRandom {
       }
     let (isFloat, pixels, channelsPerTask) = (seed % 3 == 0, extents.height * extents.width, 16 * r.pick(1...2))
     IntegerProblem(
-      label: "average pool \(extents), seed \(seed)", outputCount: extents.batch * outputStride, valueSize: isFloat ? 4 : 1
+      label: "average pool \(extents), seed \(seed)", outputCount: extents.batch * outputStride,
+      valueSize: isFloat ? 4 : 1
     ).check(\.average_pool) { _, memory, output in
       IntegerProblem.Call(
         descriptor: hg_integer_average_pool(

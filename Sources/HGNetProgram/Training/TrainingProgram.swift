@@ -52,9 +52,12 @@ package struct TrainingProgram: Sendable {
   ///   - batch: the number of pictures, 1 … 65536.
   ///   - frozen: the names of the parameters that are kept as they are. A normalisation whose running statistics are kept
   ///     normalises with them.
+  ///   - channelUnit: as for `Placement`.
   /// - Throws: `HGNetError.Code.unsupported` naming a layer that cannot be trained, `limitExceeded` for a batch beyond any
   ///   memory.
-  package init(_ program: Program, batch: Int, frozen: Set<String> = []) throws(HGNetError) {
+  package init(
+    _ program: Program, batch: Int, frozen: Set<String> = [], channelUnit: Int = 1
+  ) throws(HGNetError) {
     guard batch >= 1, batch <= 1 << 16 else {
       throw HGNetError(.invalidArgument, "expected a batch of 1 to 65536, found \(batch)")
     }
@@ -62,7 +65,7 @@ package struct TrainingProgram: Sendable {
     self.program = program
     self.batch = batch
     self.frozen = frozen
-    let placement = Placement(program, batch: batch)
+    let placement = Placement(program, batch: batch, channelUnit: channelUnit)
     guard placement.copies.isEmpty else {
       throw HGNetError(.unsupported, "training a network in which two concatenations share an input")
     }

@@ -54,10 +54,14 @@ extension TrainingConfiguration {
       if isQuantizationAware {
         return TrainingPrecision(notice: "AMP: quantisation-aware training stays in float32")
       }
-      guard device.engine.mixesPrecision, device.engine.fastestPrecision == .bfloat16 else {
+      guard device.engine.mixesPrecision else {
         return TrainingPrecision(
-          notice: "AMP: training stays in float32, with which this device is quicker than with bfloat16"
-            + (device.engine.mixesPrecision ? " (--precision bfloat16 takes it all the same)" : ""))
+          notice: "AMP: training stays in float32, the one precision that \(device.kind.rawValue) trains at")
+      }
+      guard device.engine.fastestPrecision == .bfloat16 else {
+        return TrainingPrecision(
+          notice: "AMP: training stays in float32, with which this device is quicker than with bfloat16 "
+            + "(--precision bfloat16 takes it all the same)")
       }
       return mixed(asked)
     }

@@ -7,12 +7,20 @@ extension Trainer {
 
   /// The precision at which all ranks train: in float32 where one of them does.
   ///
-  /// - Throws: as `TrainingConfiguration.trainingPrecision(on:)` and the ranks' sums.
+  /// - Throws: as `TrainingConfiguration.trainingPrecision(on:)` and the ranks' sums; `HGNetError.Code.invalidArgument` where
+  ///   only some of them train on a GPU.
   static func precision(
     _ configuration: TrainingConfiguration, device: Device, communicator: any Communicator
   ) throws(HGNetError) -> TrainingPrecision {
     let own = try configuration.trainingPrecision(on: device)
-    let count = try communicator.sums(of: [own.level == nil ? 0 : 1])[0]
+    let sums = try communicator.sums(of: [own.level == nil ? 0 : 1, device.kind == .gpu ? 1 : 0])
+    let (count, gpus) = (sums[0], Int(sums[1]))
+    guard gpus == 0 || gpus == communicator.rankCount else {
+      throw HGNetError(
+        .invalidArgument,
+        "expected all ranks to train on devices of one kind, found \(gpus) of \(communicator.rankCount) on a GPU; name it with "
+          + "--device")
+    }
     guard own.level != nil, Int(count) < communicator.rankCount else { return own }
     return TrainingPrecision(
       notice: "AMP: training stays in float32, with which another rank is quicker than with bfloat16")

@@ -72,7 +72,7 @@ struct Bench: ParsableCommand {
 
   func run() throws {
     guard training else { return try measureInference() }
-    let device = try compute.trainingDevice()
+    let device = try compute.silentDevice()
     let bench = TrainingBench(
       subject: subject, batch: batch ?? 16, size: inputSize?.size, iterations: iterations ?? 10, warmup: warmup ?? 2,
       device: device, level: device.chosenPrecision == .bfloat16 ? level ?? .o1 : nil)

@@ -106,7 +106,7 @@ struct Train: AsyncParsableCommand {
       try prepared.map { prepared in
         try Configuration(
           prepared.value, path: "\(output ?? "output")/config.yaml", overrides: options.overrides)
-      } ?? options.require()
+      } ?? options.require(honoringDevice: true)
     if let prepared, ["Train", "Eval"].contains(where: { prepared.dataset($0, of: configuration) == nil }) {
       // Overrides may read the lists in another way; then they must be there.
       if communicator.isFirst {
@@ -115,7 +115,7 @@ struct Train: AsyncParsableCommand {
       }
       try communicator.barrier()
     }
-    let device = try compute.training(configured: try configuration.precision())
+    let device = try compute.training(configured: try configuration.precision(), gpu: configuration.gpu)
     let run = try TrainingRun(
       configuration, prepared: prepared, device: device, precision: compute.precision(on: device), isOffline: offline,
       communicator: communicator)

@@ -319,6 +319,7 @@ struct TrainingRun {
     }
     var advised = error
     advised.message += "; the checkpoint \(prefix) is complete"
+    if error.code == .deviceFailure { advised.message += ", go on with -o Global.checkpoints=\(prefix)" }
     return advised
   }
 }
