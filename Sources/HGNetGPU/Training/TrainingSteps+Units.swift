@@ -86,9 +86,7 @@ extension TrainingSteps {
         fifth: isAdded ? place(output) : nil, numbers: numbers, groups: flat(numbers))
     }
     let rows = batch * output.pixels
-    let isOneTap = convolution.kernel == Size(1) && stride == Size(1) && padding == Padding(0)
-    let constants = tiles.constants(
-      rows: rows, columns: output.shape.channels, isOneTap: isOneTap, isSoftware: device.isSoftware)
+    let constants = tiles.constants(rows: rows, columns: output.shape.channels, isSoftware: device.isSoftware)
     try add(
       "convolution", values: 4, constants: constants, first: place(input), second: packed, third: .zeros,
       fourth: place(output), fifth: isAdded ? place(output) : nil, numbers: numbers,
