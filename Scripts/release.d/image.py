@@ -69,7 +69,7 @@ class Layer:
         self.add(place, data, 0o755 if os.access(source, os.X_OK) else 0o644)
 
     def tar(self):
-        folders = {"tmp": 0o1777, "work": 0o1777, "cache": 0o1777}
+        folders = {"tmp": 0o1777, "data": 0o1777, "cache": 0o1777}
         for place in self.entries:
             for parent in pathlib.PurePosixPath(place).parents:
                 if str(parent) != ".":
@@ -125,7 +125,7 @@ def main():
     settings = {
         "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()), "os": "linux",
         "config": {
-            "Entrypoint": ["/usr/bin/hgnet"], "Cmd": ["--help"], "WorkingDir": "/work",
+            "Entrypoint": ["/usr/bin/hgnet"], "Cmd": ["--help"], "WorkingDir": "/data",
             "Env": ["PATH=/usr/bin", "XDG_CACHE_HOME=/cache"],
             "Labels": {
                 "org.opencontainers.image.title": "hgnet", "org.opencontainers.image.version": version,
