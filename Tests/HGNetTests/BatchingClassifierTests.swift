@@ -80,9 +80,8 @@ struct BatchingClassifierTests {
     #expect(decoded.indices.filter { (try? decoded[$0].get()) == nil } == [4])
     for (left, right) in zip(decoded, found) { #expect((try? left.get()) == (try? right.get())) }
     #expect(try await classifier.classify(contentsOf: [String]()).isEmpty)
-    await #expect { try await classifier.classify(contentsOf: paths[4]) } throws: { error in
-      (error as? HGNetError)?.code == .unsupported
-    }
+    let error = await #expect(throws: HGNetError.self) { try await classifier.classify(contentsOf: paths[4]) }
+    #expect(error?.code == .unsupported)
   }
 
   @Test("Pictures of different sizes run together")
