@@ -114,15 +114,6 @@ extension GPUTests {
       #expect(need.limit != nil)
     }
 
-    @Test("Training is refused", .enabled(if: TestDevice.isThere)) func training() throws {
-      let graph = try #require(FailureTests.model).graph(options: ModelOptions(), inputSize: Size(32))
-      let program = try Program(graph, isTraining: true)
-      let engine = try TestDevice.engine()
-      #expect(engine.refusal(of: program.layers[0], in: program, at: .float32)?.contains("train") == true)
-      #expect(
-        failure { _ = try engine.trainingMemoryNeed(of: program, batch: 1) { _ in false } }?.code == .unsupported)
-    }
-
     @Test("Many sessions of changing sizes take no more memory", .enabled(if: TestDevice.isThere)) func growth() throws
     {
       let (program, parameters) = try network()
