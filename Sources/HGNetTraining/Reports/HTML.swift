@@ -46,9 +46,9 @@ enum HTML {
     h1 { font-size:28px; line-height:1.2; margin:0; letter-spacing:-.01em; } header p { color:var(--soft); margin:6px 0 22px; }
     h2 { font-size:18px; margin:0 0 14px; } h3 { font-size:14px; margin:0; }
     section { background:var(--card); border:1px solid var(--line); border-radius:12px; padding:20px; margin:0 0 18px; }
-    section.figures { display:grid; grid-template-columns:repeat(auto-fit,minmax(140px,1fr)); gap:1px; padding:0;
+    section.figures { display:flex; flex-wrap:wrap; gap:1px; padding:0;
       overflow:hidden; background:var(--line); }
-    .figure { background:var(--card); padding:14px 18px; } .figure span { display:block; color:var(--soft); font-size:13px; }
+    .figure { flex:1 1 140px; box-sizing:border-box; background:var(--card); padding:14px 18px; } .figure span { display:block; color:var(--soft); font-size:13px; }
     .figure b { font-size:21px; font-weight:650; font-variant-numeric:tabular-nums; overflow-wrap:anywhere; }
     .curves { display:grid; grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr)); gap:22px; }
     svg { width:100%; height:auto; display:block; overflow:visible; }
@@ -85,7 +85,7 @@ enum HTML {
     h1, header p { overflow-wrap:anywhere; }
     @media (max-width:520px) { main { padding:20px 12px 40px; } section { padding:14px; } h1 { font-size:22px; }
       .mistakes { grid-template-columns:repeat(auto-fill,minmax(130px,1fr)); gap:10px; }
-      section.figures { grid-template-columns:repeat(auto-fit,minmax(105px,1fr)); } .figure { padding:10px 12px; }
+      .figure { flex-basis:105px; padding:10px 12px; }
       .figure b { font-size:18px; } svg text { font-size:17px; } }
     @media print { body { background:#fff; } section { break-inside:avoid; } .tall { max-height:none; } }
     """
