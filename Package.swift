@@ -24,8 +24,7 @@ let package = Package(
       name: "HGNet",
       targets: [
         "HGNet", "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetCPU", "HGNetGPU", "HGNetReference", "HGNetFormats",
-        "HGNetVision",
-        "HGNetConfiguration",
+        "HGNetVision", "HGNetConfiguration", "HGNetBatching",
       ]),
     // Training and export from Swift; a program that only classifies does not need it.
     .library(name: "HGNetTraining", targets: ["HGNetTraining", "HGNetConfiguration", "HGNetExport"]),
@@ -95,6 +94,8 @@ let package = Package(
       ],
       exclude: ["README.md"]),
     // Floor 5.
+    .target(
+      name: "HGNetBatching", dependencies: ["HGNetCore", "HGNetVision", "HGNet"], exclude: ["README.md"]),
     .target(
       name: "HGNetDownload",
       dependencies: ["CHGNetSystem", "HGNetPlatform", "HGNetCore", "HGNetModels", "HGNetFormats", "HGNet"],
@@ -174,6 +175,11 @@ let package = Package(
         "TemporaryFolders",
       ]),
     .testTarget(
+      name: "HGNetBatchingTests",
+      dependencies: [
+        "HGNetBatching", "HGNet", "HGNetFormats", "HGNetVision", "HGNetModels", "HGNetCore", "TemporaryFolders",
+      ]),
+    .testTarget(
       name: "HGNetConfigurationTests", dependencies: ["HGNetConfiguration", "HGNet", "HGNetVision", "HGNetCore"]),
     .testTarget(
       name: "HGNetDownloadTests", dependencies: ["HGNetDownload", "HGNet", "HGNetModels", "HGNetFormats", "HGNetCore"]),
@@ -206,7 +212,7 @@ let package = Package(
       name: "DocumentationTests",
       dependencies: [
         "HGNet", "HGNetCore", "HGNetModels", "HGNetVision", "HGNetFormats", "HGNetConfiguration", "HGNetTraining",
-        "HGNetExport", "TemporaryFolders",
+        "HGNetExport", "HGNetBatching", "TemporaryFolders",
       ], exclude: ["README.md"]),
     .testTarget(
       name: "BitTests",

@@ -137,7 +137,7 @@ public final class Classifier: Sendable {
   /// Chooses the classes of one picture.
   ///
   /// - Throws: `HGNetError.Code.malformedData` for logits that are no numbers.
-  func classes(ofLogits logits: [Float]) throws(HGNetError) -> [ScoredClass] {
+  package func classes(ofLogits logits: [Float]) throws(HGNetError) -> [ScoredClass] {
     try recipe.postProcessing.classes(
       of: logits, activation: recipe.activation ?? recipe.postProcessing.activation, labels: recipe.labels)
   }

@@ -40,7 +40,7 @@ public final class FeatureExtractor: Sendable {
   /// How many values an embedding has.
   public let embeddingCount: Int
   /// The network up to what its classifier reads.
-  let model: InferenceModel
+  package let model: InferenceModel
   private let outputCount: Int
   private let sessions: ForkSafeLock<SessionKeeper<Session>>
 

@@ -1,4 +1,4 @@
-import HGNet
+import HGNetBatching
 import Testing
 
 struct PictureService: Sendable {

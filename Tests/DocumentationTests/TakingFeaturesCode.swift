@@ -1,4 +1,4 @@
-import HGNet
+import HGNetBatching
 import Testing
 
 func nearest(to picture: String, among paths: [String], extractor: FeatureExtractor) throws -> [String] {

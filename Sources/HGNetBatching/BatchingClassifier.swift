@@ -1,3 +1,4 @@
+import HGNet
 import HGNetCore
 
 /// Classifies pictures for many tasks, several in one run of the network.

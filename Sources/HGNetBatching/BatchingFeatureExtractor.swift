@@ -1,3 +1,4 @@
+import HGNet
 import HGNetCore
 
 /// Takes the embeddings of pictures for many tasks, several in one run of the network.

@@ -1,3 +1,4 @@
+import HGNet
 import HGNetCore
 import HGNetVision
 

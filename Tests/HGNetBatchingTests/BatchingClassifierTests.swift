@@ -1,5 +1,5 @@
 import Foundation
-import HGNet
+import HGNetBatching
 import HGNetFormats
 import TemporaryFolders
 import Testing

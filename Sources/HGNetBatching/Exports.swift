@@ -1,0 +1,2 @@
+// `import HGNetBatching` is enough for a program with tasks.
+@_exported import HGNet
