@@ -1,9 +1,11 @@
+import HGNetCore
+
 /// Runs functions that take long on threads of their own, so that no thread of Swift's concurrency is held.
-package enum OwnThread {
+enum OwnThread {
   /// Runs a function; gives its result.
   ///
   /// - Throws: what `body` throws; `HGNetError.Code.limitExceeded` where the system gives no more threads.
-  package static func run<Result: Sendable>(
+  static func run<Result: Sendable>(
     _ body: @escaping @Sendable () throws(HGNetError) -> Result
   ) async throws -> Result {
     try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Result, any Error>) in
