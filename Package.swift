@@ -125,7 +125,7 @@ let package = Package(
       name: "HGNetServing",
       dependencies: [
         "HGNetCore", "HGNetModels", "HGNetProgram", "HGNetFormats", "HGNetVision", "HGNet",
-        "HGNetConfiguration",
+        "HGNetConfiguration", "HGNetBatching",
       ] + servingProducts,
       exclude: ["README.md", "Protocols/open_inference.proto", "Protocols/paddle_serving.proto"],
       resources: [

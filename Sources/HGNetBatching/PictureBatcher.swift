@@ -45,9 +45,7 @@ final class PictureBatcher<Output: Sendable>: Sendable {
       }
     }
     guard let thread else {
-      throw HGNetError(
-        .limitExceeded,
-        "the system gives this process no more threads; look at its limits (ulimit -v, -u, and pids.max)")
+      throw SystemThread.refusal
     }
     thread.detach()
   }
@@ -65,10 +63,10 @@ final class PictureBatcher<Output: Sendable>: Sendable {
     let request = PictureRequest<Output>(source)
     try queue.append(request)
     return try await withTaskCancellationHandler {
-      await request.answer()
+      await request.answer.wait()
     } onCancel: {
       queue.remove(request)
-      request.finish(.failure(CancellationError()))
+      request.answer.give(.failure(CancellationError()))
     }.get()
   }
 
@@ -126,7 +124,7 @@ private struct PictureBatchRunner<Output: Sendable>: ~Copyable {
 
   /// Runs pictures and answers those who wait for them.
   mutating func run(_ all: [PictureRequest<Output>]) {
-    let requests = all.filter { !$0.isFinished }
+    let requests = all.filter { !$0.answer.isGiven }
     do throws(HGNetError) {
       let results = try PictureBatch.results(requests.count, pool: model.device.pool) {
         [recipe] (index) throws(HGNetError) in
@@ -140,13 +138,13 @@ private struct PictureBatchRunner<Output: Sendable>: ~Copyable {
       for (request, nested) in zip(requests, results) {
         let result = nested.flatMap { $0 }
         switch (result, request.source) {
-        case (.success(let output), _): request.finish(.success(output))
-        case (.failure(let error), .file(let path)): request.finish(.failure(error.at(path: path)))
-        case (.failure(let error), .bytes): request.finish(.failure(error))
+        case (.success(let output), _): request.answer.give(.success(output))
+        case (.failure(let error), .file(let path)): request.answer.give(.failure(error.at(path: path)))
+        case (.failure(let error), .bytes): request.answer.give(.failure(error))
         }
       }
     } catch {
-      for request in requests { request.finish(.failure(error)) }
+      for request in requests { request.answer.give(.failure(error)) }
     }
   }
 

@@ -15,6 +15,12 @@ package final class SystemThread: Sendable {
     private let thread: pthread_t
   #endif
 
+  /// What is said where the system refuses a thread.
+  package static let refusal = HGNetError(
+    .limitExceeded,
+    "the system gives this process no more threads; look at its limits (ulimit -v, -u, -s, and pids.max of the control group)"
+  )
+
   /// Starts the thread; nil where the system refuses.
   package init?(_ body: @escaping @Sendable () -> Void) {
     let start = Unmanaged.passRetained(Start(body))

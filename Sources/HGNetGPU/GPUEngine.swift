@@ -4,8 +4,8 @@ import HGNetProgram
 /// Runs programs on a graphics processor through Vulkan.
 ///
 /// Promise: the bits of the results depend neither on the batch, the place in it nor the tiles of products; another driver
-/// may round otherwise. Training is in float32, and a step gives
-/// the same bits again on one device and driver. Threads: safe to share; runs take turns at the device.
+/// may round otherwise. Training is in float32, and a step gives the same bits again on one device and driver. Threads: safe to
+/// share; runs take turns at the device.
 package struct GPUEngine: Engine {
   /// The device.
   package let device: GPUDevice

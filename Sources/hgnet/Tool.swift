@@ -68,12 +68,7 @@ private func requireThreads() throws(HGNetError) {
   close(ends[1])
   for thread in threads { thread?.join() }
   close(reading)
-  guard !threads.contains(where: { $0 == nil }) else {
-    throw HGNetError(
-      .limitExceeded,
-      "the system gives this process no more threads; look at its limits (ulimit -v, -u, -s, and pids.max of the control group)"
-    )
-  }
+  guard !threads.contains(where: { $0 == nil }) else { throw SystemThread.refusal }
 }
 
 /// Fills standard streams that the caller has closed; else the next file would get their number and their text.

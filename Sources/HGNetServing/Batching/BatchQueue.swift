@@ -60,7 +60,7 @@ final class BatchQueue: Sendable {
       arrivals.wait()
       let (batch, late, isEnd) = state.withLock { $0.take(atMost: limit, now: .now) }
       for job in late {
-        job.finish(.failure(ServingError(.deadlineExceeded, "the request waited until its time was over")))
+        job.answer.give(.failure(ServingError(.deadlineExceeded, "the request waited until its time was over")))
       }
       if !batch.isEmpty { return batch }
       if isEnd { return nil }

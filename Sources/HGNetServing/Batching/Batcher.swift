@@ -71,10 +71,10 @@ package final class Batcher: Sendable {
     let job = BatchJob(pictures: pictures, deadline: deadline)
     try queue.append(job)
     let answer = await withTaskCancellationHandler {
-      await job.answer()
+      await job.answer.wait()
     } onCancel: {
       queue.remove(job)
-      job.finish(.failure(ServingError(.cancelled, "the client has gone")))
+      job.answer.give(.failure(ServingError(.cancelled, "the client has gone")))
     }
     return try answer.get()
   }
@@ -97,11 +97,11 @@ private struct BatchRunner: ~Copyable {
   /// Runs the requests of a batch and answers them.
   mutating func run(_ all: [BatchJob], observe: (BatchResult) -> Void) {
     let started = ContinuousClock.now
-    let jobs = all.filter { !$0.isFinished }
+    let jobs = all.filter { !$0.answer.isGiven }
     let pictures = jobs.flatMap(\.pictures)
     guard !pictures.isEmpty else {
       for job in jobs {
-        job.finish(
+        job.answer.give(
           .success(BatchResult(logits: [], queued: .zero, prepared: .zero, computed: .zero, batchSize: 0)))
       }
       return
@@ -122,9 +122,9 @@ private struct BatchRunner: ~Copyable {
         batchSize: pictures.count)
       observe(result)
       if let deadline = job.deadline, deadline <= finished {
-        job.finish(.failure(ServingError(.deadlineExceeded, "the result came after the time was over")))
+        job.answer.give(.failure(ServingError(.deadlineExceeded, "the result came after the time was over")))
       } else {
-        job.finish(.success(result))
+        job.answer.give(.success(result))
       }
     }
   }

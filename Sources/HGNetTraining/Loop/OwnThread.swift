@@ -15,10 +15,7 @@ enum OwnThread {
         }
       }
       guard let thread else {
-        continuation.resume(
-          throwing: HGNetError(
-            .limitExceeded,
-            "the system gives this process no more threads; look at its limits (ulimit -v, -u, and pids.max)"))
+        continuation.resume(throwing: SystemThread.refusal)
         return
       }
       thread.detach()
